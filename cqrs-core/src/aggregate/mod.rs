@@ -1,0 +1,61 @@
+//! Aggregates: pure decisions over a state that is folded from events.
+
+mod steps;
+
+pub use steps::Steps;
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Command, Event};
+
+/// One consistency boundary: an account, a product, an order.
+///
+/// Both methods are pure and synchronous: no clock, no ids, no I/O. What a decision needs to know
+/// is in the state or in the command. `Default` is the state before anything happened; an enum
+/// such as `Unopened | Open | Closed` says it best.
+///
+/// The library calls `execute` with the state after every stored event of the stream, stores what
+/// it returns and only then calls `apply`. Nothing is ever applied twice.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an aggregate",
+    label = "it needs `execute` and `apply`",
+    note = "implement `Aggregate` for `{Self}`"
+)]
+pub trait Aggregate: Default + Send + Sync + 'static {
+    /// The kind of stream it lives in: `account` for `account-<id>`. Stored, so never changed.
+    /// No dash, no NUL, no leading `$`, 1 to 255 bytes; anything else does not compile.
+    const CATEGORY: &'static str;
+
+    /// What tells one from another. Its `Display` becomes part of the stream's name, so it must
+    /// never change for an id that is in use.
+    type Id: fmt::Display + Clone + Send + Sync + 'static;
+
+    /// Everything it can be asked, usually an enum of the command structs.
+    type Command: Command<Aggregate = Self> + Clone + Serialize + DeserializeOwned + Sync;
+
+    /// Everything that can happen to it.
+    type Event: Event;
+
+    /// Why it refuses.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Decides. An empty list means: accepted, and nothing to do.
+    ///
+    /// # Errors
+    /// The domain's refusal. Nothing is stored then.
+    fn execute(&self, command: Self::Command) -> Result<Vec<Self::Event>, Self::Error>;
+
+    /// Takes in what happened. Cannot refuse: it has happened.
+    fn apply(&mut self, event: &Self::Event);
+
+    /// The state after these events, from the beginning.
+    #[must_use]
+    fn replay<'a>(events: impl IntoIterator<Item = &'a Self::Event>) -> Self {
+        let mut state = Self::default();
+        events.into_iter().for_each(|event| state.apply(event));
+        state
+    }
+}

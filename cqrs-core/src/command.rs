@@ -1,0 +1,64 @@
+//! Commands: what somebody wants, addressed to one aggregate.
+
+use crate::Aggregate;
+
+/// A request with a fixed destination.
+///
+/// Derive it for each command struct and for the aggregate's enum of them; by hand it is short:
+///
+/// ```
+/// # use cqrs_core::{Aggregate, Command};
+/// # #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+/// # enum CartCommand { Add(AddItem) }
+/// # impl Command for CartCommand {
+/// #     type Aggregate = Cart;
+/// #     fn aggregate_id(&self) -> String { match self { Self::Add(c) => c.aggregate_id() } }
+/// # }
+/// # #[derive(Default, Clone)] struct Cart;
+/// # impl Aggregate for Cart {
+/// #     const CATEGORY: &'static str = "cart";
+/// #     type Id = String; type Command = CartCommand; type Event = Never; type Error = std::fmt::Error;
+/// #     fn execute(&self, _: CartCommand) -> Result<Vec<Never>, std::fmt::Error> { Ok(vec![]) }
+/// #     fn apply(&mut self, _: &Never) {}
+/// # }
+/// # enum Never {}
+/// # impl cqrs_core::Event for Never {
+/// #     const TYPES: &'static [cqrs_core::EventType] = &[];
+/// #     fn event_type(&self) -> cqrs_core::EventType { match *self {} }
+/// #     fn encode(&self) -> Result<cqrs_core::Payload, cqrs_core::PayloadError> { match *self {} }
+/// #     fn decode(_: &str, _: &cqrs_core::Payload) -> Result<Self, cqrs_core::DecodeFailure> { Err(cqrs_core::DecodeFailure::UnknownType) }
+/// # }
+/// #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+/// struct AddItem {
+///     cart: String,
+///     sku: String,
+/// }
+///
+/// impl Command for AddItem {
+///     type Aggregate = Cart;
+///
+///     fn aggregate_id(&self) -> String {
+///         self.cart.clone()
+///     }
+/// }
+///
+/// impl From<AddItem> for CartCommand {
+///     fn from(command: AddItem) -> Self {
+///         Self::Add(command)
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a command",
+    label = "nothing says which aggregate this is for",
+    note = "add `#[derive(Command)]` and `#[command(aggregate = Account, id = account_id)]`"
+)]
+pub trait Command:
+    Into<<<Self as Command>::Aggregate as Aggregate>::Command> + Send + 'static
+{
+    /// The aggregate that decides it.
+    type Aggregate: Aggregate;
+
+    /// Which one of them.
+    fn aggregate_id(&self) -> <Self::Aggregate as Aggregate>::Id;
+}

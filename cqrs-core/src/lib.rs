@@ -1,0 +1,55 @@
+//! The vocabulary of CQRS and event sourcing.
+//!
+//! Most users depend on the facade crate `cqrs`, whose front page is the guide. This crate holds
+//! the parts: the [`Aggregate`], [`Command`] and [`Event`] traits of domain code, and the ports
+//! [`EventStore`], [`SnapshotStore`] and [`StateStore`] of backends. It knows no database.
+
+#![deny(missing_docs)]
+#![forbid(unsafe_code)]
+
+mod aggregate;
+mod command;
+mod event;
+mod id;
+mod metadata;
+mod names;
+mod payload;
+mod position;
+mod snapshot;
+mod state;
+pub mod store;
+mod time;
+pub mod upcast;
+
+pub use aggregate::{Aggregate, Steps};
+pub use command::Command;
+pub use event::{
+    DecodeError, DecodeFailure, Event, EventType, InvalidEvent, NewEvent, RawEvent, Recorded,
+    RecordedEvent,
+};
+pub use id::{CausationId, CommandId, CorrelationId, EventId, IdGenerator, RandomIds};
+pub use metadata::Metadata;
+pub use names::{
+    Category, EventName, InvalidName, MAX_CATEGORY_BYTES, MAX_EVENT_NAME_BYTES,
+    MAX_STREAM_NAME_BYTES, StreamName,
+};
+pub use payload::{MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH, Payload, PayloadError};
+pub use position::{ExpectedVersion, Position, Version};
+pub use snapshot::{Snapshot, SnapshotStore};
+pub use state::{SaveStateError, State, StateStore, StoredState};
+pub use store::{
+    Append, AppendError, Appended, AppendedStream, CommandKey, CommandRecord, Conflict,
+    ConflictKind, DEFAULT_PAGE_SIZE, Direction, EventStore, EventStoreExt, Filter, InvalidAppend,
+    LogRead, Page, Pages, ReadError, Retry, Start, StoreError, StoreErrorKind, StreamAppend,
+    StreamInfo, StreamListing, StreamOrder, StreamQuery, StreamRead, Subscribe, Subscription,
+};
+pub use time::{Clock, InvalidTimestamp, SystemClock, Timestamp};
+pub use upcast::{InvalidUpcasters, Upcasters, Upcasting};
+
+/// What the derives expand to; not for people.
+#[doc(hidden)]
+pub mod private {
+    pub use crate::event::{concat_types, contains_name, names_are_unique};
+    pub use crate::names::is_category;
+    pub use serde;
+}
