@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod aggregate;
+pub mod app;
 mod command;
 mod event;
 mod id;
@@ -15,6 +16,7 @@ mod metadata;
 mod names;
 mod payload;
 mod position;
+pub mod repository;
 mod snapshot;
 mod state;
 pub mod store;
@@ -22,6 +24,10 @@ mod time;
 pub mod upcast;
 
 pub use aggregate::{Aggregate, Steps};
+pub use app::{
+    App, AppBuilder, BuildError, CachePolicy, CommandContext, Denial, Dispatch, DispatchError,
+    Done, Flow, LoadError, Middleware, Outcome, Persistence,
+};
 pub use command::Command;
 pub use event::{
     DecodeError, DecodeFailure, Event, EventType, InvalidEvent, NewEvent, RawEvent, Recorded,
@@ -35,6 +41,9 @@ pub use names::{
 };
 pub use payload::{MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH, Payload, PayloadError};
 pub use position::{ExpectedVersion, Position, Version};
+pub use repository::{
+    AsOf, Changes, EventSourced, Loaded, Past, Repository, SnapshotPolicy, StateStored,
+};
 pub use snapshot::{Snapshot, SnapshotStore};
 pub use state::{SaveStateError, State, StateStore, StoredState};
 pub use store::{

@@ -31,9 +31,17 @@ impl NewEvent {
     /// # Errors
     /// [`PayloadError`] when its content cannot be stored.
     pub fn of<E: Event>(event: &E) -> Result<Self, PayloadError> {
+        Self::of_with_id(event, EventId::random())
+    }
+
+    /// A typed event under an id of the caller's.
+    ///
+    /// # Errors
+    /// [`PayloadError`] when its content cannot be stored.
+    pub fn of_with_id<E: Event>(event: &E, id: EventId) -> Result<Self, PayloadError> {
         let kind = event.event_type();
         Ok(Self {
-            id: EventId::random(),
+            id,
             name: kind.event_name(),
             schema_version: kind.version(),
             payload: event.encode()?,

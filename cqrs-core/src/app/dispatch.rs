@@ -1,0 +1,262 @@
+//! One command on its way: its options, the hooks around it, its deadline.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::decide::Decision;
+use super::error::panic_message;
+use super::middleware::{CommandContext, Done, Flow};
+use super::{App, DispatchError, Outcome, stream_of};
+use crate::{
+    Aggregate, Command, CommandId, CorrelationId, ExpectedVersion, Metadata, StoreError,
+    StoreErrorKind,
+};
+
+/// A command with its options; `.await` sends it.
+///
+/// # Cancel safety
+/// Dropping the future stores the command whole or not at all, and harms no other command. The
+/// hooks behind it do not run then.
+#[must_use = "a command does nothing until it is awaited"]
+pub struct Dispatch<C: Command> {
+    app: App,
+    command: C,
+    options: Options<C::Aggregate>,
+}
+
+pub(super) struct Options<A> {
+    pub(super) command_id: Option<CommandId>,
+    pub(super) expected: Option<ExpectedVersion>,
+    pub(super) metadata: Metadata,
+    pub(super) retries: u32,
+    pub(super) deadline: Option<Duration>,
+    /// Copies the state for the outcome, if it was asked for.
+    pub(super) copy: Option<fn(&A) -> A>,
+}
+
+type Answered<A> = Result<Outcome<A>, DispatchError<<A as Aggregate>::Error>>;
+
+impl<C: Command> std::fmt::Debug for Dispatch<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dispatch")
+            .field("category", &C::Aggregate::CATEGORY)
+            .field("command_id", &self.options.command_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C: Command> Dispatch<C> {
+    pub(super) fn new(app: App, command: C) -> Self {
+        let options = Options {
+            command_id: None,
+            expected: None,
+            metadata: Metadata::default(),
+            retries: app.shared.retries,
+            deadline: app.shared.deadline,
+            copy: None,
+        };
+        Self { app, command, options }
+    }
+
+    /// Gives the command an identity. A command that was accepted under it before is not decided
+    /// again: its first outcome is the answer, also after a restart. Refusals are not kept.
+    pub fn command_id(mut self, id: impl Into<CommandId>) -> Self {
+        self.options.command_id = Some(id.into());
+        self
+    }
+
+    /// Insists on a version, for example the one a form was shown with. When the aggregate has
+    /// another one, the caller gets the conflict and nothing is decided again.
+    pub fn expected_version(mut self, expected: impl Into<ExpectedVersion>) -> Self {
+        self.options.expected = match expected.into() {
+            ExpectedVersion::Any => None,
+            insisted => Some(insisted),
+        };
+        self
+    }
+
+    /// Sets who asks, in which conversation, and why. Its command id is replaced by the
+    /// command's own; correlation and causation default to that.
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.options.metadata = metadata;
+        self
+    }
+
+    /// Continues a conversation.
+    pub fn correlation_id(mut self, id: impl Into<CorrelationId>) -> Self {
+        self.options.metadata.correlation_id = Some(id.into());
+        self
+    }
+
+    /// Gives up after this long, hooks before the command included. Whether something was stored
+    /// is told by the error.
+    pub const fn deadline(mut self, deadline: Duration) -> Self {
+        self.options.deadline = Some(deadline);
+        self
+    }
+
+    /// Takes as long as it takes, whatever the application's default is.
+    pub const fn no_deadline(mut self) -> Self {
+        self.options.deadline = None;
+        self
+    }
+
+    /// Decides again at most this often after a conflict.
+    pub const fn retries(mut self, retries: u32) -> Self {
+        self.options.retries = retries;
+        self
+    }
+
+    /// Returns the state after the command with the outcome.
+    pub fn with_state(mut self) -> Self
+    where
+        C::Aggregate: Clone,
+    {
+        self.options.copy = Some(C::Aggregate::clone);
+        self
+    }
+}
+
+impl<C: Command> IntoFuture for Dispatch<C> {
+    type Output = Answered<C::Aggregate>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        // Everything behind this line is compiled once for an aggregate, not for each command.
+        let id = self.command.aggregate_id();
+        Box::pin(run(self.app, id, self.command.into(), self.options))
+    }
+}
+
+async fn run<A: Aggregate>(
+    app: App,
+    id: A::Id,
+    mut command: A::Command,
+    mut options: Options<A>,
+) -> Answered<A> {
+    let stream = stream_of::<A>(&id).map_err(DispatchError::InvalidId)?;
+    let command_id = options.command_id.unwrap_or_else(|| app.shared.ids.next().into());
+    let mut metadata = std::mem::take(&mut options.metadata);
+    metadata.command_id = Some(command_id);
+    metadata.correlation_id.get_or_insert(command_id.as_uuid().into());
+    metadata.causation_id.get_or_insert(command_id.into());
+
+    let span = tracing::debug_span!("dispatch", %stream, %command_id);
+    // A deadline beyond the end of time is none.
+    let until = options.deadline.and_then(|within| Instant::now().checked_add(within));
+    let mut decision = Decision { app: &app, stream, command_id, options, until };
+    async {
+        if app.shared.middleware.is_empty() {
+            return within(&decision, &AtomicBool::new(false), |sent| {
+                decision.run(command, Arc::new(metadata), sent)
+            })
+            .await;
+        }
+        let mut context = CommandContext {
+            metadata: &mut metadata,
+            command: &mut command,
+            command_id,
+            stream: decision.stream.clone(),
+            expected: decision.options.expected,
+            values: std::collections::HashMap::new(),
+        };
+        let mut asked = 0;
+        let before = before(&app, &mut context, &mut asked);
+        let answered = match within(&decision, &AtomicBool::new(false), |_| before).await {
+            Err(error) => Err(error),
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) => {
+                // A hook may have changed the command, also its destination.
+                let command = context.command::<A>().cloned().ok_or(DispatchError::WrongAnswer)?;
+                decision.stream =
+                    stream_of::<A>(&command.aggregate_id()).map_err(DispatchError::InvalidId)?;
+                context.stream = decision.stream.clone();
+                let metadata = Arc::new(context.metadata.clone());
+                within(&decision, &AtomicBool::new(false), |sent| {
+                    decision.run(command, metadata, sent)
+                })
+                .await
+            }
+        };
+        after(&app, &context, asked, &answered).await;
+        answered
+    }
+    .instrument(span)
+    .await
+}
+
+/// Asks the hooks in front of the aggregate; counts those asked.
+async fn before<A: Aggregate>(
+    app: &App,
+    context: &mut CommandContext<'_>,
+    asked: &mut usize,
+) -> Result<Option<Outcome<A>>, DispatchError<A::Error>> {
+    for middleware in &app.shared.middleware {
+        *asked += 1;
+        match middleware.before(context).await.map_err(DispatchError::Denied)? {
+            Flow::Continue => {}
+            Flow::Answer(answer) => {
+                let outcome = answer.0.downcast().map_err(|_| DispatchError::WrongAnswer)?;
+                return Ok(Some(*outcome));
+            }
+        }
+    }
+    Ok(None)
+}
+
+async fn after<A: Aggregate>(
+    app: &App,
+    context: &CommandContext<'_>,
+    asked: usize,
+    answered: &Answered<A>,
+) {
+    let done = match answered {
+        Ok(outcome) => Done::Accepted {
+            version: outcome.version,
+            position: outcome.position,
+            events: outcome.events.len(),
+            repeated: outcome.repeated,
+        },
+        Err(error) => Done::Failed(error),
+    };
+    for middleware in app.shared.middleware.iter().take(asked) {
+        let hook = AssertUnwindSafe(middleware.after(context, done)).catch_unwind();
+        if let Err(panic) = hook.await {
+            let message = panic_message(&*panic);
+            tracing::error!(?middleware, message, "a hook behind a command panicked");
+        }
+    }
+}
+
+/// Keeps the deadline and turns a panic into an error. `sent` is set while events are on their
+/// way to the store, when giving up does not mean that nothing happens.
+async fn within<'s, A: Aggregate, T, F>(
+    decision: &Decision<'_, A>,
+    sent: &'s AtomicBool,
+    work: impl FnOnce(&'s AtomicBool) -> F,
+) -> Result<T, DispatchError<A::Error>>
+where
+    F: Future<Output = Result<T, DispatchError<A::Error>>>,
+{
+    let unknown = || {
+        let lost = StoreError::new(StoreErrorKind::Timeout, "no answer when the deadline passed");
+        DispatchError::OutcomeUnknown { command_id: decision.command_id, source: lost }
+    };
+    let work = AssertUnwindSafe(work(sent)).catch_unwind();
+    let done = match decision.until {
+        None => work.await,
+        Some(until) => match tokio::time::timeout_at(until, work).await {
+            Ok(done) => done,
+            Err(_) if sent.load(Ordering::Relaxed) => return Err(unknown()),
+            Err(_) => return Err(DispatchError::DeadlineExceeded),
+        },
+    };
+    done.unwrap_or_else(|panic| Err(DispatchError::Panicked { message: panic_message(&*panic) }))
+}
