@@ -1,1 +1,55 @@
-//! Not written yet.
+//! The in-memory event store: nothing to install, and the reference that other stores are
+//! compared with.
+//!
+//! [`MemoryStore`] keeps the whole contract of
+//! [`EventStore`](cqrs_core::EventStore), [`SnapshotStore`](cqrs_core::SnapshotStore) and
+//! [`StateStore`](cqrs_core::StateStore): what works here works on a database. What it does not
+//! do is outlive the process.
+//!
+//! ```
+//! use cqrs_core::{EventStore, EventStoreExt, ExpectedVersion, NewEvent, StreamName, StreamRead};
+//! use cqrs_core::Append;
+//! use cqrs_memory::MemoryStore;
+//! use futures_util::TryStreamExt;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = MemoryStore::new();
+//! let cart = StreamName::new("cart-1")?;
+//! let added = NewEvent::json("cart.added", "sku-7")?;
+//! store.append(Append::to(cart.clone(), ExpectedVersion::NoStream, vec![added])).await?;
+//!
+//! let events: Vec<_> = store.stream_events(StreamRead::forward(cart)).try_collect().await?;
+//! assert_eq!(events[0].event.payload.decode::<String>()?, "sku-7");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - An event is stored as the JSON it would be on disk: a [`Payload`](cqrs_core::Payload) cannot
+//!   hold anything else. So a test on this store finds the event that cannot be serialised.
+//! - A clone is another handle to the same store; [`MemoryStore::new`] is always a store of its
+//!   own, so tests do not see each other.
+//! - Time comes from a [`Clock`](cqrs_core::Clock) given to the [`builder`](MemoryStore::builder).
+//! - [`Step`] names every point at which a store can fail or its process can die; a hook at these
+//!   points lets a test do both.
+//! - Reads use the narrowest index for their filter and never look through the rest of the log.
+
+#![deny(missing_docs)]
+#![forbid(unsafe_code)]
+
+mod append;
+mod builder;
+mod contents;
+mod index;
+mod list;
+mod log;
+mod merge;
+mod read;
+mod snapshot;
+mod state;
+mod step;
+mod store;
+
+pub use builder::MemoryStoreBuilder;
+pub use step::Step;
+pub use store::MemoryStore;

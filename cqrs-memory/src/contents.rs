@@ -1,0 +1,24 @@
+//! Everything a store holds; one lock guards it all.
+
+use cqrs_core::{CommandId, CommandRecord, Snapshot, StoredState, StreamName, Timestamp};
+use hashbrown::HashMap;
+
+use crate::log::Log;
+
+/// The log and what is kept beside it.
+#[derive(Default)]
+pub(crate) struct Contents {
+    pub(crate) log: Log,
+    pub(crate) commands: HashMap<CommandId, CommandRecord>,
+    pub(crate) states: HashMap<StreamName, StoredState>,
+    pub(crate) snapshots: HashMap<StreamName, Snapshot>,
+}
+
+impl Contents {
+    /// Removes the commands recorded before a moment and counts them.
+    pub(crate) fn forget_commands(&mut self, before: Timestamp) -> u64 {
+        let all = self.commands.len();
+        self.commands.retain(|_, record| record.appended.recorded_at >= before);
+        (all - self.commands.len()) as u64
+    }
+}

@@ -1,0 +1,101 @@
+//! The log: every event at its position, and the indexes that find it.
+
+use cqrs_core::{
+    AppendedStream, EventId, NewEvent, Position, RawEvent, RecordedEvent, StreamName, Timestamp,
+    Version,
+};
+use hashbrown::HashMap;
+
+use crate::index::Index;
+
+/// One place of the log.
+pub(crate) struct Entry {
+    pub(crate) event: RecordedEvent,
+    /// When its append was stored. The event's own time may be another.
+    pub(crate) stored_at: Timestamp,
+}
+
+/// All events. It only grows, and by nothing but [`push`](Self::push).
+///
+/// Invariant: the event at position *n* is the *n*-th entry, and its version is its place in its
+/// stream's list. So neither can have a gap.
+#[derive(Default)]
+pub(crate) struct Log {
+    entries: Vec<Entry>,
+    ids: HashMap<EventId, Position>,
+    pub(crate) index: Index,
+}
+
+impl Log {
+    pub(crate) fn head(&self) -> Position {
+        Position::new(self.entries.len() as u64)
+    }
+
+    pub(crate) fn get(&self, position: Position) -> Option<&Entry> {
+        let place = usize::try_from(position.get().checked_sub(1)?).ok()?;
+        self.entries.get(place)
+    }
+
+    pub(crate) fn event(&self, position: Position) -> Option<&RecordedEvent> {
+        self.get(position).map(|entry| &entry.event)
+    }
+
+    /// The events from `first` to `last`.
+    pub(crate) fn between(
+        &self,
+        first: Position,
+        last: Position,
+    ) -> impl DoubleEndedIterator<Item = &RecordedEvent> {
+        numbered(&self.entries, first.get(), last.get()).iter().map(|entry| &entry.event)
+    }
+
+    /// Where the event with this id is.
+    pub(crate) fn find(&self, id: EventId) -> Option<Position> {
+        self.ids.get(&id).copied()
+    }
+
+    pub(crate) fn version(&self, stream: &StreamName) -> Version {
+        Version::new(self.index.stream(stream).len() as u64)
+    }
+
+    /// Puts events at the end of the log and of their stream.
+    pub(crate) fn push(
+        &mut self,
+        stream: StreamName,
+        events: Vec<NewEvent>,
+        stored_at: Timestamp,
+    ) -> AppendedStream {
+        if events.is_empty() {
+            let version = self.version(&stream);
+            return AppendedStream::new(stream, version, 0, Position::START);
+        }
+        let count = events.len() as u64;
+        let mut position = self.head();
+        let mut places = self.index.open(stream);
+        self.entries.reserve(events.len());
+        for event in events {
+            position = position.next();
+            let (version, name) = places.push(position, event.name, event.metadata.correlation_id);
+            self.ids.insert(event.id, position);
+            self.entries.push(Entry {
+                event: RecordedEvent::new(
+                    places.stream.clone(),
+                    version,
+                    position,
+                    event.id,
+                    event.recorded_at.unwrap_or(stored_at),
+                    event.metadata,
+                    RawEvent::new(name, event.schema_version, event.payload),
+                ),
+                stored_at,
+            });
+        }
+        AppendedStream::new(places.stream.clone(), places.version(), count, position)
+    }
+}
+
+/// Of a list that is numbered from 1, the part from `first` to `last`, both included.
+pub(crate) fn numbered<T>(list: &[T], first: u64, last: u64) -> &[T] {
+    let place = |number| usize::try_from(number).unwrap_or(usize::MAX).min(list.len());
+    list.get(place(first.saturating_sub(1))..place(last)).unwrap_or_default()
+}
