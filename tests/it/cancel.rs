@@ -1,0 +1,111 @@
+//! Futures that are dropped at any await.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake};
+
+use cqrs::*;
+use cqrs_memory::MemoryStore;
+use futures_util::TryStreamExt;
+
+use crate::hooked::Hooked;
+use crate::ledger::{Ledger, LedgerEvent, put, take};
+
+/// Does nothing: whoever polls here polls again by hand.
+struct Ignore;
+impl Wake for Ignore {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// Polls a future this often and drops it then.
+fn poll_and_drop<F: Future>(future: F, times: usize) -> Option<F::Output> {
+    let waker = Arc::new(Ignore).into();
+    let mut context = Context::from_waker(&waker);
+    let mut future = Box::pin(future);
+    (0..times).find_map(|_| match future.as_mut().poll(&mut context) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    })
+}
+
+/// A store that gives way at every step, so that there are many places to be dropped at.
+fn yielding() -> Hooked {
+    let give_way = |_, _| -> futures_util::future::BoxFuture<'static, _> {
+        Box::pin(async {
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+            Ok(())
+        })
+    };
+    Hooked::new().before(give_way).after(give_way)
+}
+
+#[tokio::test]
+async fn l34_a_dropped_dispatch_is_stored_whole_or_not_at_all() {
+    let seed: u64 = std::env::var("CQRS_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(34);
+    let mut random = seed;
+    let mut finished = 0;
+    for run in 0..1_000 {
+        // A small generator is enough to spread the drops; its seed is printed below.
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let store = yielding();
+        let app = App::new(store.clone());
+        app.dispatch(put("a", 10)).await.unwrap();
+
+        let many =
+            app.dispatch(crate::ledger::change("a", crate::ledger::What::TakeAll(vec![1, 2])));
+        let many = many.command_id(CommandId::random()).into_future();
+        finished += usize::from(poll_and_drop(many, (random >> 33) as usize % 12).is_some());
+
+        // One more command works, and the log holds both events of the dropped one or none.
+        let after = app.dispatch(take("a", 1)).with_state().await.unwrap();
+        let stream = StreamName::new("ledger-a").unwrap();
+        let events: Vec<Recorded<LedgerEvent>> =
+            store.stream_events_as(StreamRead::forward(stream)).try_collect().await.unwrap();
+        let events: Vec<_> = events.into_iter().map(|event| event.event).collect();
+        let whole = [
+            LedgerEvent::Put(10),
+            LedgerEvent::Taken(1),
+            LedgerEvent::Taken(2),
+            LedgerEvent::Taken(1),
+        ];
+        let absent = [LedgerEvent::Put(10), LedgerEvent::Taken(1)];
+        assert!(events == whole || events == absent, "seed {seed}, run {run}: {events:?}");
+        assert_eq!(after.state, Some(Ledger::replay(&events)), "seed {seed}, run {run}");
+    }
+    assert!((1..1_000).contains(&finished), "some ran to the end and some did not: {finished}");
+}
+
+#[tokio::test]
+async fn l34_every_place_to_be_dropped_at() {
+    // As above, at each await in turn instead of at random.
+    let mut polls = 0;
+    loop {
+        let store = yielding();
+        let app = App::new(store.clone());
+        let id = CommandId::random();
+        let finished = poll_and_drop(app.dispatch(put("a", 5)).command_id(id).into_future(), polls);
+        let stored = store.head().await.unwrap() == Position::new(1);
+        let outcome = app.dispatch(put("a", 5)).command_id(id).await.unwrap();
+        assert_eq!(outcome.repeated, stored, "after {polls} polls");
+        assert_eq!(app.load::<Ledger>(&"a".into()).await.unwrap().state().sum, 5);
+        assert_eq!(store.head().await.unwrap(), Position::new(1));
+        if finished.is_some() {
+            assert!(polls > 6, "the store gives way more often than {polls} times");
+            return;
+        }
+        polls += 1;
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_command_lets_the_waiting_ones_pass() {
+    let store = MemoryStore::new();
+    let app = App::new(store);
+    let mut stuck = Box::pin(app.dispatch(put("a", 1)).into_future());
+    let waker = Arc::new(Ignore).into();
+    let _ = stuck.as_mut().poll(&mut Context::from_waker(&waker));
+    drop(stuck);
+    app.dispatch(put("a", 1)).await.unwrap();
+}

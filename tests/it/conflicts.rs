@@ -1,0 +1,226 @@
+//! Writers that meet in one stream.
+
+use std::time::Duration;
+
+use cqrs::*;
+use cqrs_memory::MemoryStore;
+use futures_util::future::join_all;
+
+use crate::hooked::Hooked;
+use crate::ledger::{Ledger, LedgerError, LedgerEvent, What, change, put, take};
+
+async fn foreign(store: &MemoryStore, ledger: &str, event: LedgerEvent) {
+    let stream = StreamName::of("ledger", &ledger).unwrap();
+    store.append_events(&stream, ExpectedVersion::Any, &[event]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn l07_a_hundred_deposits_at_once_all_succeed() {
+    let app = App::new(MemoryStore::new());
+    app.dispatch(put("a", 0)).await.unwrap();
+    let tasks = (0..100).map(|_| tokio::spawn(app.dispatch(put("a", 1)).into_future()));
+    for outcome in join_all(tasks).await {
+        outcome.unwrap().unwrap();
+    }
+    let ledger = app.load::<Ledger>(&"a".into()).await.unwrap();
+    assert_eq!((ledger.version().get(), ledger.state().sum), (101, 100));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn b219_two_applications_over_one_store_lose_and_double_nothing() {
+    let store = MemoryStore::new();
+    // Each has a cache of its own, as two processes would.
+    let apps: Vec<_> =
+        (0..2).map(|_| App::builder(store.clone()).retries(1_000).build().unwrap()).collect();
+    let tasks = (0..1_000).map(|n: usize| {
+        let app = apps[n % 2].clone();
+        let ledger = format!("l{}", n % 7);
+        tokio::spawn(async move {
+            match n % 3 {
+                0 => app.dispatch(take(&ledger, 2)).await.map_or(0, |_| -2),
+                _ => app.dispatch(put(&ledger, 3)).await.map(|_| 3).unwrap(),
+            }
+        })
+    });
+    let expected: i64 = join_all(tasks).await.into_iter().map(Result::unwrap).sum();
+    let mut sum = 0;
+    for n in 0..7 {
+        let mut at_every_version = 0;
+        let stream = StreamName::new(format!("ledger-l{n}")).unwrap();
+        let events: Vec<Recorded<LedgerEvent>> = futures_util::TryStreamExt::try_collect(
+            store.stream_events_as(StreamRead::forward(stream)),
+        )
+        .await
+        .unwrap();
+        for event in events {
+            match event.event {
+                LedgerEvent::Put(amount) => at_every_version += amount,
+                LedgerEvent::Taken(amount) => at_every_version -= amount,
+                LedgerEvent::Poison | LedgerEvent::Note(_) => unreachable!(),
+            }
+            assert!(at_every_version >= 0, "never below zero");
+        }
+        for app in &apps {
+            let ledger = app.load::<Ledger>(&format!("l{n}")).await.unwrap();
+            assert_eq!(ledger.state().sum, at_every_version);
+        }
+        sum += at_every_version;
+    }
+    assert_eq!(sum, expected);
+}
+
+#[tokio::test]
+async fn b214_b221_a_conflict_reads_what_was_missed_and_decides_again() {
+    let store = Hooked::new().before(|nth, inner| {
+        Box::pin(async move {
+            if nth == 1 {
+                foreign(&inner, "a", LedgerEvent::Put(500)).await;
+            }
+            Ok(())
+        })
+    });
+    let app = App::new(store.clone());
+    app.dispatch(put("a", 1_000)).await.unwrap();
+    let outcome = app.dispatch(put("a", 100)).with_state().await.unwrap();
+    assert_eq!(outcome.version, Version::new(3));
+    assert_eq!(outcome.state, Some(Ledger { sum: 1_600 }));
+    assert_eq!(store.appends(), 3);
+    // The cached state followed the foreign event.
+    let outcome = app.dispatch(take("a", 1_600)).await.unwrap();
+    assert_eq!(outcome.version, Version::new(4));
+}
+
+#[tokio::test]
+async fn b221_the_rules_see_the_newer_state() {
+    let store = Hooked::new().before(|nth, inner| {
+        Box::pin(async move {
+            if nth == 1 {
+                foreign(&inner, "a", LedgerEvent::Taken(80)).await;
+            }
+            Ok(())
+        })
+    });
+    let app = App::new(store);
+    app.dispatch(put("a", 100)).await.unwrap();
+    let refused = app.dispatch(take("a", 50)).await.unwrap_err();
+    assert_eq!(refused.refused(), Some(&LedgerError::NotEnough { wanted: 50, left: 20 }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn b222_b223_a_permanent_conflict_ends_after_the_budget() {
+    for (retries, tries) in [(5, 6), (0, 1), (2, 3)] {
+        let store = Hooked::new().before(|_, inner| {
+            Box::pin(async move {
+                foreign(&inner, "a", LedgerEvent::Put(1)).await;
+                Ok(())
+            })
+        });
+        let app = App::builder(store.clone()).retries(99).build().unwrap();
+        let error = app.dispatch(put("a", 1)).retries(retries).await.unwrap_err();
+        let DispatchError::TooManyAttempts { attempts, conflict } = error else {
+            panic!("{error}");
+        };
+        assert_eq!((attempts, store.appends()), (tries, u64::from(tries)));
+        assert_eq!(conflict.actual.get(), u64::from(tries));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn b225_repetitions_pause_and_keep_the_deadline() {
+    let store = Hooked::new().before(|_, inner| {
+        Box::pin(async move {
+            foreign(&inner, "a", LedgerEvent::Put(1)).await;
+            Ok(())
+        })
+    });
+    let app = App::builder(store.clone()).retries(u32::MAX).build().unwrap();
+    let started = tokio::time::Instant::now();
+    let within = Duration::from_secs(3);
+    let error = app.dispatch(put("a", 1)).deadline(within).await.unwrap_err();
+    assert!(matches!(error, DispatchError::DeadlineExceeded), "{error}");
+    assert_eq!(started.elapsed(), within);
+    assert!(store.appends() < 200, "{} tries in three seconds", store.appends());
+}
+
+#[tokio::test]
+async fn b224_a_version_the_caller_insists_on_is_not_decided_again() {
+    let store = Hooked::new();
+    let app = App::new(store.clone());
+    app.dispatch(put("a", 1)).expected_version(ExpectedVersion::NoStream).await.unwrap();
+    app.dispatch(put("a", 1)).expected_version(Version::new(1)).await.unwrap();
+    foreign(&store.inner, "a", LedgerEvent::Put(1)).await;
+    for (expected, what) in [
+        // Remembered as current: decided once, found out by the append.
+        (ExpectedVersion::Exact(Version::new(2)), What::Put(1)),
+        // Known to be wrong: the rule would panic if it were asked.
+        (ExpectedVersion::Exact(Version::new(2)), What::Panic),
+        (ExpectedVersion::Exact(Version::new(9)), What::Panic),
+        (ExpectedVersion::NoStream, What::Panic),
+    ] {
+        let command = change("a", what);
+        let error = app.dispatch(command).expected_version(expected).await.unwrap_err();
+        let DispatchError::Conflict(conflict) = error else { panic!("{error}") };
+        assert_eq!((conflict.expected, conflict.actual), (expected, Version::new(3)));
+    }
+    assert_eq!(store.appends(), 3);
+    app.dispatch(put("a", 1)).expected_version(Version::new(3)).await.unwrap();
+    app.dispatch(put("a", 1)).expected_version(ExpectedVersion::StreamExists).await.unwrap();
+    app.dispatch(put("a", 1)).expected_version(ExpectedVersion::Any).await.unwrap();
+}
+
+#[tokio::test]
+async fn b224_a_pinned_version_lost_in_the_race_is_a_conflict() {
+    let store = Hooked::new().before(|nth, inner| {
+        Box::pin(async move {
+            if nth == 1 {
+                foreign(&inner, "a", LedgerEvent::Put(1)).await;
+            }
+            Ok(())
+        })
+    });
+    let app = App::new(store.clone());
+    app.dispatch(put("a", 1)).await.unwrap();
+    let error = app.dispatch(put("a", 1)).expected_version(Version::new(1)).await.unwrap_err();
+    let DispatchError::Conflict(conflict) = error else { panic!("{error}") };
+    assert_eq!(conflict.actual, Version::new(2));
+    assert_eq!(store.appends(), 2);
+}
+
+#[tokio::test]
+async fn b226_other_trouble_is_not_repeated() {
+    let store = Hooked::new().before(|_, _| {
+        Box::pin(async { Err(StoreError::new(StoreErrorKind::Unavailable, "it is night").into()) })
+    });
+    let app = App::new(store.clone());
+    let error = app.dispatch(put("a", 1)).await.unwrap_err();
+    assert!(matches!(&error, DispatchError::Append(AppendError::Store(_))), "{error}");
+    assert_eq!(error.retry(), Retry::AfterDelay);
+    assert_eq!(store.appends(), 1);
+}
+
+#[tokio::test]
+async fn b218_a_stale_memory_neither_refuses_nor_shrugs() {
+    let store = MemoryStore::new();
+    let (a, b) = (App::new(store.clone()), App::new(store));
+    a.dispatch(put("x", 10)).await.unwrap();
+    b.dispatch(put("x", 90)).await.unwrap();
+    // `a` remembers 10 and must not refuse on it.
+    a.dispatch(take("x", 100)).await.unwrap();
+    // Nor say "nothing to do" at a version that has gone.
+    b.dispatch(put("x", 5)).await.unwrap();
+    let outcome = a.dispatch(change("x", What::Nothing)).await.unwrap();
+    assert_eq!(outcome.version, Version::new(4));
+}
+
+#[tokio::test]
+async fn b221_a_stream_that_became_shorter_is_loaded_anew() {
+    // As after a restore from a backup: the application remembers what the store does not have.
+    let store = MemoryStore::new();
+    let app = App::new(store.clone());
+    for _ in 0..3 {
+        app.dispatch(put("a", 10)).await.unwrap();
+    }
+    store.reset();
+    let outcome = app.dispatch(put("a", 1)).with_state().await.unwrap();
+    assert_eq!((outcome.version, outcome.state), (Version::new(1), Some(Ledger { sum: 1 })));
+}

@@ -1,0 +1,218 @@
+//! What a dispatch answers, and what it leaves in the log.
+
+use cqrs::*;
+use cqrs_memory::MemoryStore;
+use futures_util::TryStreamExt;
+
+use crate::ledger::{Change, Ledger, LedgerError, LedgerEvent, What, change, put, take};
+
+async fn log(store: &impl EventStore) -> Vec<RecordedEvent> {
+    store.log_events(LogRead::forward()).try_collect().await.unwrap()
+}
+
+#[tokio::test]
+async fn b203_events_are_stored_in_order_and_the_state_is_their_fold() {
+    let store = MemoryStore::new();
+    let app = App::new(store.clone());
+    app.dispatch(put("a", 10)).await.unwrap();
+    let outcome = app.dispatch(change("a", What::TakeAll(vec![3, 4]))).await.unwrap();
+
+    assert_eq!(outcome.version, Version::new(3));
+    assert_eq!(outcome.position, Position::new(3));
+    let events: Vec<_> = outcome.events.iter().map(|event| event.event.clone()).collect();
+    assert_eq!(events, [LedgerEvent::Taken(3), LedgerEvent::Taken(4)]);
+
+    // What the outcome says is what the log says.
+    let stored = log(&store).await;
+    for (told, stored) in outcome.events.iter().zip(&stored[1..]) {
+        assert_eq!(told, &stored.decode::<LedgerEvent>().unwrap());
+    }
+    let ledger = app.load::<Ledger>(&"a".into()).await.unwrap();
+    assert_eq!((ledger.version(), ledger.state().sum), (Version::new(3), 3));
+}
+
+#[tokio::test]
+async fn l05_b204_a_decision_without_events_is_accepted_and_stores_nothing() {
+    let store = MemoryStore::new();
+    let app = App::new(store.clone());
+    app.dispatch(put("a", 1)).await.unwrap();
+    let outcome = app.dispatch(change("a", What::Nothing)).await.unwrap();
+    assert_eq!(outcome.version, Version::new(1));
+    assert_eq!(outcome.position, Position::START);
+    assert!(outcome.events.is_empty());
+    assert_eq!(store.head().await.unwrap(), Position::new(1));
+
+    let outcome = app.dispatch(change("new", What::Nothing)).await.unwrap();
+    assert_eq!(outcome.version, Version::ZERO);
+    assert_eq!(store.head().await.unwrap(), Position::new(1));
+}
+
+#[tokio::test]
+async fn l09_b206_a_refusal_is_the_domains_own_error_and_stores_nothing() {
+    let store = MemoryStore::new();
+    let app = App::new(store.clone());
+    app.dispatch(put("a", 100)).await.unwrap();
+    let refused = app.dispatch(take("a", 101)).await.unwrap_err();
+    assert!(matches!(
+        refused,
+        DispatchError::Refused(LedgerError::NotEnough { wanted: 101, left: 100 })
+    ));
+    assert_eq!(refused.retry(), Retry::Never);
+    assert_eq!(store.head().await.unwrap(), Position::new(1));
+    app.dispatch(take("a", 1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn b207_a_panicking_rule_is_an_error_for_its_caller_and_nothing_else() {
+    let store = MemoryStore::new();
+    let app = App::new(store.clone());
+    app.dispatch(put("a", 1)).await.unwrap();
+    let error = app.dispatch(change("a", What::Panic)).await.unwrap_err();
+    assert!(matches!(&error, DispatchError::Panicked { message } if message == "the rule broke"));
+    assert_eq!(store.head().await.unwrap(), Position::new(1));
+    assert_eq!(app.dispatch(put("a", 1)).await.unwrap().version, Version::new(2));
+}
+
+#[tokio::test]
+async fn b207_an_event_that_cannot_be_applied_is_told_as_stored_and_harms_one_aggregate() {
+    let store = MemoryStore::new();
+    let app = App::new(store.clone());
+    // It is stored: an error here would make the caller ask again.
+    let outcome = app.dispatch(change("a", What::Poison)).await.unwrap();
+    assert_eq!(outcome.version, Version::new(1));
+    let error = app.dispatch(put("a", 1)).await.unwrap_err();
+    assert!(matches!(error, DispatchError::Panicked { .. }));
+    assert!(matches!(app.load::<Ledger>(&"a".into()).await, Err(LoadError::Panicked { .. })));
+    app.dispatch(put("b", 1)).await.unwrap();
+    assert_eq!(store.head().await.unwrap(), Position::new(2));
+}
+
+#[tokio::test]
+async fn l04_events_that_cannot_be_stored_leave_nothing() {
+    let store = MemoryStore::new();
+    let app = App::new(store.clone());
+    let error = app.dispatch(change("a", What::Unstorable)).await.unwrap_err();
+    assert!(matches!(error, DispatchError::Append(AppendError::Invalid(_))));
+    assert_eq!(store.head().await.unwrap(), Position::START);
+    app.dispatch(put("a", 1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn b210_b260_b261_b262_metadata_is_on_every_event() {
+    let store = MemoryStore::new();
+    let app = App::new(store.clone());
+    let id = CommandId::random();
+    app.dispatch(put("a", 10)).await.unwrap();
+    let metadata = Metadata::default().with_actor("alice").with_header("ip", "::1");
+    let outcome = app
+        .dispatch(change("a", What::TakeAll(vec![1, 2])))
+        .command_id(id)
+        .metadata(metadata)
+        .await
+        .unwrap();
+    assert_eq!(outcome.command_id, id);
+    for event in &log(&store).await[1..] {
+        assert_eq!(event.metadata.command_id, Some(id));
+        assert_eq!(event.metadata.causation_id, Some(id.into()));
+        assert_eq!(event.metadata.correlation_id, Some(id.as_uuid().into()));
+        assert_eq!(event.metadata.actor.as_deref(), Some("alice"));
+        assert_eq!(event.metadata.headers["ip"], "::1");
+    }
+    // Generated ids differ from command to command.
+    let first = &log(&store).await[0].metadata;
+    assert!(first.command_id.is_some() && first.command_id != Some(id));
+}
+
+#[tokio::test]
+async fn b262_b263_l36_a_given_cause_and_conversation_are_kept() {
+    let store = MemoryStore::new();
+    let app = App::new(store.clone());
+    let root = app.dispatch(put("a", 10)).await.unwrap();
+    let cause = root.events[0].id;
+    let follow_up = app
+        .dispatch(put("b", 10))
+        .metadata(Metadata::default().with_causation_id(cause))
+        .correlation_id(root.correlation_id().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(follow_up.events[0].metadata.causation_id, Some(cause.into()));
+    assert_eq!(follow_up.correlation_id(), root.correlation_id());
+    let filter = Filter::correlation(root.correlation_id().unwrap());
+    let talk: Vec<_> =
+        store.log_events(LogRead::forward().filter(filter)).try_collect().await.unwrap();
+    assert_eq!(talk.len(), 2);
+}
+
+#[tokio::test]
+async fn b256_b258_b267_the_outcome_has_everything_that_was_asked_for() {
+    let app = App::new(MemoryStore::new());
+    let outcome = app.dispatch(put("a", 10)).with_state().await.unwrap();
+    assert_eq!(outcome.stream.as_str(), "ledger-a");
+    assert_eq!(outcome.state, Some(Ledger { sum: 10 }));
+    let outcome = app.dispatch(take("a", 4)).with_state().await.unwrap();
+    assert_eq!(outcome.state, Some(Ledger { sum: 6 }));
+    assert_eq!((outcome.version, outcome.position), (Version::new(2), Position::new(2)));
+    let outcome = app.dispatch(change("a", What::Nothing)).with_state().await.unwrap();
+    assert_eq!(outcome.state, Some(Ledger { sum: 6 }));
+    assert!(app.dispatch(put("a", 10)).await.unwrap().state.is_none());
+}
+
+#[tokio::test]
+async fn b212_l51_ids_that_cannot_name_a_stream_are_refused_before_anything_runs() {
+    let store = MemoryStore::new();
+    let app = App::new(store.clone());
+    for id in ["", "a\0b", &"x".repeat(10_000)] {
+        // The rule would panic if it were asked.
+        let error = app.dispatch(change(id, What::Panic)).await.unwrap_err();
+        assert!(matches!(error, DispatchError::InvalidId(_)), "{id:.20}: {error}");
+        assert!(matches!(app.load::<Ledger>(&id.to_owned()).await, Err(LoadError::InvalidId(_))));
+    }
+    for id in ["x'; drop table events;--", "a%b", "🦀", "a-b", "a/../b"] {
+        app.dispatch(put(id, 1)).await.unwrap();
+        assert_eq!(app.load::<Ledger>(&id.to_owned()).await.unwrap().state().sum, 1);
+    }
+    assert_eq!(store.head().await.unwrap(), Position::new(5));
+}
+
+#[tokio::test]
+async fn b209_an_aggregate_longer_than_a_page_is_loaded_whole() {
+    let store = MemoryStore::new();
+    let events: Vec<_> = (0..2_500).map(|_| LedgerEvent::Put(1)).collect();
+    let stream = StreamName::new("ledger-a").unwrap();
+    store.append_events(&stream, ExpectedVersion::NoStream, &events).await.unwrap();
+    let app = App::new(store);
+    let ledger = app.load::<Ledger>(&"a".into()).await.unwrap();
+    assert_eq!((ledger.version().get(), ledger.state().sum), (2_500, 2_500));
+    app.dispatch(take("a", 2_500)).await.unwrap();
+}
+
+#[tokio::test]
+async fn b259_a_deadline_that_passes_before_the_append_stores_nothing() {
+    let store = MemoryStore::new();
+    let app = App::builder(store.clone()).deadline(std::time::Duration::ZERO).build().unwrap();
+    // A held turn makes the dispatch wait.
+    let error = app.dispatch(put("a", 1)).await;
+    if let Err(error) = error {
+        assert!(matches!(error, DispatchError::DeadlineExceeded));
+        assert_eq!(store.head().await.unwrap(), Position::START);
+    }
+    app.dispatch(put("b", 1)).no_deadline().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dispatch_can_be_spawned_and_joined() {
+    let app = App::new(MemoryStore::new());
+    let one = tokio::spawn(app.dispatch(put("a", 1)).into_future());
+    let all = (0..3).map(|_| app.dispatch(put("a", 1)).into_future());
+    let all = futures_util::future::join_all(all).await;
+    assert!(all.into_iter().all(|outcome| outcome.is_ok()));
+    one.await.unwrap().unwrap();
+    assert_eq!(app.load::<Ledger>(&"a".into()).await.unwrap().state().sum, 4);
+}
+
+#[test]
+fn a_command_and_its_outcome_are_shown_for_logs() {
+    let app = App::new(MemoryStore::new());
+    let shown = format!("{:?}", app.dispatch(Change { ledger: "a".into(), what: What::Nothing }));
+    assert!(shown.contains("ledger"), "{shown}");
+}

@@ -1,0 +1,119 @@
+//! A real store with something happening in front of or behind each append and read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use cqrs::{
+    Append, AppendError, Appended, CommandId, CommandRecord, EventStore, LogRead, Pages, Position,
+    StoreError, StreamInfo, StreamListing, StreamName, StreamQuery, StreamRead, Timestamp, Version,
+};
+use cqrs_memory::MemoryStore;
+use futures_util::TryStreamExt;
+use futures_util::future::BoxFuture;
+
+type Hook = dyn Fn(u64, MemoryStore) -> BoxFuture<'static, Result<(), AppendError>> + Send + Sync;
+
+/// Counts appends, stream reads and the events they gave; a hook that fails stands for the answer.
+#[derive(Clone)]
+pub struct Hooked {
+    pub inner: MemoryStore,
+    pub appends: Arc<AtomicU64>,
+    pub reads: Arc<AtomicU64>,
+    pub events: Arc<AtomicU64>,
+    before: Arc<Hook>,
+    after: Arc<Hook>,
+}
+
+impl std::fmt::Debug for Hooked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hooked")
+    }
+}
+
+impl Hooked {
+    pub fn new() -> Self {
+        let quiet: Arc<Hook> = Arc::new(|_, _| Box::pin(async { Ok(()) }));
+        Self {
+            inner: MemoryStore::new(),
+            appends: Arc::default(),
+            reads: Arc::default(),
+            events: Arc::default(),
+            before: Arc::clone(&quiet),
+            after: quiet,
+        }
+    }
+
+    pub fn before(
+        mut self,
+        hook: impl Fn(u64, MemoryStore) -> BoxFuture<'static, Result<(), AppendError>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.before = Arc::new(hook);
+        self
+    }
+
+    pub fn after(
+        mut self,
+        hook: impl Fn(u64, MemoryStore) -> BoxFuture<'static, Result<(), AppendError>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.after = Arc::new(hook);
+        self
+    }
+
+    pub fn appends(&self) -> u64 {
+        self.appends.load(Ordering::SeqCst)
+    }
+
+    pub fn events_read(&self) -> u64 {
+        self.events.load(Ordering::SeqCst)
+    }
+
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl EventStore for Hooked {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let nth = self.appends.fetch_add(1, Ordering::SeqCst);
+        (self.before)(nth, self.inner.clone()).await?;
+        let appended = self.inner.append(append).await?;
+        (self.after)(nth, self.inner.clone()).await?;
+        Ok(appended)
+    }
+    fn read_stream(&self, read: StreamRead) -> Pages<Version> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let events = Arc::clone(&self.events);
+        Box::pin(self.inner.read_stream(read).inspect_ok(move |page| {
+            events.fetch_add(page.events.len() as u64, Ordering::SeqCst);
+        }))
+    }
+    fn read_log(&self, read: LogRead) -> Pages<Position> {
+        self.inner.read_log(read)
+    }
+    async fn head(&self) -> Result<Position, StoreError> {
+        self.inner.head().await
+    }
+    async fn head_beyond(&self, position: Position) {
+        self.inner.head_beyond(position).await;
+    }
+    async fn stream_info(&self, stream: &StreamName) -> Result<Option<StreamInfo>, StoreError> {
+        self.inner.stream_info(stream).await
+    }
+    async fn list_streams(&self, query: StreamQuery) -> Result<StreamListing, StoreError> {
+        self.inner.list_streams(query).await
+    }
+    async fn find_command(&self, id: CommandId) -> Result<Option<CommandRecord>, StoreError> {
+        self.inner.find_command(id).await
+    }
+    async fn forget_commands(&self, recorded_before: Timestamp) -> Result<u64, StoreError> {
+        self.inner.forget_commands(recorded_before).await
+    }
+}

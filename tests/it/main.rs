@@ -1,0 +1,12 @@
+//! Whole-system tests: an application over a real store, through the public API only.
+
+mod cancel;
+mod conflicts;
+mod damaged;
+mod dispatch;
+mod evolution;
+mod hooked;
+mod ledger;
+mod middleware;
+mod repeated;
+mod repositories;

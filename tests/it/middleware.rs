@@ -1,0 +1,179 @@
+//! The hooks around a command.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use cqrs::*;
+use cqrs_memory::MemoryStore;
+
+use crate::ledger::{Change, Ledger, What, change, put, take};
+
+type Journal = Arc<Mutex<Vec<String>>>;
+
+/// Writes down what it sees.
+#[derive(Debug)]
+struct Scribe(&'static str, Journal);
+
+#[async_trait]
+impl Middleware for Scribe {
+    async fn before(&self, context: &mut CommandContext<'_>) -> Result<Flow, Denial> {
+        self.1.lock().unwrap().push(format!("{} before {}", self.0, context.stream()));
+        Ok(Flow::Continue)
+    }
+
+    async fn after(&self, _: &CommandContext<'_>, done: Done<'_>) {
+        let line = match done {
+            Done::Accepted { version, events, .. } => {
+                format!("{} after v{version} +{events}", self.0)
+            }
+            Done::Failed(error) => format!("{} after {error}", self.0),
+            _ => unreachable!(),
+        };
+        self.1.lock().unwrap().push(line);
+    }
+}
+
+/// A closure that can be shown.
+#[derive(Clone, Copy)]
+struct Before(fn(&mut CommandContext<'_>) -> Result<Flow, Denial>);
+
+impl std::fmt::Debug for Before {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Before")
+    }
+}
+
+#[async_trait]
+impl Middleware for Before {
+    async fn before(&self, context: &mut CommandContext<'_>) -> Result<Flow, Denial> {
+        (self.0)(context)
+    }
+}
+
+fn with(
+    before: fn(&mut CommandContext<'_>) -> Result<Flow, Denial>,
+) -> (App, MemoryStore, Journal) {
+    let (store, journal) = (MemoryStore::new(), Journal::default());
+    let app = App::builder(store.clone())
+        .middleware(Scribe("first", journal.clone()))
+        .middleware(Before(before))
+        .middleware(Scribe("last", journal.clone()))
+        .build()
+        .unwrap();
+    (app, store, journal)
+}
+
+fn lines(journal: &Journal) -> Vec<String> {
+    std::mem::take(&mut *journal.lock().unwrap())
+}
+
+#[tokio::test]
+async fn b269_b273_hooks_run_once_in_order_and_see_the_result() {
+    let (app, _, journal) = with(|_| Ok(Flow::Continue));
+    app.dispatch(put("a", 1)).await.unwrap();
+    let told =
+        ["first before ledger-a", "last before ledger-a", "first after v1 +1", "last after v1 +1"];
+    assert_eq!(lines(&journal), told);
+    app.dispatch(take("a", 2)).await.unwrap_err();
+    assert_eq!(
+        lines(&journal)[2..],
+        ["first after 2 wanted, 1 left", "last after 2 wanted, 1 left"]
+    );
+    app.dispatch(change("a", What::Panic)).await.unwrap_err();
+    assert_eq!(lines(&journal)[2], "first after user code panicked: the rule broke");
+}
+
+#[tokio::test]
+async fn b270_a_refusal_stops_the_command_and_those_behind() {
+    let (app, store, journal) = with(|context| {
+        assert_eq!(context.command::<Ledger>().unwrap().what, What::Panic);
+        Err(Denial::new("not today").field("amount", "is odd"))
+    });
+    let error = app.dispatch(change("a", What::Panic)).await.unwrap_err();
+    let DispatchError::Denied(denial) = error else { panic!("{error}") };
+    assert_eq!(denial.to_string(), "not today; amount: is odd");
+    assert_eq!(lines(&journal), ["first before ledger-a", "first after not today; amount: is odd"]);
+    assert_eq!(store.head().await.unwrap(), Position::START);
+}
+
+#[tokio::test]
+async fn b271_a_hook_can_answer_in_the_aggregates_place() {
+    let (app, store, journal) = with(|context| {
+        let (stream, id) = (context.stream().clone(), context.command_id());
+        Ok(Flow::answer(Outcome::<Ledger>::unchanged(stream, Version::new(7), id)))
+    });
+    let outcome = app.dispatch(change("a", What::Panic)).await.unwrap();
+    assert_eq!(outcome.version, Version::new(7));
+    assert_eq!(lines(&journal), ["first before ledger-a", "first after v7 +0"]);
+    assert_eq!(store.head().await.unwrap(), Position::START);
+}
+
+#[tokio::test]
+async fn b272_a_hook_can_change_the_command_its_destination_and_its_metadata() {
+    let (app, _, journal) = with(|context| {
+        context.metadata.headers.insert("tenant".into(), "t1".into());
+        let command: &mut Change = context.command_mut::<Ledger>().unwrap();
+        *command = put("b", 2);
+        Ok(Flow::Continue)
+    });
+    let outcome = app.dispatch(put("a", 1)).with_state().await.unwrap();
+    assert_eq!(outcome.stream.as_str(), "ledger-b");
+    assert_eq!(outcome.state, Some(Ledger { sum: 2 }));
+    assert_eq!(outcome.events[0].metadata.headers["tenant"], "t1");
+    assert_eq!(lines(&journal).len(), 4);
+}
+
+#[derive(Debug)]
+struct Stopwatch(Journal);
+
+#[async_trait]
+impl Middleware for Stopwatch {
+    async fn before(&self, context: &mut CommandContext<'_>) -> Result<Flow, Denial> {
+        context.insert(41_u32);
+        Ok(Flow::Continue)
+    }
+    async fn after(&self, context: &CommandContext<'_>, _: Done<'_>) {
+        let json = context.command_json().unwrap();
+        let line = format!("{} {}", context.get::<u32>().unwrap() + 1, json.as_str());
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+#[tokio::test]
+async fn b273_b376_values_flow_from_before_to_after_and_commands_can_be_written_down() {
+    let journal = Journal::default();
+    let app =
+        App::builder(MemoryStore::new()).middleware(Stopwatch(journal.clone())).build().unwrap();
+    app.dispatch(put("a", 1)).await.unwrap();
+    assert_eq!(lines(&journal), [r#"42 {"ledger":"a","what":{"Put":1}}"#]);
+}
+
+#[derive(Debug)]
+struct Broken;
+
+#[async_trait]
+impl Middleware for Broken {
+    async fn after(&self, _: &CommandContext<'_>, _: Done<'_>) {
+        panic!("the audit log is full");
+    }
+}
+
+#[tokio::test]
+async fn a_hook_that_panics_behind_a_command_does_not_undo_it() {
+    let journal = Journal::default();
+    let app = App::builder(MemoryStore::new())
+        .middleware(Broken)
+        .middleware(Scribe("last", journal.clone()))
+        .build()
+        .unwrap();
+    app.dispatch(put("a", 1)).await.unwrap();
+    assert_eq!(lines(&journal)[1], "last after v1 +1");
+}
+
+#[tokio::test]
+async fn a_hook_that_panics_before_a_command_is_an_error_for_its_caller() {
+    let (app, store, _) = with(|_| panic!("no rules loaded"));
+    let error = app.dispatch(put("a", 1)).await.unwrap_err();
+    assert!(matches!(&error, DispatchError::Panicked { message } if message == "no rules loaded"));
+    assert_eq!(store.head().await.unwrap(), Position::START);
+}
