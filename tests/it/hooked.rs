@@ -23,6 +23,7 @@ pub struct Hooked {
     pub events: Arc<AtomicU64>,
     before: Arc<Hook>,
     after: Arc<Hook>,
+    after_lookup: Arc<Hook>,
 }
 
 impl std::fmt::Debug for Hooked {
@@ -40,7 +41,8 @@ impl Hooked {
             reads: Arc::default(),
             events: Arc::default(),
             before: Arc::clone(&quiet),
-            after: quiet,
+            after: Arc::clone(&quiet),
+            after_lookup: quiet,
         }
     }
 
@@ -63,6 +65,18 @@ impl Hooked {
         + 'static,
     ) -> Self {
         self.after = Arc::new(hook);
+        self
+    }
+
+    /// Runs behind each look-up of a command, with the number of appends so far.
+    pub fn after_lookup(
+        mut self,
+        hook: impl Fn(u64, MemoryStore) -> BoxFuture<'static, Result<(), AppendError>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.after_lookup = Arc::new(hook);
         self
     }
 
@@ -111,7 +125,9 @@ impl EventStore for Hooked {
         self.inner.list_streams(query).await
     }
     async fn find_command(&self, id: CommandId) -> Result<Option<CommandRecord>, StoreError> {
-        self.inner.find_command(id).await
+        let found = self.inner.find_command(id).await;
+        (self.after_lookup)(self.appends(), self.inner.clone()).await.unwrap();
+        found
     }
     async fn forget_commands(&self, recorded_before: Timestamp) -> Result<u64, StoreError> {
         self.inner.forget_commands(recorded_before).await

@@ -88,6 +88,24 @@ async fn b266_the_same_command_at_once_has_one_effect_and_one_answer() {
     }
 }
 
+#[tokio::test]
+async fn b266_accepted_elsewhere_between_looking_up_and_deciding() {
+    let id = CommandId::random();
+    // Just after this application found nothing, another one accepts the same command; what is
+    // left then would refuse it.
+    let store = Hooked::new().after_lookup(move |_, inner| {
+        Box::pin(async move {
+            App::new(inner).dispatch(take("a", 7)).command_id(id).await.unwrap();
+            Ok(())
+        })
+    });
+    App::new(store.inner.clone()).dispatch(put("a", 10)).await.unwrap();
+    let outcome = App::new(store.clone()).dispatch(take("a", 7)).command_id(id).await.unwrap();
+    assert!(outcome.repeated);
+    assert_eq!(outcome.events[0].event, LedgerEvent::Taken(7));
+    assert_eq!(store.inner.head().await.unwrap(), Position::new(2));
+}
+
 #[tokio::test(start_paused = true)]
 async fn l06_a_lost_answer_is_asked_for_again_with_the_same_events() {
     let store = Hooked::new()

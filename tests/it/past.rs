@@ -1,0 +1,40 @@
+//! States of the past.
+
+use std::time::Duration;
+
+use cqrs::*;
+use cqrs_memory::MemoryStore;
+use cqrs_testing::ManualClock;
+
+use crate::ledger::{Ledger, put, take};
+
+#[tokio::test]
+async fn l30_as_of_a_version_and_as_of_a_moment() {
+    let clock = ManualClock::new();
+    let store = MemoryStore::builder().clock(clock.clone()).build();
+    let app = App::new(store);
+    let mut moments = vec![clock.now()];
+    let mut sums = vec![0];
+    for n in 1..=6_i64 {
+        clock.advance(Duration::from_secs(60));
+        let command = if n % 3 == 0 { take("a", 1) } else { put("a", n) };
+        let outcome = app.dispatch(command).with_state().await.unwrap();
+        moments.push(outcome.events[0].recorded_at);
+        sums.push(outcome.state.unwrap().sum);
+    }
+    let id = "a".to_owned();
+    for n in 0..=6_usize {
+        let version = Version::new(n as u64);
+        let by_version = app.load_as_of::<Ledger>(&id, AsOf::Version(version)).await.unwrap();
+        assert_eq!((by_version.version(), by_version.state().sum), (version, sums[n]));
+        for later in [0, 59] {
+            let moment = moments[n].plus(Duration::from_secs(later));
+            let by_time = app.load_as_of::<Ledger>(&id, AsOf::Time(moment)).await.unwrap();
+            assert_eq!(by_time, by_version);
+        }
+    }
+    let beyond = app.load_as_of::<Ledger>(&id, AsOf::Version(Version::new(u64::MAX))).await;
+    assert_eq!(beyond.unwrap().version(), Version::new(6));
+    let nobody = app.load_as_of::<Ledger>(&"b".into(), AsOf::Time(Timestamp::MAX)).await.unwrap();
+    assert_eq!(nobody.version(), Version::ZERO);
+}

@@ -1,0 +1,166 @@
+//! Snapshots save reading and are never needed.
+
+use cqrs::*;
+use cqrs_memory::MemoryStore;
+use cqrs_testing::eventually;
+use std::time::Duration;
+
+use crate::ledger::{Ledger, LedgerEvent, What, change, put, take};
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn app(store: &MemoryStore, policy: SnapshotPolicy) -> App {
+    App::builder(store.clone())
+        .aggregate::<Ledger>(Persistence::events_with_snapshots(store.clone(), policy))
+        .build()
+        .unwrap()
+}
+
+fn stream() -> StreamName {
+    StreamName::new("ledger-a").unwrap()
+}
+
+async fn snapshot_version(store: &MemoryStore) -> u64 {
+    store.load_snapshot(&stream()).await.unwrap().map_or(0, |snapshot| snapshot.version.get())
+}
+
+/// Waits until the snapshot is at a version.
+async fn snapshot_reaches(store: &MemoryStore, version: u64) {
+    eventually(SOON, || async {
+        let at = snapshot_version(store).await;
+        (at == version).then_some(()).ok_or(format!("the snapshot is at {at}, not {version}"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn b239_off_means_off() {
+    let store = MemoryStore::new();
+    let wrong = Payload::encode(&Ledger { sum: 999 }).unwrap();
+    let foreign = Snapshot::new(stream(), Version::new(1), "1", wrong, Timestamp::UNIX_EPOCH);
+    store.save_snapshot(foreign).await.unwrap();
+    for app in [app(&store, SnapshotPolicy::every(0)), App::new(store.clone())] {
+        app.dispatch(put("a", 1)).await.unwrap();
+        let ledger = app.load::<Ledger>(&"a".into()).await.unwrap();
+        assert!(ledger.state().sum < 999);
+    }
+    assert_eq!(snapshot_version(&store).await, 1);
+}
+
+#[tokio::test]
+async fn b240_b241_b246_one_is_due_so_many_events_after_the_last() {
+    let store = MemoryStore::new();
+    let every_ten = || app(&store, SnapshotPolicy::every(10));
+    let app = every_ten();
+    for _ in 0..9 {
+        app.dispatch(put("a", 1)).await.unwrap();
+    }
+    assert_eq!(snapshot_version(&store).await, 0);
+    app.dispatch(put("a", 1)).await.unwrap();
+    snapshot_reaches(&store, 10).await;
+    app.dispatch(put("a", 1)).await.unwrap();
+    assert_eq!(snapshot_version(&store).await, 10);
+    // After a restart the count goes on where it was.
+    let app = every_ten();
+    app.dispatch(change("a", What::TakeAll(vec![1; 10]))).await.unwrap();
+    snapshot_reaches(&store, 21).await;
+}
+
+#[tokio::test]
+async fn b240_eleven_events_at_once() {
+    let store = MemoryStore::new();
+    let app = app(&store, SnapshotPolicy::every(10));
+    app.dispatch(put("a", 100)).await.unwrap();
+    app.dispatch(change("a", What::TakeAll(vec![1; 10]))).await.unwrap();
+    snapshot_reaches(&store, 11).await;
+}
+
+#[tokio::test]
+async fn l28_b242_snapshot_and_tail_are_the_full_replay_and_read_little() {
+    let store = MemoryStore::new();
+    let app = app(&store, SnapshotPolicy::every(100));
+    for n in 1..=1_050_u64 {
+        app.dispatch(put("a", 1)).await.unwrap();
+        if n % 100 == 0 {
+            snapshot_reaches(&store, n).await;
+        }
+    }
+    let full = App::new(store.clone()).load::<Ledger>(&"a".into()).await.unwrap();
+    assert_eq!((full.version().get(), full.state().sum), (1_050, 1_050));
+
+    // Whoever reads more than the snapshot and a hundred events would see this one.
+    let counting = crate::hooked::Hooked::new();
+    let events: Vec<_> = (0..1_050).map(|_| LedgerEvent::Put(1)).collect();
+    counting.inner.append_events(&stream(), ExpectedVersion::Any, &events).await.unwrap();
+    let payload = Payload::encode(&Ledger { sum: 1_000 }).unwrap();
+    let kept = Snapshot::new(stream(), Version::new(1_000), "1", payload, Timestamp::UNIX_EPOCH);
+    counting.inner.save_snapshot(kept).await.unwrap();
+    let policy = SnapshotPolicy::every(100);
+    let repository =
+        EventSourced::<Ledger>::new(counting.clone()).with_snapshots(counting.inner.clone(), policy);
+    let loaded = repository.load(stream()).await.unwrap();
+    assert_eq!((loaded.version().get(), loaded.state().sum), (1_050, 1_050));
+    assert!(counting.events_read() <= 100, "{} events read", counting.events_read());
+}
+
+#[tokio::test]
+async fn l29_b243_h112_a_snapshot_that_does_not_fit_is_passed_over() {
+    let good = Payload::encode(&Ledger { sum: 77 }).unwrap();
+    for (what, version, tag, payload) in [
+        ("another tag", 2, "0", good.clone()),
+        ("broken", 2, "1", Payload::from_stored("{\"sum\":")),
+        ("another shape", 2, "1", Payload::encode("text").unwrap()),
+        ("ahead of its stream", 9, "1", good.clone()),
+    ] {
+        let store = MemoryStore::new();
+        let app = app(&store, SnapshotPolicy::every(50));
+        for _ in 0..3 {
+            app.dispatch(put("a", 1)).await.unwrap();
+        }
+        let at = Version::new(version);
+        let bad = Snapshot::new(stream(), at, tag, payload, Timestamp::UNIX_EPOCH);
+        store.save_snapshot(bad).await.unwrap();
+        let ledger = app.load::<Ledger>(&"a".into()).await.unwrap();
+        assert_eq!((ledger.version().get(), ledger.state().sum), (3, 3), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn l29_an_aggregate_that_is_gone_has_no_use_for_its_snapshot() {
+    let store = MemoryStore::new();
+    let payload = Payload::encode(&Ledger { sum: 77 }).unwrap();
+    let orphan = Snapshot::new(stream(), Version::new(5), "1", payload, Timestamp::UNIX_EPOCH);
+    store.save_snapshot(orphan).await.unwrap();
+    let app = app(&store, SnapshotPolicy::every(5));
+    assert_eq!(app.load::<Ledger>(&"a".into()).await.unwrap().version(), Version::ZERO);
+    assert!(app.dispatch(take("a", 1)).await.unwrap_err().refused().is_some());
+}
+
+/// Keeps nothing and is slow about it.
+#[derive(Debug)]
+struct Stuck;
+
+#[async_trait::async_trait]
+impl SnapshotStore for Stuck {
+    async fn load_snapshot(&self, _: &StreamName) -> Result<Option<Snapshot>, StoreError> {
+        Err(StoreError::new(StoreErrorKind::Unavailable, "down"))
+    }
+    async fn save_snapshot(&self, _: Snapshot) -> Result<(), StoreError> {
+        std::future::pending().await
+    }
+    async fn delete_snapshot(&self, _: &StreamName) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn b245_a_snapshot_that_cannot_be_kept_neither_fails_nor_delays_a_command() {
+    let app = App::builder(MemoryStore::new())
+        .aggregate::<Ledger>(Persistence::events_with_snapshots(Stuck, SnapshotPolicy::every(1)))
+        .cache(CachePolicy::off())
+        .build()
+        .unwrap();
+    for n in 1..=20 {
+        assert_eq!(app.dispatch(put("a", 1)).await.unwrap().version, Version::new(n));
+    }
+}
