@@ -193,3 +193,114 @@ impl fmt::Debug for MemoryStore {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{OnceLock, Weak};
+
+    use bytes::Bytes;
+    use cqrs_core::{
+        CommandKey, ExpectedVersion, NewEvent, Payload, Snapshot, SnapshotStore, State, StateStore,
+    };
+
+    use super::*;
+
+    /// Somebody else's code: counts its runs and looks whether the lock is free.
+    #[derive(Clone, Default)]
+    struct Stranger(Arc<(OnceLock<Weak<Shared>>, AtomicUsize)>);
+
+    impl Stranger {
+        fn run(&self) {
+            self.0.1.fetch_add(1, Ordering::Relaxed);
+            if let Some(shared) = self.0.0.get().and_then(Weak::upgrade) {
+                assert!(shared.contents.try_write().is_ok(), "called under the lock");
+            }
+        }
+
+        fn runs(&self) -> usize {
+            self.0.1.load(Ordering::Relaxed)
+        }
+
+        /// A payload whose memory it releases itself.
+        fn payload(&self) -> Payload {
+            Payload::from_json(Bytes::from_owner(Memory(self.clone()))).unwrap()
+        }
+    }
+
+    impl fmt::Debug for Stranger {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Stranger")
+        }
+    }
+
+    impl Clock for Stranger {
+        fn now(&self) -> Timestamp {
+            self.run();
+            Timestamp::UNIX_EPOCH
+        }
+    }
+
+    struct Memory(Stranger);
+
+    impl AsRef<[u8]> for Memory {
+        fn as_ref(&self) -> &[u8] {
+            b"7"
+        }
+    }
+
+    impl Drop for Memory {
+        fn drop(&mut self) {
+            self.0.run();
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_elses_code_runs_under_the_lock() {
+        let (clock, hook, memory) = (Stranger::default(), Stranger::default(), Stranger::default());
+        let called = hook.clone();
+        let store = MemoryStore::builder()
+            .clock(clock.clone())
+            .on_step(move |_| {
+                called.run();
+                Ok(())
+            })
+            .build();
+        for stranger in [&clock, &hook, &memory] {
+            stranger.0.0.set(Arc::downgrade(&store.shared)).unwrap();
+        }
+
+        let (name, row) = (StreamName::new("a-1").unwrap(), StreamName::new("row-1").unwrap());
+        let append = |expected: ExpectedVersion| {
+            let event = NewEvent::json("e", &1).unwrap();
+            let event = NewEvent::raw(event.name, 1, memory.payload());
+            let state = State::new("s", memory.payload());
+            let key = CommandKey::new(CommandId::random(), &name, &memory.payload());
+            Append::to(name.clone(), expected, vec![event]).with_state(state).with_command(key)
+        };
+        let (first, any) = (ExpectedVersion::NoStream, ExpectedVersion::Any);
+        let repeated = append(first);
+        store.append(repeated.clone()).await.unwrap();
+        store.append(repeated).await.unwrap();
+        store.append(append(first)).await.unwrap_err();
+        store.append(append(any)).await.unwrap();
+        let state = || State::new("s", memory.payload());
+        for expected in [0, 0, 1] {
+            let _ = store.save_state(&row, Version::new(expected), state()).await;
+        }
+        for _ in 0..2 {
+            let (version, taken_at) = (Version::new(1), Timestamp::UNIX_EPOCH);
+            let snapshot = Snapshot::new(name.clone(), version, "s", memory.payload(), taken_at);
+            store.save_snapshot(snapshot).await.unwrap();
+        }
+        store.delete_snapshot(&name).await.unwrap();
+        store.forget_commands(Timestamp::MAX).await.unwrap();
+        store.reset();
+
+        for (what, stranger, runs) in
+            [("clock", clock, 3), ("hook", hook, 20), ("memory", memory, 10)]
+        {
+            assert!(stranger.runs() >= runs, "{what}: only {} runs", stranger.runs());
+        }
+    }
+}
