@@ -1,5 +1,7 @@
 //! What a test relies on: the clock, isolation, reset, races, cancellation, giving way.
 
+#![allow(clippy::unwrap_used)] // a test may
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};

@@ -1,5 +1,7 @@
 //! Reading through an index answers exactly as looking at the whole log would.
 
+#![allow(clippy::unwrap_used)] // a test may
+
 use cqrs_core::{
     Append, Category, CorrelationId, Direction, EventName, EventStore, ExpectedVersion, Filter,
     LogRead, Metadata, NewEvent, Payload, Position, RecordedEvent, StreamName,

@@ -1,5 +1,7 @@
 //! Faults and deaths at every step: what is stored, what is answered, and that the store goes on.
 
+#![allow(clippy::unwrap_used)] // a test may
+
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, OnceLock};
 
