@@ -1,0 +1,69 @@
+//! What the benches measure: an account whose events take about 150 bytes of JSON.
+
+use cqrs::{Aggregate, Command, DecodeFailure, Event, EventType, Payload, PayloadError};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    pub balance: i64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Deposit {
+    pub account: u64,
+    pub cents: i64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Deposited {
+    pub account: Uuid,
+    pub cents: i64,
+    pub balance: i64,
+    pub reference: String,
+}
+
+impl Event for Deposited {
+    const TYPES: &'static [EventType] = &[EventType::new("bench.deposited", 1)];
+    fn event_type(&self) -> EventType {
+        EventType::new("bench.deposited", 1)
+    }
+    fn encode(&self) -> Result<Payload, PayloadError> {
+        Payload::encode(self)
+    }
+    fn decode(_: &str, payload: &Payload) -> Result<Self, DecodeFailure> {
+        Ok(payload.decode()?)
+    }
+}
+
+impl Command for Deposit {
+    type Aggregate = Account;
+    fn aggregate_id(&self) -> u64 {
+        self.account
+    }
+}
+
+impl Aggregate for Account {
+    const CATEGORY: &'static str = "account";
+    type Id = u64;
+    type Command = Deposit;
+    type Event = Deposited;
+    type Error = std::convert::Infallible;
+
+    fn execute(&self, deposit: Deposit) -> Result<Vec<Deposited>, Self::Error> {
+        Ok(vec![deposited(deposit.cents, self.balance + deposit.cents)])
+    }
+
+    fn apply(&mut self, event: &Deposited) {
+        self.balance = event.balance;
+    }
+}
+
+pub fn deposited(cents: i64, balance: i64) -> Deposited {
+    Deposited {
+        account: Uuid::from_u128(7),
+        cents,
+        balance,
+        reference: "invoice 2026-000123, thank you very much".into(),
+    }
+}
