@@ -1,12 +1,10 @@
 //! One event to JSON and back.
 
+use crate::subject::{Deposited, deposited};
 use cqrs::{Event, NewEvent, Payload};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use subject::{Deposited, deposited};
+use criterion::{Criterion, Throughput};
 
-mod subject;
-
-fn codec(criterion: &mut Criterion) {
+pub(crate) fn bench(criterion: &mut Criterion) {
     let event = deposited(100, 12_345);
     let payload = event.encode().unwrap();
     let mut group = criterion.benchmark_group("codec");
@@ -26,6 +24,3 @@ fn codec(criterion: &mut Criterion) {
     });
     group.finish();
 }
-
-criterion_group!(benches, codec);
-criterion_main!(benches);

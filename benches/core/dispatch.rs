@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
+use crate::subject::{Account, Deposit, deposited};
 use cqrs::memory::MemoryStore;
 use cqrs::{
     Aggregate, App, Append, CachePolicy, EventStore, EventStoreExt, ExpectedVersion, NewEvent,
     StreamName,
 };
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use subject::{Account, Deposit, deposited};
-
-mod subject;
+use criterion::{BatchSize, Criterion};
 
 /// Events in an account before the measured command.
 const HISTORY: i64 = 20;
@@ -26,7 +24,7 @@ async fn store() -> MemoryStore {
     store
 }
 
-fn dispatch(criterion: &mut Criterion) {
+pub(crate) fn bench(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut group = criterion.benchmark_group("dispatch");
     group.measurement_time(Duration::from_secs(3));
@@ -69,6 +67,3 @@ fn dispatch(criterion: &mut Criterion) {
     });
     group.finish();
 }
-
-criterion_group!(benches, dispatch);
-criterion_main!(benches);

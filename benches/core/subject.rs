@@ -5,22 +5,22 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 #[derive(Clone, Debug, Default)]
-pub struct Account {
-    pub balance: i64,
+pub(crate) struct Account {
+    pub(crate) balance: i64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Deposit {
-    pub account: u64,
-    pub cents: i64,
+pub(crate) struct Deposit {
+    pub(crate) account: u64,
+    pub(crate) cents: i64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Deposited {
-    pub account: Uuid,
-    pub cents: i64,
-    pub balance: i64,
-    pub reference: String,
+pub(crate) struct Deposited {
+    pub(crate) account: Uuid,
+    pub(crate) cents: i64,
+    pub(crate) balance: i64,
+    pub(crate) reference: String,
 }
 
 impl Event for Deposited {
@@ -59,7 +59,7 @@ impl Aggregate for Account {
     }
 }
 
-pub fn deposited(cents: i64, balance: i64) -> Deposited {
+pub(crate) fn deposited(cents: i64, balance: i64) -> Deposited {
     Deposited {
         account: Uuid::from_u128(7),
         cents,

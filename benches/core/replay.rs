@@ -1,13 +1,11 @@
 //! Loading an aggregate from 10 to 100,000 events of the memory store.
 
+use crate::subject::{Account, deposited};
 use cqrs::memory::MemoryStore;
 use cqrs::{Aggregate, EventSourced, EventStoreExt, ExpectedVersion, Repository, StreamName};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use subject::{Account, deposited};
+use criterion::{BenchmarkId, Criterion, Throughput};
 
-mod subject;
-
-fn replay(criterion: &mut Criterion) {
+pub(crate) fn bench(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut group = criterion.benchmark_group("replay");
     group.sample_size(20);
@@ -33,6 +31,3 @@ fn replay(criterion: &mut Criterion) {
     }
     group.finish();
 }
-
-criterion_group!(benches, replay);
-criterion_main!(benches);
