@@ -1,6 +1,7 @@
 //! Whole-system tests: an application over a real store, through the public API only.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // tests fail by panicking
+#![allow(unreachable_pub)] // a test binary has no public surface
 
 mod cancel;
 mod conflicts;
@@ -12,3 +13,4 @@ mod ledger;
 mod middleware;
 mod repeated;
 mod repositories;
+mod steps;

@@ -177,3 +177,40 @@ async fn a_hook_that_panics_before_a_command_is_an_error_for_its_caller() {
     assert!(matches!(&error, DispatchError::Panicked { message } if message == "no rules loaded"));
     assert_eq!(store.head().await.unwrap(), Position::START);
 }
+
+/// Lets nobody take from a ledger that is nearly empty.
+#[derive(Debug)]
+struct Reserve(Journal);
+
+#[async_trait]
+impl Middleware for Reserve {
+    fn before_execute(
+        &self,
+        context: &CommandContext<'_>,
+        state: &(dyn std::any::Any + Send + Sync),
+    ) -> Result<(), Denial> {
+        let sum = state.downcast_ref::<Ledger>().unwrap().sum;
+        self.0.lock().unwrap().push(format!("{} holds {sum}", context.stream()));
+        match context.command::<Ledger>().unwrap().what {
+            What::Take(_) if sum < 10 => Err(Denial::new("the reserve is not for spending")),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn b254_a_hook_sees_the_state_and_can_refuse() {
+    let journal = Journal::default();
+    let store = MemoryStore::new();
+    let app = App::builder(store.clone()).middleware(Reserve(journal.clone())).build().unwrap();
+    app.dispatch(put("a", 10)).await.unwrap();
+    app.dispatch(take("a", 2)).await.unwrap();
+    let error = app.dispatch(take("a", 2)).await.unwrap_err();
+    assert!(matches!(error, DispatchError::Denied(_)));
+    assert_eq!(lines(&journal), ["ledger-a holds 0", "ledger-a holds 10", "ledger-a holds 8"]);
+
+    // It does not refuse on what is only remembered.
+    App::new(store).dispatch(put("a", 100)).await.unwrap();
+    app.dispatch(take("a", 2)).await.unwrap();
+    assert_eq!(lines(&journal), ["ledger-a holds 8", "ledger-a holds 108"]);
+}

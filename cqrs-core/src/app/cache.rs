@@ -55,8 +55,8 @@ impl CachePolicy {
 /// and puts it back when all went well; a dropped or panicked command leaves nothing behind.
 pub(super) type Slot<A> = tokio::sync::Mutex<Option<Loaded<A>>>;
 
-/// Slots kept even when no states are, so that commands to one aggregate still take turns.
-const MIN_SLOTS: usize = 1_024;
+/// When no states are kept, slots still are, so that commands to one aggregate take turns.
+const SLOTS_WITHOUT_STATES: usize = 1_024;
 
 #[derive(Debug)]
 pub(super) struct Cache {
@@ -100,9 +100,8 @@ impl Cache {
         }
         let slot = Arc::new(Slot::<A>::default());
         slots.insert(stream.clone(), Entry { slot: slot.clone(), used_at: now });
-        while slots.len()
-            > self.policy.capacity.max(if self.keeps_states() { 1 } else { MIN_SLOTS })
-        {
+        let most = if self.keeps_states() { self.policy.capacity } else { SLOTS_WITHOUT_STATES };
+        while slots.len() > most {
             slots.pop_front();
         }
         slot

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use tokio::time::Instant;
 
 use super::dispatch::Options;
-use super::{App, DispatchError, Outcome};
+use super::{App, Denial, DispatchError, Outcome};
 use crate::repository::{Changes, Loaded, Repository};
 use crate::{
     Aggregate, AppendError, Appended, AppendedStream, CommandId, CommandKey, Conflict,
@@ -21,7 +21,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 type Failure<A> = DispatchError<<A as Aggregate>::Error>;
-type Decided<A> = Result<Vec<<A as Aggregate>::Event>, <A as Aggregate>::Error>;
+type Decided<A> = Result<Vec<<A as Aggregate>::Event>, Failure<A>>;
 
 /// One command for one aggregate.
 pub(super) struct Decision<'a, A> {
@@ -32,6 +32,9 @@ pub(super) struct Decision<'a, A> {
     /// When the caller stops waiting.
     pub(super) until: Option<Instant>,
 }
+
+/// Asks the hooks that want to see the state.
+type Guard<'a, A> = &'a (dyn Fn(&A) -> Result<(), Denial> + Sync);
 
 /// How an append ended that was not refused outright.
 enum Saved {
@@ -47,6 +50,7 @@ impl<A: Aggregate> Decision<'_, A> {
         &self,
         command: A::Command,
         metadata: Arc<Metadata>,
+        guard: Guard<'_, A>,
         sent: &AtomicBool,
     ) -> Result<Outcome<A>, Failure<A>> {
         let repository = self.app.repository::<A>().map_err(DispatchError::Misconfigured)?;
@@ -78,7 +82,7 @@ impl<A: Aggregate> Decision<'_, A> {
                 self.put_back(&mut slot, loaded);
                 return Err(DispatchError::Conflict(conflict));
             }
-            let decided = self.decide(repository, &mut loaded, current, &command).await?;
+            let decided = self.decide(repository, &mut loaded, current, &command, guard).await?;
             let events = match decided {
                 Ok(events) => events,
                 Err(refusal) => {
@@ -88,7 +92,7 @@ impl<A: Aggregate> Decision<'_, A> {
                     self.put_back(&mut slot, loaded);
                     return match first {
                         Some(first) => self.repeated(repository, first).await,
-                        None => Err(DispatchError::Refused(refusal)),
+                        None => Err(refusal),
                     };
                 }
             };
@@ -137,8 +141,13 @@ impl<A: Aggregate> Decision<'_, A> {
         loaded: &mut Loaded<A>,
         current: bool,
         command: &A::Command,
+        guard: Guard<'_, A>,
     ) -> Result<Decided<A>, Failure<A>> {
-        let decided = loaded.state().execute(command.clone());
+        let decide = |state: &A| {
+            guard(state).map_err(DispatchError::Denied)?;
+            state.execute(command.clone()).map_err(DispatchError::Refused)
+        };
+        let decided = decide(loaded.state());
         if current || decided.as_ref().is_ok_and(|events| !events.is_empty()) {
             return Ok(decided);
         }
@@ -147,7 +156,7 @@ impl<A: Aggregate> Decision<'_, A> {
         if loaded.version() == before {
             return Ok(decided);
         }
-        Ok(loaded.state().execute(command.clone()))
+        Ok(decide(loaded.state()))
     }
 
     /// Appends, and asks again under the same event ids while the answer gets lost: if they were

@@ -155,7 +155,7 @@ async fn run<A: Aggregate>(
     async {
         if app.shared.middleware.is_empty() {
             return within(&decision, &AtomicBool::new(false), |sent| {
-                decision.run(command, Arc::new(metadata), sent)
+                decision.run(command, Arc::new(metadata), &|_| Ok(()), sent)
             })
             .await;
         }
@@ -179,8 +179,12 @@ async fn run<A: Aggregate>(
                     stream_of::<A>(&command.aggregate_id()).map_err(DispatchError::InvalidId)?;
                 context.stream = decision.stream.clone();
                 let metadata = Arc::new(context.metadata.clone());
+                let guard = |state: &A| {
+                    let mut hooks = app.shared.middleware.iter();
+                    hooks.try_for_each(|hook| hook.before_execute(&context, state))
+                };
                 within(&decision, &AtomicBool::new(false), |sent| {
-                    decision.run(command, metadata, sent)
+                    decision.run(command, metadata, &guard, sent)
                 })
                 .await
             }

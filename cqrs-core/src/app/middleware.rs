@@ -46,6 +46,20 @@ pub trait Middleware: fmt::Debug + Send + Sync + 'static {
         Ok(Flow::Continue)
     }
 
+    /// Before the aggregate is asked, with its state: `state.downcast_ref::<Account>()`. Runs
+    /// again whenever the command is decided again, so it only looks and never waits.
+    ///
+    /// # Errors
+    /// [`Denial`], as for [`before`](Self::before).
+    fn before_execute(
+        &self,
+        context: &CommandContext<'_>,
+        state: &(dyn Any + Send + Sync),
+    ) -> Result<(), Denial> {
+        let _ = (context, state);
+        Ok(())
+    }
+
     /// After the command is done, well or not. A panic here is logged and changes nothing.
     /// Not called when the caller drops the dispatch.
     async fn after(&self, context: &CommandContext<'_>, done: Done<'_>) {

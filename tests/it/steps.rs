@@ -1,0 +1,32 @@
+//! Decisions in several steps.
+
+use cqrs::{Aggregate, Steps};
+
+use crate::ledger::{Ledger, LedgerError, LedgerEvent, What, change};
+
+#[test]
+fn b227_each_step_sees_what_the_steps_before_left() {
+    let ledger = Ledger { sum: 10 };
+    let events = ledger.execute(change("a", What::TakeAll(vec![4, 5, 1]))).unwrap();
+    assert_eq!(events, [LedgerEvent::Taken(4), LedgerEvent::Taken(5), LedgerEvent::Taken(1)]);
+    assert_eq!(ledger.sum, 10, "the decision changes nothing");
+}
+
+#[test]
+fn b228_the_refusal_of_one_step_drops_the_events_of_all() {
+    let refused = Ledger { sum: 10 }.execute(change("a", What::TakeAll(vec![4, 5, 2])));
+    assert_eq!(refused, Err(LedgerError::NotEnough { wanted: 2, left: 1 }));
+}
+
+#[test]
+fn b229_b230_states_can_be_named_and_steps_nested() {
+    let ledger = Ledger { sum: 10 };
+    let mut steps = Steps::new(&ledger);
+    let half = steps.then(|ledger| Ok(vec![LedgerEvent::Taken(ledger.sum / 2)])).unwrap().clone();
+    // A step that is itself made of steps; its names stay its own.
+    steps.then(|ledger| ledger.execute(change("a", What::TakeAll(vec![1, 1])))).unwrap();
+    steps.then(|ledger| Ok(vec![LedgerEvent::Put(half.sum - ledger.sum)])).unwrap();
+    assert_eq!(steps.state().sum, half.sum);
+    let expected = [5, 1, 1].map(LedgerEvent::Taken).into_iter().chain([LedgerEvent::Put(2)]);
+    assert_eq!(steps.into_events(), expected.collect::<Vec<_>>());
+}
