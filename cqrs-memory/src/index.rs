@@ -113,3 +113,31 @@ fn between(list: &[Position], first: Position, last: Position) -> &[Position] {
 fn distinct<T: Eq + Hash>(names: &[T]) -> Option<impl Iterator<Item = &T>> {
     (!names.is_empty()).then(|| names.iter().collect::<HashSet<_>>().into_iter())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b062_only_what_the_narrowest_condition_lets_through_is_looked_at() {
+        let mut index = Index::default();
+        let big = StreamName::new("account-1").unwrap();
+        let (common, rare) = (EventName::new("common").unwrap(), EventName::new("rare").unwrap());
+        for number in 1..=1_000 {
+            let name = if number % 100 == 0 { &rare } else { &common };
+            index.open(big.clone()).push(Position::new(number), name.clone(), None);
+        }
+        let looked_at = |filter: &Filter, first, last| {
+            let lists = index.narrowest(filter, Position::new(first), Position::new(last));
+            lists.map(|lists| lists.concat().into_iter().map(Position::get).collect::<Vec<_>>())
+        };
+        let both = Filter::stream(big.clone()).and_type(rare.clone());
+        assert_eq!(looked_at(&both, 1, 1_000).unwrap().len(), 10);
+        assert_eq!(looked_at(&both, 300, 500).unwrap(), [300, 400, 500]);
+        assert!(looked_at(&both, 998, 999).unwrap().is_empty());
+        assert_eq!(looked_at(&Filter::all().and_type(common), 999, 1_000).unwrap(), [999]);
+        let nothing = Filter::category(Category::new("order").unwrap()).and_type(rare);
+        assert!(looked_at(&nothing, 1, 1_000).unwrap().is_empty());
+        assert_eq!(looked_at(&Filter::all(), 1, 1_000), None);
+    }
+}

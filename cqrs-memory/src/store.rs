@@ -207,12 +207,18 @@ mod tests {
 
     /// Somebody else's code: notes at each of its runs whether the lock is free.
     #[derive(Clone, Default)]
-    struct Stranger(Arc<(OnceLock<Weak<Shared>>, Mutex<Vec<bool>>)>);
+    struct Stranger(Arc<Notes>);
+
+    #[derive(Default)]
+    struct Notes {
+        store: OnceLock<Weak<Shared>>,
+        was_free: Mutex<Vec<bool>>,
+    }
 
     impl Stranger {
         fn run(&self) {
-            if let Some(shared) = self.0.0.get().and_then(Weak::upgrade) {
-                self.0.1.lock().unwrap().push(shared.contents.try_write().is_ok());
+            if let Some(shared) = self.0.store.get().and_then(Weak::upgrade) {
+                self.0.was_free.lock().unwrap().push(shared.contents.try_write().is_ok());
             }
         }
 
@@ -261,7 +267,7 @@ mod tests {
             })
             .build();
         for stranger in [&clock, &hook, &memory] {
-            stranger.0.0.set(Arc::downgrade(&store.shared)).unwrap();
+            stranger.0.store.set(Arc::downgrade(&store.shared)).unwrap();
         }
 
         let (name, row) = (StreamName::new("a-1").unwrap(), StreamName::new("row-1").unwrap());
@@ -294,7 +300,7 @@ mod tests {
         for (what, stranger, runs) in
             [("clock", clock, 3), ("hook", hook, 20), ("memory", memory, 10)]
         {
-            let free = stranger.0.1.lock().unwrap();
+            let free = stranger.0.was_free.lock().unwrap();
             assert!(free.len() >= runs, "{what}: only {} runs", free.len());
             assert!(free.iter().all(|free| *free), "{what} ran under the lock: {free:?}");
         }

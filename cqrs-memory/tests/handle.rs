@@ -84,6 +84,21 @@ async fn l06_the_first_answer_comes_again_to_the_letter() {
 }
 
 #[tokio::test]
+async fn a_known_command_answers_first_and_another_under_its_id_is_refused() {
+    let store = MemoryStore::new();
+    let (id, name) = (CommandId::random(), stream("a-1"));
+    let key = |content: u8| CommandKey::new(id, &name, &Payload::encode(&content).unwrap());
+    let with = |content| append("a-1", ExpectedVersion::NoStream).with_command(key(content));
+
+    // Fresh event ids and a version long past: the record alone makes it known.
+    let first = store.append(with(1)).await.unwrap();
+    assert_eq!(store.append(with(1)).await.unwrap(), first.again());
+    let other = store.append(with(2)).await;
+    assert!(matches!(other, Err(AppendError::CommandIdReused { id: named }) if named == id));
+    assert_eq!(log(&store).await.len(), 1);
+}
+
+#[tokio::test]
 async fn events_stored_in_other_company_are_duplicates() {
     let store = MemoryStore::new();
     let events: Vec<_> = (0..3).map(|_| event()).collect();
