@@ -1,14 +1,14 @@
 //! The in-memory event store: nothing to install, and the reference that other stores are
 //! compared with.
 //!
-//! [`MemoryStore`] keeps the whole contract of
-//! [`EventStore`](cqrs_core::EventStore), [`SnapshotStore`](cqrs_core::SnapshotStore) and
-//! [`StateStore`](cqrs_core::StateStore): what works here works on a database. What it does not
-//! do is outlive the process.
+//! [`MemoryStore`] keeps the whole contract of [`EventStore`](cqrs_core::EventStore),
+//! [`SnapshotStore`](cqrs_core::SnapshotStore) and [`StateStore`](cqrs_core::StateStore): what
+//! works here works on a database. Only, it does not outlive the process.
 //!
 //! ```
-//! use cqrs_core::{EventStore, EventStoreExt, ExpectedVersion, NewEvent, StreamName, StreamRead};
-//! use cqrs_core::Append;
+//! use cqrs_core::{
+//!     Append, EventStore, EventStoreExt, ExpectedVersion, NewEvent, StreamName, StreamRead,
+//! };
 //! use cqrs_memory::MemoryStore;
 //! use futures_util::TryStreamExt;
 //!

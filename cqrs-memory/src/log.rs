@@ -72,7 +72,6 @@ impl Log {
         let count = events.len() as u64;
         let mut position = self.head();
         let mut places = self.index.open(stream);
-        self.entries.reserve(events.len());
         for event in events {
             position = position.next();
             let (version, name) = places.push(position, event.name, event.metadata.correlation_id);

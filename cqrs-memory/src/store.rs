@@ -23,8 +23,8 @@ use crate::{MemoryStoreBuilder, Step};
 
 /// An event store, snapshot store and state store in memory.
 ///
-/// Cloning gives another handle to the same store. It never blocks for longer than copying one
-/// page takes, and gives way to other tasks as a store with a network does.
+/// Cloning gives another handle to the same store. Appends and reads do not wait, but they give
+/// way to other tasks now and then, as those of a store with a network do.
 #[derive(Clone)]
 pub struct MemoryStore {
     shared: Arc<Shared>,
