@@ -24,6 +24,8 @@ mod time;
 pub mod upcast;
 
 pub use aggregate::{Aggregate, Steps};
+#[cfg(feature = "derive")]
+pub use cqrs_macros::{Command, Event};
 pub use app::{
     App, AppBuilder, BuildError, CachePolicy, CommandContext, Denial, Dispatch, DispatchError,
     Done, Flow, LoadError, Middleware, Outcome, Persistence,
@@ -58,7 +60,7 @@ pub use upcast::{InvalidUpcasters, Upcasters, Upcasting};
 /// What the derives expand to; not for people.
 #[doc(hidden)]
 pub mod private {
-    pub use crate::event::{concat_types, contains_name, names_are_unique};
+    pub use crate::event::{concat_types, contains_name, count_types, names_are_unique};
     pub use crate::names::is_category;
     pub use serde;
 }

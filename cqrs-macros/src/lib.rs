@@ -1,1 +1,87 @@
-//! Not written yet.
+//! The derives of the `cqrs` crates. They save typing and hide nothing: each expands to the impl
+//! that the trait's own documentation shows written by hand.
+
+#![deny(missing_docs)]
+#![forbid(unsafe_code)]
+
+mod attributes;
+mod command;
+mod content;
+mod event;
+
+use proc_macro::TokenStream;
+use syn::{DeriveInput, parse_macro_input};
+
+/// Gives every variant of an enum, or a struct, its stored name and content.
+///
+/// ```ignore
+/// #[derive(Event)]
+/// enum AccountEvent {
+///     #[event(name = "bank.account-opened")]
+///     Opened { owner: String, initial_balance: Money },
+///     #[event(name = "bank.money-deposited", version = 2)]
+///     Deposited { amount: Money, #[serde(default)] transfer: Option<TransferId> },
+///     #[event(name = "bank.account-closed")]
+///     Closed,
+/// }
+/// ```
+///
+/// # Attributes of a variant, or of a struct
+/// - `#[event(name = "...")]`: the stored name. Needed, for it is part of the data for ever.
+/// - `#[event(version = 2)]`: the schema version that is written today; 1 if left out. It goes up
+///   together with an upcaster from the version before.
+/// - `#[event(transparent)]` on a variant that holds one other event type: the variant stands for
+///   all of that type's events. This makes a union over several aggregates:
+///
+///   ```ignore
+///   #[derive(Event)]
+///   enum BankEvent {
+///       #[event(transparent)]
+///       Account(AccountEvent),
+///       #[event(transparent)]
+///       Transfer(TransferEvent),
+///   }
+///   ```
+///
+/// # Attributes of the type
+/// - `#[event(crate = cqrs_core)]`: where the traits are, if not in `::cqrs`.
+///
+/// # What is stored
+/// The content of the variant and never its Rust name: a variant with named fields as an object,
+/// one with a single field as that field, one with several as an array, one without as `null`.
+/// A variant without fields reads whatever is there.
+///
+/// `#[serde(..)]` attributes of fields and variants work as they do in serde: `rename`,
+/// `rename_all`, `default`, `skip`, `skip_serializing_if`, `with`, `flatten`. The type itself
+/// needs no serde derive.
+#[proc_macro_derive(Event, attributes(event, serde))]
+pub fn derive_event(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    event::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Addresses a command struct to its aggregate, or gathers the commands of an aggregate.
+///
+/// ```ignore
+/// #[derive(Clone, Serialize, Deserialize, Command)]
+/// #[command(aggregate = Account, id = account_id)]
+/// struct DepositMoney { account_id: AccountId, amount: Money }
+///
+/// #[derive(Clone, Serialize, Deserialize, Command)]
+/// #[command(aggregate = Account)]
+/// enum AccountCommand { Open(OpenAccount), Deposit(DepositMoney) }
+/// ```
+///
+/// On a struct: `impl Command`, with the id cloned from the field. On an enum of command structs:
+/// `From` for each of them, and `impl Command` that asks the one inside.
+///
+/// # Attributes
+/// - `#[command(aggregate = Account)]`: who decides it.
+/// - `#[command(id = account_id)]`: the field that says which one; for structs. An id that is
+///   computed calls for an `impl` by hand, which is five lines.
+/// - `#[command(crate = cqrs_core)]`: where the traits are, if not in `::cqrs`.
+#[proc_macro_derive(Command, attributes(command))]
+pub fn derive_command(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    command::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+}

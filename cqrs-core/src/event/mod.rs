@@ -167,6 +167,19 @@ const fn same_text(a: &[u8], b: &[u8]) -> bool {
     true
 }
 
+/// How many types several sets have together.
+#[doc(hidden)]
+#[must_use]
+#[allow(clippy::indexing_slicing)] // in bounds: the loop's condition
+pub const fn count_types(sets: &[&[EventType]]) -> usize {
+    let (mut count, mut set) = (0, 0);
+    while set < sets.len() {
+        count += sets[set].len();
+        set += 1;
+    }
+    count
+}
+
 /// The types of several sets behind one another; `N` is the sum of their lengths.
 #[doc(hidden)]
 #[must_use]

@@ -1,0 +1,190 @@
+//! `derive(Event)`.
+
+use std::collections::HashMap;
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::spanned::Spanned;
+use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitStr, Path, Result, Type};
+
+use crate::attributes::{EventAttributes, krate};
+use crate::content::{Content, serde_only};
+
+/// A variant, or a struct as its own only one.
+enum Part<'a> {
+    /// Stored under a name of its own.
+    Stored { name: LitStr, version: u32, content: Content<'a> },
+    /// Stands for all events of another type.
+    Transparent { constructor: TokenStream, inner: &'a Type },
+}
+
+pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
+    let attributes = EventAttributes::read(&input.attrs)?;
+    let krate = krate(attributes.krate.clone());
+    if !input.generics.params.is_empty() {
+        let advice = "an event cannot be generic: its stored form must be one";
+        return Err(Error::new(input.generics.span(), advice));
+    }
+    let parts = parts(input, &attributes, &krate)?;
+    check_names(&parts)?;
+    Ok(expand(&input.ident, &krate, &parts))
+}
+
+fn parts<'a>(
+    input: &'a DeriveInput,
+    attributes: &EventAttributes,
+    krate: &'a Path,
+) -> Result<Vec<Part<'a>>> {
+    match &input.data {
+        Data::Struct(data) => {
+            if let Some(span) = attributes.transparent {
+                return Err(Error::new(span, "`transparent` is for the variants of an enum"));
+            }
+            let constructor = quote!(Self);
+            Ok(vec![stored(
+                &input.ident,
+                attributes,
+                constructor,
+                &data.fields,
+                &input.attrs,
+                krate,
+            )?])
+        }
+        Data::Enum(data) => {
+            if let Some(name) = &attributes.name {
+                let advice = "an enum has no stored name, its variants have: \
+                              move `#[event(name = ..)]` to each variant";
+                return Err(Error::new(name.span(), advice));
+            }
+            let variants = data.variants.iter().map(|variant| {
+                let attributes = EventAttributes::read(&variant.attrs)?;
+                let ident = &variant.ident;
+                let constructor = quote!(Self::#ident);
+                match attributes.transparent {
+                    None => {
+                        let (fields, attrs) = (&variant.fields, &variant.attrs);
+                        stored(ident, &attributes, constructor, fields, attrs, krate)
+                    }
+                    Some(span) => transparent(&variant.fields, constructor).ok_or_else(|| {
+                        Error::new(
+                            span,
+                            "`transparent` needs exactly one field: the other event type",
+                        )
+                    }),
+                }
+            });
+            variants.collect()
+        }
+        Data::Union(data) => Err(Error::new(data.union_token.span(), "a union cannot be an event")),
+    }
+}
+
+fn stored<'a>(
+    owner: &Ident,
+    attributes: &EventAttributes,
+    constructor: TokenStream,
+    fields: &'a Fields,
+    attrs: &[Attribute],
+    krate: &'a Path,
+) -> Result<Part<'a>> {
+    let (name, version) = attributes.stored_type(owner)?;
+    // One field alone is stored as itself.
+    let content = Content { krate, constructor, fields, serde: serde_only(attrs) };
+    Ok(Part::Stored { name, version, content })
+}
+
+fn transparent(fields: &Fields, constructor: TokenStream) -> Option<Part<'_>> {
+    match fields {
+        Fields::Unnamed(fields) if fields.unnamed.len() == 1 => {
+            let inner = &fields.unnamed.first()?.ty;
+            Some(Part::Transparent { constructor, inner })
+        }
+        _ => None,
+    }
+}
+
+fn check_names(parts: &[Part<'_>]) -> Result<()> {
+    let mut seen = HashMap::new();
+    for part in parts {
+        if let Part::Stored { name, .. } = part
+            && seen.insert(name.value(), ()).is_some()
+        {
+            let advice = format!("two events are stored as `{}`", name.value());
+            return Err(Error::new(name.span(), advice));
+        }
+    }
+    Ok(())
+}
+
+fn expand(ident: &Ident, krate: &Path, parts: &[Part<'_>]) -> TokenStream {
+    // Where a transparent part begins and ends is only known to the compiler, so the types are
+    // joined while it runs.
+    let sets: Vec<_> = parts
+        .iter()
+        .map(|part| match part {
+            Part::Stored { name, version, .. } => {
+                quote!(&[#krate::EventType::new(#name, #version)])
+            }
+            Part::Transparent { inner, .. } => quote!(<#inner as #krate::Event>::TYPES),
+        })
+        .collect();
+    let kinds = parts.iter().map(|part| match part {
+        Part::Stored { name, version, content } => {
+            let constructor = &content.constructor;
+            quote!(#constructor { .. } => #krate::EventType::new(#name, #version))
+        }
+        Part::Transparent { constructor, .. } => {
+            quote!(#constructor(inner) => #krate::Event::event_type(inner))
+        }
+    });
+    let encodings = parts.iter().map(|part| match part {
+        Part::Stored { content, .. } => content.encode(),
+        Part::Transparent { constructor, .. } => {
+            quote!(#constructor(inner) => #krate::Event::encode(inner))
+        }
+    });
+    let decodings = parts.iter().map(|part| match part {
+        Part::Stored { name, content, .. } => {
+            let read = content.decode();
+            quote!(#name => Ok(#read))
+        }
+        Part::Transparent { constructor, inner } => quote! {
+            name if #krate::private::contains_name(<#inner as #krate::Event>::TYPES, name) => {
+                <#inner as #krate::Event>::decode(name, payload).map(#constructor)
+            }
+        },
+    });
+    quote! {
+        #[automatically_derived]
+        impl #krate::Event for #ident {
+            const TYPES: &'static [#krate::EventType] = {
+                const SETS: &[&[#krate::EventType]] = &[#(#sets),*];
+                const COUNT: usize = #krate::private::count_types(SETS);
+                &#krate::private::concat_types::<COUNT>(SETS)
+            };
+
+            fn event_type(&self) -> #krate::EventType {
+                match self { #(#kinds,)* }
+            }
+
+            fn encode(&self) -> ::core::result::Result<#krate::Payload, #krate::PayloadError> {
+                match self { #(#encodings,)* }
+            }
+
+            fn decode(
+                name: &str,
+                payload: &#krate::Payload,
+            ) -> ::core::result::Result<Self, #krate::DecodeFailure> {
+                match name {
+                    #(#decodings,)*
+                    _ => Err(#krate::DecodeFailure::UnknownType),
+                }
+            }
+        }
+
+        const _: () = assert!(
+            #krate::private::names_are_unique(<#ident as #krate::Event>::TYPES),
+            "two events of this union are stored under the same name",
+        );
+    }
+}
