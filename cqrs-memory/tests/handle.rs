@@ -99,6 +99,26 @@ async fn a_known_command_answers_first_and_another_under_its_id_is_refused() {
 }
 
 #[tokio::test]
+async fn commands_are_forgotten_by_the_time_they_were_recorded() {
+    let hands = Hands::default();
+    let store = MemoryStore::builder().clock(hands.clone()).build();
+    let mut keys = Vec::new();
+    for micros in [1_000, 2_000, 3_000] {
+        hands.set(micros);
+        let (name, content) = (stream("a-1"), Payload::encode(&micros).unwrap());
+        let key = CommandKey::new(CommandId::random(), &name, &content);
+        store.append(append("a-1", ExpectedVersion::Any).with_command(key)).await.unwrap();
+        keys.push(key);
+    }
+    assert_eq!(store.forget_commands(Timestamp::from_micros(2_000)).await.unwrap(), 1);
+    assert_eq!(store.find_command(keys[0].id).await.unwrap(), None);
+    for key in &keys[1..] {
+        assert_eq!(store.find_command(key.id).await.unwrap().unwrap().key, *key);
+    }
+    assert_eq!(log(&store).await.len(), 3);
+}
+
+#[tokio::test]
 async fn events_stored_in_other_company_are_duplicates() {
     let store = MemoryStore::new();
     let events: Vec<_> = (0..3).map(|_| event()).collect();

@@ -71,7 +71,9 @@ fn filter(dice: &mut Dice) -> Filter {
 
 fn read(dice: &mut Dice) -> LogRead {
     let mut read = if dice.roll(2) == 0 { LogRead::forward() } else { LogRead::backward() };
-    read = read.filter(filter(dice)).page_size(usize::try_from(dice.roll(20)).unwrap());
+    read = read.filter(filter(dice));
+    // Past the setter, which would not let a 0 through.
+    read.page_size = usize::try_from(dice.roll(20)).unwrap();
     if dice.roll(2) == 0 {
         read = read.from(dice.roll(160));
     }
@@ -124,7 +126,10 @@ async fn b062_every_filter_finds_what_a_look_at_the_whole_log_finds() {
             found += got.len();
 
             assert!(!pages.is_empty(), "{context}");
-            assert!(pages.iter().all(|page| page.events.len() <= read.page_size), "{context}");
+            assert!(
+                pages.iter().all(|page| page.events.len() <= read.page_size.max(1)),
+                "{context}"
+            );
             let (last, others) = pages.split_last().unwrap();
             assert!(others.iter().all(|page| !page.events.is_empty()), "{context}");
             if read.direction == Direction::Forward {
@@ -145,7 +150,7 @@ fn stream_read(dice: &mut Dice) -> StreamRead {
     let stream = stream(dice);
     let mut read =
         if dice.roll(2) == 0 { StreamRead::forward(stream) } else { StreamRead::backward(stream) };
-    read = read.page_size(usize::try_from(dice.roll(8)).unwrap());
+    read.page_size = usize::try_from(dice.roll(8)).unwrap();
     if dice.roll(2) == 0 {
         read = read.from(if dice.roll(9) == 0 { u64::MAX } else { dice.roll(25) });
     }
@@ -194,7 +199,7 @@ async fn b047_to_b053_a_stream_read_finds_what_the_log_holds_of_it() {
             found += got.len();
             assert!(pages.len() == 1 || pages.iter().all(|p| !p.events.is_empty()), "{context}");
             for page in pages {
-                assert!(page.events.len() <= read.page_size, "{context}");
+                assert!(page.events.len() <= read.page_size.max(1), "{context}");
                 let last = page.events.last().map_or(page.through, |event| event.version);
                 assert_eq!(page.through, last, "{context}");
             }
