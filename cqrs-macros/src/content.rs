@@ -86,6 +86,7 @@ impl Content<'_> {
         quote! {
             #[derive(#krate::private::serde::#derive)]
             #[serde(crate = #serde_crate)]
+            #[allow(dead_code)] // a skipped field is not read
             #(#serde)*
             struct Content #body
         }

@@ -1,0 +1,7 @@
+#[derive(Clone, cqrs::Command)]
+#[command(id = account_id)]
+struct Deposit {
+    account_id: String,
+}
+
+fn main() {}

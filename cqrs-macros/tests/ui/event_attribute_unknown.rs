@@ -1,0 +1,7 @@
+#[derive(cqrs::Event)]
+enum AccountEvent {
+    #[event(nam = "bank.account-opened")]
+    Opened,
+}
+
+fn main() {}

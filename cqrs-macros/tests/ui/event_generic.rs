@@ -1,0 +1,7 @@
+#[derive(cqrs::Event)]
+enum Generic<T> {
+    #[event(name = "t.one")]
+    One(T),
+}
+
+fn main() {}

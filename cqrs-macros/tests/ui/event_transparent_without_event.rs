@@ -1,0 +1,7 @@
+#[derive(cqrs::Event)]
+enum Union {
+    #[event(transparent)]
+    Nothing,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+#[derive(cqrs::Event)]
+enum AccountEvent {
+    #[event(name = "bank.account-opened")]
+    Opened,
+    Closed,
+}
+
+fn main() {}
