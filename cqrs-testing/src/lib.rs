@@ -1,1 +1,32 @@
-//! Not written yet.
+//! Testing kit: sentences about aggregates, time and ids that stand still, waiting without
+//! sleeping, and the conformance suite that every event store must pass.
+//!
+//! It has its own version because a new case in the suite can turn a store red that was green.
+//!
+//! # Aggregates
+//! [`given`] these events, [`when`](Given::when) this command, [`then`](Then::then) those events:
+//! no runtime, no store.
+//!
+//! # Stores
+//! `conformance!` expands to one test for each law of
+//! [`EventStore`](cqrs_core::EventStore), under its own name.
+//!
+//! # Time, ids, waiting
+//! [`ManualClock`], [`SeededIds`], [`eventually`].
+
+#![deny(missing_docs)]
+#![forbid(unsafe_code)]
+// A testing kit speaks by panicking.
+#![allow(clippy::missing_panics_doc)]
+// Sentences read better without ampersands.
+#![allow(clippy::needless_pass_by_value)]
+
+mod aggregate;
+mod clock;
+mod eventually;
+mod ids;
+
+pub use aggregate::{Given, Then, given, given_nothing};
+pub use clock::ManualClock;
+pub use eventually::eventually;
+pub use ids::SeededIds;

@@ -1,0 +1,60 @@
+//! A clock that goes when it is told to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use cqrs_core::{Clock, Timestamp};
+
+/// Stands still until it is moved. Clones show the same time.
+///
+/// ```
+/// use std::time::Duration;
+/// use cqrs_core::Clock;
+/// use cqrs_testing::ManualClock;
+///
+/// let clock = ManualClock::new();
+/// let before = clock.now();
+/// clock.advance(Duration::from_secs(30 * 24 * 3600));
+/// assert_eq!(clock.now().since(before), Duration::from_secs(30 * 24 * 3600));
+/// ```
+#[derive(Clone, Debug)]
+pub struct ManualClock {
+    micros: Arc<AtomicI64>,
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ManualClock {
+    /// Starts at 2026-01-01T00:00:00Z.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::at(Timestamp::from_micros(1_767_225_600_000_000))
+    }
+
+    /// Starts at a moment.
+    #[must_use]
+    pub fn at(moment: Timestamp) -> Self {
+        Self { micros: Arc::new(AtomicI64::new(moment.as_micros())) }
+    }
+
+    /// Jumps to a moment, back too.
+    pub fn set(&self, moment: Timestamp) {
+        self.micros.store(moment.as_micros(), Ordering::SeqCst);
+    }
+
+    /// Moves on.
+    pub fn advance(&self, by: Duration) {
+        self.set(self.now().plus(by));
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.micros.load(Ordering::SeqCst))
+    }
+}
