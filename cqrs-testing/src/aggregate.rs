@@ -14,7 +14,6 @@ pub struct Given<A> {
 
 /// What a command led to.
 #[derive(Debug)]
-#[must_use = "nothing is tested before `then`"]
 pub struct Then<A: Aggregate> {
     state: A,
     decided: Result<Vec<A::Event>, A::Error>,
@@ -65,6 +64,7 @@ pub fn given_nothing<A: Aggregate>() -> Given<A> {
 
 impl<A: Aggregate> Given<A> {
     /// Asks it.
+    #[must_use = "nothing is tested before `then`"]
     #[track_caller]
     pub fn when(self, command: impl Into<A::Command>) -> Then<A> {
         let Self { mut state } = self;
@@ -133,6 +133,7 @@ where
     }
 
     /// Goes on with the next command. The one before must have been accepted.
+    #[must_use = "nothing is tested before `then`"]
     #[track_caller]
     pub fn and_when(self, command: impl Into<A::Command>) -> Self {
         match self.decided {

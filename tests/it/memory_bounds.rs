@@ -28,7 +28,8 @@ async fn b220_cached_or_not_the_results_are_the_same() {
             let ledger = format!("l{}", n % 3);
             let command = if n % 5 == 0 { take(&ledger, n) } else { put(&ledger, 1) };
             let answer = app.dispatch(command).with_state().await;
-            answers.push(answer.map(|o| (o.version, o.position, o.state)).map_err(|e| e.to_string()));
+            answers
+                .push(answer.map(|o| (o.version, o.position, o.state)).map_err(|e| e.to_string()));
         }
         assert_eq!(answers[0], answers[1], "command {n}");
     }

@@ -96,8 +96,8 @@ async fn l28_b242_snapshot_and_tail_are_the_full_replay_and_read_little() {
     let kept = Snapshot::new(stream(), Version::new(1_000), "1", payload, Timestamp::UNIX_EPOCH);
     counting.inner.save_snapshot(kept).await.unwrap();
     let policy = SnapshotPolicy::every(100);
-    let repository =
-        EventSourced::<Ledger>::new(counting.clone()).with_snapshots(counting.inner.clone(), policy);
+    let repository = EventSourced::<Ledger>::new(counting.clone())
+        .with_snapshots(counting.inner.clone(), policy);
     let loaded = repository.load(stream()).await.unwrap();
     assert_eq!((loaded.version().get(), loaded.state().sum), (1_050, 1_050));
     assert!(counting.events_read() <= 100, "{} events read", counting.events_read());

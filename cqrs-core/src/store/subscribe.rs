@@ -128,7 +128,7 @@ impl Subscription {
                 Err(error) => Some((Err(error), None)),
             }
         });
-        Ok(Self { pages: Box::pin(pages), events: Vec::new().into_iter() })
+        Ok(Self { pages: Box::pin(pages.fuse()), events: Vec::new().into_iter() })
     }
 
     /// The next events together, as many as are there at once up to the page size.
