@@ -56,6 +56,8 @@ pub use store::{
 };
 pub use time::{Clock, InvalidTimestamp, SystemClock, Timestamp};
 pub use upcast::{InvalidUpcasters, Upcasters, Upcasting};
+// Ids are made of it, so domain code need not depend on `uuid` to name its own.
+pub use uuid::Uuid;
 
 /// What the derives expand to; not for people.
 #[doc(hidden)]
