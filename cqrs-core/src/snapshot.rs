@@ -52,7 +52,8 @@ pub trait SnapshotStore: std::fmt::Debug + Send + Sync + 'static {
     /// Keeps a snapshot in place of an older one.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble; the older one is still there then.
+    /// [`StoreError`] when the store is in trouble. One of the two is there then; saving again
+    /// is harmless.
     async fn save_snapshot(&self, snapshot: Snapshot) -> Result<(), StoreError>;
 
     /// Removes the snapshot of a stream. Nothing to remove is fine.

@@ -43,13 +43,17 @@ impl StoredState {
     }
 }
 
-/// Why a state was not kept. Nothing was changed.
+/// Why a state was not kept, or may have been. Nothing was changed, except where it says
+/// `OutcomeUnknown`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SaveStateError {
     /// Somebody else changed it first. Load it and decide again.
     #[error(transparent)]
     Conflict(#[from] Conflict),
+    /// The answer was lost: load the state to learn whether it was kept.
+    #[error("whether the state was kept is unknown")]
+    OutcomeUnknown(#[source] StoreError),
     /// The store is in trouble.
     #[error("the store did not keep the state")]
     Store(#[from] StoreError),
@@ -72,7 +76,7 @@ pub trait StateStore: std::fmt::Debug + Send + Sync + 'static {
     /// none. Returns its new version, one higher.
     ///
     /// # Errors
-    /// [`SaveStateError::Conflict`] when it has another version.
+    /// [`SaveStateError`]: a conflict when it has another version.
     async fn save_state(
         &self,
         name: &StreamName,

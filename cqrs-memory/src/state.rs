@@ -32,7 +32,7 @@ impl StateStore for MemoryStore {
         let replaced = contents.states.insert(name.clone(), state);
         drop(contents);
         drop(replaced);
-        self.hooks().at(Step::AfterSaveState)?;
+        self.hooks().at(Step::AfterSaveState).map_err(SaveStateError::OutcomeUnknown)?;
         Ok(version)
     }
 }

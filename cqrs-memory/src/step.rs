@@ -37,7 +37,8 @@ pub enum Step {
     AfterDeleteSnapshot,
     /// Before a state without events is compared with the one that is there.
     BeforeSaveState,
-    /// It is kept, and nobody has been told.
+    /// It is kept, and nobody has been told. An error becomes
+    /// [`SaveStateError::OutcomeUnknown`](cqrs_core::SaveStateError::OutcomeUnknown).
     AfterSaveState,
 }
 

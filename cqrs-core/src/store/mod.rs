@@ -45,7 +45,8 @@ pub trait EventStore: std::fmt::Debug + Send + Sync + 'static {
     /// - A recorded command with the same fingerprint: answers with its first outcome, marked
     ///   `repeated`, and stores nothing. With another fingerprint: `CommandIdReused`.
     /// - All events already stored, in the same streams, contiguous and in the same order: the
-    ///   first outcome, marked `repeated`. Any event id stored otherwise: `DuplicateEvent`.
+    ///   first outcome, marked `repeated`, and nothing is stored, a new command neither. Any
+    ///   event id stored otherwise: `DuplicateEvent`.
     /// - Only then the expected versions, in the order of the streams; the first that fails is
     ///   the `Conflict`. They are checked for empty lists too.
     /// - Of concurrent appends that expect the same version exactly one succeeds.
@@ -82,6 +83,8 @@ pub trait EventStore: std::fmt::Debug + Send + Sync + 'static {
     /// - Starts at `from` inclusive; ends at the head as it was when the first page was read.
     /// - A forward read that its limit did not end closes with `through` = that head, if need be
     ///   on a last page without events. A read with nothing to return gives one empty page.
+    /// - Backward, `through` is the position of the page's last event; [`Position::START`] on an
+    ///   empty page.
     fn read_log(&self, read: LogRead) -> Pages<Position>;
 
     /// The position of the newest event; [`Position::START`] for an empty log.
