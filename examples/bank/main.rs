@@ -1,2 +1,5 @@
-//! Not written yet.
-fn main() {}
+//! `cargo run --example bank`
+
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}
