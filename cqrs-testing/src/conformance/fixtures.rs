@@ -1,0 +1,88 @@
+//! What the cases are told with.
+
+use cqrs_core::{
+    Append, AppendError, Appended, Conflict, EventStore, EventStoreExt, ExpectedVersion, LogRead,
+    NewEvent, Page, Pages, ReadError, RecordedEvent, StreamName, StreamRead, Version,
+};
+use futures_util::TryStreamExt;
+
+pub(super) use cqrs_core::ExpectedVersion::{Any, NoStream, StreamExists};
+
+pub(super) const fn exact(version: u64) -> ExpectedVersion {
+    ExpectedVersion::Exact(Version::new(version))
+}
+
+pub(super) fn stream(name: &str) -> StreamName {
+    StreamName::new(name).unwrap()
+}
+
+/// So many events, numbered from 1, each under an id of its own.
+pub(super) fn events(count: u64) -> Vec<NewEvent> {
+    (1..=count).map(|n| NewEvent::json("numbered", &n).unwrap()).collect()
+}
+
+pub(super) fn event(name: &str) -> NewEvent {
+    NewEvent::json(name, &1).unwrap()
+}
+
+/// Appends so many new events to one stream.
+pub(super) async fn append(
+    store: &impl EventStore,
+    name: &str,
+    expected: ExpectedVersion,
+    count: u64,
+) -> Result<Appended, AppendError> {
+    store.append(Append::to(stream(name), expected, events(count))).await
+}
+
+pub(super) async fn log(store: &impl EventStore) -> Vec<RecordedEvent> {
+    store.log_events(LogRead::forward()).try_collect().await.unwrap()
+}
+
+pub(super) async fn read(store: &impl EventStore, name: &str) -> Vec<RecordedEvent> {
+    match store.stream_events(StreamRead::forward(stream(name))).try_collect().await {
+        Err(ReadError::StreamNotFound { .. }) => Vec::new(),
+        events => events.unwrap(),
+    }
+}
+
+pub(super) async fn pages<At>(pages: Pages<At>) -> Vec<Page<At>> {
+    pages.try_collect().await.unwrap()
+}
+
+pub(super) fn versions(events: &[RecordedEvent]) -> Vec<u64> {
+    events.iter().map(|event| event.version.get()).collect()
+}
+
+pub(super) fn positions(events: &[RecordedEvent]) -> Vec<u64> {
+    events.iter().map(|event| event.position.get()).collect()
+}
+
+pub(super) fn conflict(result: Result<Appended, AppendError>) -> Conflict {
+    match result {
+        Err(AppendError::Conflict(conflict)) => conflict,
+        other => panic!("a conflict was expected, it is {other:?}"),
+    }
+}
+
+/// The log is what every log must be: positions dense from 1, versions dense in each stream, and
+/// the head at its end.
+pub(super) async fn assert_sound(store: &impl EventStore) -> Vec<RecordedEvent> {
+    let log = log(store).await;
+    let expected: Vec<u64> = (1..=log.len() as u64).collect();
+    assert_eq!(positions(&log), expected, "positions are dense and in order");
+    assert_eq!(store.head().await.unwrap().get(), log.len() as u64, "the head is the last event");
+    let mut seen = std::collections::HashMap::new();
+    for event in &log {
+        let version = seen.entry(event.stream.clone()).or_insert(0);
+        *version += 1;
+        assert_eq!(event.version.get(), *version, "versions of {} are dense", event.stream);
+    }
+    for (stream, version) in seen {
+        assert_eq!(
+            versions(&read(store, stream.as_str()).await),
+            (1..=version).collect::<Vec<_>>()
+        );
+    }
+    log
+}

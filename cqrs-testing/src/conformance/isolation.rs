@@ -1,0 +1,36 @@
+//! Two stores side by side.
+
+use cqrs_core::{
+    Append, CommandId, CommandKey, Payload, Position, Snapshot, State, Timestamp, Version,
+};
+
+use super::Store;
+use super::fixtures::{Any, append, assert_sound, events, stream};
+
+pub(super) async fn b110_b200_stores_do_not_see_each_other<S: Store>(fresh: &impl AsyncFn() -> S) {
+    let (one, other) = (fresh().await, fresh().await);
+    let name = stream("a-1");
+    let json = Payload::encode("x").unwrap();
+    let key = CommandKey::new(CommandId::random(), &name, &json);
+    let append_all = Append::to(name.clone(), Any, events(3))
+        .with_state(State::new("1", json.clone()))
+        .with_command(key);
+    one.append(append_all.clone()).await.unwrap();
+    let snapshot = Snapshot::new(name.clone(), Version::new(3), "1", json, Timestamp::UNIX_EPOCH);
+    one.save_snapshot(snapshot.clone()).await.unwrap();
+
+    assert!(assert_sound(&other).await.is_empty());
+    assert_eq!(other.stream_info(&name).await.unwrap(), None);
+    assert_eq!(other.load_snapshot(&name).await.unwrap(), None);
+    assert_eq!(other.load_state(&name).await.unwrap(), None);
+    assert_eq!(other.find_command(key.id).await.unwrap(), None);
+    // The same names, ids and command are new there.
+    let appended = other.append(append_all).await.unwrap();
+    assert!(!appended.repeated);
+    assert_eq!(appended.position(), Position::new(3));
+    append(&other, "a-1", Any, 1).await.unwrap();
+    other.delete_snapshot(&name).await.unwrap();
+    assert_eq!(one.load_snapshot(&name).await.unwrap(), Some(snapshot));
+    assert_eq!(assert_sound(&one).await.len(), 3);
+    assert_eq!(assert_sound(&other).await.len(), 4);
+}

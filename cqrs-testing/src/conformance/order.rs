@@ -1,0 +1,152 @@
+//! Many writers at once.
+
+use cqrs_core::{Append, AppendError, EventStoreExt, LogRead, Position};
+use futures_util::TryStreamExt;
+use futures_util::future::join_all;
+
+use super::Store;
+use super::fixtures::{Any, StreamExists, append, assert_sound, events, exact, log, read, stream};
+
+pub(super) async fn b034_l02_one_of_several_writers_wins<S: Store>(fresh: &impl AsyncFn() -> S) {
+    let store = fresh().await;
+    append(&store, "acc-1", Any, 3).await.unwrap();
+    for round in 0..10 {
+        let at = 3 + round;
+        let writers = (0..5).map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { append(&store, "acc-1", exact(at), 1).await })
+        });
+        let answers: Vec<_> = join_all(writers).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "round {round}");
+        for answer in answers {
+            match answer {
+                Ok(appended) => assert_eq!(appended.version().get(), at + 1),
+                Err(AppendError::Conflict(conflict)) => assert_eq!(conflict.actual.get(), at + 1),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(assert_sound(&store).await.len(), 13);
+}
+
+pub(super) async fn b035_b036_writers_without_expectation_all_succeed<S: Store>(
+    fresh: &impl AsyncFn() -> S,
+) {
+    let store = fresh().await;
+    let writers = (0..8).map(|_| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for _ in 0..10 {
+                append(&store, "a-1", Any, 2).await.unwrap();
+            }
+        })
+    });
+    join_all(writers).await.into_iter().for_each(Result::unwrap);
+    assert_eq!(assert_sound(&store).await.len(), 160);
+}
+
+pub(super) async fn b037_b038_a_reader_sees_every_event_once_and_in_order<S: Store>(
+    fresh: &impl AsyncFn() -> S,
+) {
+    const WRITERS: u64 = 16;
+    const APPENDS: u64 = 20;
+    let store = fresh().await;
+    let writers = (0..WRITERS).map(|writer| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for n in 0..APPENDS {
+                let mut batch = Append::to(stream(&format!("w-{writer}")), Any, events(2));
+                if n % 3 == 0 {
+                    // Sometimes over two streams, one of them shared by all.
+                    batch = batch.and_to(stream("shared-1"), Any, events(1));
+                }
+                let appended = store.append(batch).await.unwrap();
+                // Contiguous over all streams of the append.
+                let mut next = appended.streams[0].first_position().unwrap();
+                for part in &appended.streams {
+                    assert_eq!(part.first_position(), Some(next));
+                    next = part.position.next();
+                }
+            }
+        })
+    });
+    let writers = join_all(writers);
+    tokio::pin!(writers);
+    let total = WRITERS * (APPENDS * 2 + APPENDS.div_ceil(3));
+    let (mut cursor, mut seen, mut written) = (Position::START, 0, false);
+    while seen < total {
+        if !written {
+            // Lets the writers go on between two looks.
+            tokio::select! {
+                done = &mut writers => {
+                    done.into_iter().for_each(Result::unwrap);
+                    written = true;
+                }
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        let read = LogRead::forward().after(cursor).page_size(7);
+        let events: Vec<_> = store.log_events(read).try_collect().await.unwrap();
+        assert!(!(written && events.is_empty()), "{seen} of {total}, and no more comes");
+        for event in events {
+            assert_eq!(event.position, cursor.next(), "nothing skipped, repeated or late");
+            cursor = event.position;
+            seen += 1;
+        }
+    }
+    assert_eq!(assert_sound(&store).await.len() as u64, total);
+}
+
+pub(super) async fn b042_streams_in_opposite_order_do_not_deadlock<S: Store>(
+    fresh: &impl AsyncFn() -> S,
+) {
+    let store = fresh().await;
+    let writers = (0..8).map(|n: u32| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let (one, other) = if n.is_multiple_of(2) { ("a-1", "b-1") } else { ("b-1", "a-1") };
+            for _ in 0..10 {
+                let append = Append::to(stream(one), Any, events(1));
+                store.append(append.and_to(stream(other), Any, events(1))).await.unwrap();
+            }
+        })
+    });
+    join_all(writers).await.into_iter().for_each(Result::unwrap);
+    assert_eq!(assert_sound(&store).await.len(), 160);
+    assert_eq!(read(&store, "a-1").await.len(), 80);
+}
+
+pub(super) async fn b044_stream_exists_under_load<S: Store>(fresh: &impl AsyncFn() -> S) {
+    let store = fresh().await;
+    append(&store, "a-1", Any, 1).await.unwrap();
+    let writers = (0..8).map(|_| {
+        let store = store.clone();
+        tokio::spawn(async move { append(&store, "a-1", StreamExists, 1).await })
+    });
+    for answer in join_all(writers).await {
+        answer.unwrap().unwrap();
+    }
+    assert_eq!(assert_sound(&store).await.len(), 9);
+}
+
+pub(super) async fn g1_a_dropped_append_is_whole_or_absent<S: Store>(fresh: &impl AsyncFn() -> S) {
+    let store = fresh().await;
+    for n in 0..60_u32 {
+        let name = format!("a-{n}");
+        let append = Append::to(stream(&name), Any, events(3));
+        let append = append.and_to(stream(&format!("b-{n}")), Any, events(2));
+        let again = append.clone();
+        let writer = store.clone();
+        let task = tokio::spawn(async move { writer.append(append).await });
+        for _ in 0..n % 6 {
+            tokio::task::yield_now().await;
+        }
+        task.abort();
+        let _ = task.await;
+        // Asking again under the same ids settles it, whichever it was.
+        store.append(again).await.unwrap();
+        assert_eq!(read(&store, &name).await.len(), 3);
+    }
+    assert_sound(&store).await;
+    assert_eq!(log(&store).await.len(), 300);
+}

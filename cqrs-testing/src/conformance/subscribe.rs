@@ -1,0 +1,118 @@
+//! Following the log.
+
+use std::time::Duration;
+
+use cqrs_core::{Category, EventStoreExt, Filter, Position, Start, Subscribe, Subscription};
+use futures_util::StreamExt;
+
+use super::Store;
+use super::fixtures::{Any, append};
+
+/// Far beyond what any store needs; only a broken one gets there.
+const LONG: Duration = Duration::from_secs(20);
+
+async fn next(subscription: &mut Subscription, count: usize) -> Vec<u64> {
+    let mut seen = Vec::new();
+    let take = async {
+        while seen.len() < count {
+            match subscription.next().await {
+                Some(Ok(event)) => seen.push(event.position.get()),
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let taken = tokio::time::timeout(LONG, take).await;
+    assert!(taken.is_ok(), "{} of {count} came: {seen:?}", seen.len());
+    seen
+}
+
+pub(super) async fn l11_b118_from_the_past_into_the_present<S: Store>(fresh: &impl AsyncFn() -> S) {
+    let store = fresh().await;
+    append(&store, "old-1", Any, 500).await.unwrap();
+    let writer = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for n in 0..50 {
+                append(&store, &format!("new-{}", n % 7), Any, 10).await.unwrap();
+            }
+        })
+    };
+    let mut following = store.subscribe(Subscribe::all().page_size(33)).await.unwrap();
+    assert_eq!(next(&mut following, 1_000).await, (1..=1_000).collect::<Vec<_>>());
+    writer.await.unwrap();
+    append(&store, "new-1", Any, 1).await.unwrap();
+    assert_eq!(next(&mut following, 1).await, [1_001]);
+}
+
+pub(super) async fn l15_b119_from_now_on<S: Store>(fresh: &impl AsyncFn() -> S) {
+    let store = fresh().await;
+    append(&store, "a-1", Any, 50).await.unwrap();
+    let mut following = store.subscribe(Subscribe::all().from(Start::Now)).await.unwrap();
+    append(&store, "a-1", Any, 2).await.unwrap();
+    assert_eq!(next(&mut following, 2).await, [51, 52]);
+}
+
+pub(super) async fn b120_from_a_position_on<S: Store>(fresh: &impl AsyncFn() -> S) {
+    let store = fresh().await;
+    append(&store, "a-1", Any, 5).await.unwrap();
+    let after = Start::After(Position::new(3));
+    let mut following = store.subscribe(Subscribe::all().from(after)).await.unwrap();
+    assert_eq!(next(&mut following, 2).await, [4, 5]);
+    // Ahead of the log: it waits until the log is there.
+    let ahead = Start::After(Position::new(7));
+    let mut following = store.subscribe(Subscribe::all().from(ahead)).await.unwrap();
+    append(&store, "a-1", Any, 4).await.unwrap();
+    assert_eq!(next(&mut following, 2).await, [8, 9]);
+}
+
+pub(super) async fn b123_b150_a_filtered_subscription<S: Store>(fresh: &impl AsyncFn() -> S) {
+    let store = fresh().await;
+    let mixed = async || {
+        for name in ["rare-1", "busy-1", "busy-2", "rare-2", "busy-1"] {
+            append(&store, name, Any, 2).await.unwrap();
+        }
+    };
+    mixed().await;
+    let rare = Filter::category(Category::new("rare").unwrap());
+    let mut following = store.subscribe(Subscribe::to(rare).page_size(3)).await.unwrap();
+    assert_eq!(next(&mut following, 4).await, [1, 2, 7, 8]);
+    mixed().await;
+    assert_eq!(next(&mut following, 4).await, [11, 12, 17, 18]);
+}
+
+pub(super) async fn g5_the_head_is_waited_for<S: Store>(fresh: &impl AsyncFn() -> S) {
+    let store = fresh().await;
+    append(&store, "a-1", Any, 3).await.unwrap();
+    for there in 0..3 {
+        let known = store.head_beyond(Position::new(there));
+        assert!(tokio::time::timeout(LONG, known).await.is_ok(), "the head is beyond {there}");
+    }
+    // Hints may come early, so whoever waits looks again.
+    let waiting = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            while store.head().await.unwrap() <= Position::new(3) {
+                store.head_beyond(Position::new(3)).await;
+            }
+        })
+    };
+    tokio::task::yield_now().await;
+    append(&store, "a-1", Any, 1).await.unwrap();
+    tokio::time::timeout(LONG, waiting).await.unwrap().unwrap();
+}
+
+pub(super) async fn l14_b161_a_slow_subscriber_holds_nothing_up<S: Store>(
+    fresh: &impl AsyncFn() -> S,
+) {
+    let store = fresh().await;
+    append(&store, "a-1", Any, 1).await.unwrap();
+    let mut slow = store.subscribe(Subscribe::all().page_size(10)).await.unwrap();
+    assert_eq!(next(&mut slow, 1).await, [1]);
+    // It does not read while all this happens, and another one does.
+    let mut quick = store.subscribe(Subscribe::all()).await.unwrap();
+    for n in 0..20 {
+        append(&store, &format!("b-{n}"), Any, 50).await.unwrap();
+    }
+    assert_eq!(next(&mut quick, 1_001).await.len(), 1_001);
+    assert_eq!(next(&mut slow, 1_000).await, (2..=1_001).collect::<Vec<_>>());
+}
