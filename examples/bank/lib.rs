@@ -1,6 +1,8 @@
-//! A bank on the `cqrs` crates: where to look for what stands in its README.
+//! A bank on the `cqrs` crates. Start with [`domain`]; `README.md` is the map.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod domain;
+pub mod read;

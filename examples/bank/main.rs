@@ -1,5 +1,5 @@
 //! `cargo run --example bank`
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    bank::cli::main()
 }

@@ -25,6 +25,13 @@ impl Money {
         Self(cents)
     }
 
+    /// As much in the other direction. The one amount that has no counterpart becomes
+    /// [`MAX`](Self::MAX).
+    #[must_use]
+    pub const fn negated(self) -> Self {
+        Self(self.0.saturating_neg())
+    }
+
     /// Both together; `None` when that is more than can be kept.
     #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {

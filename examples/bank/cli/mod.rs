@@ -1,0 +1,88 @@
+//! The bank on the command line: a story of operations, run line by line.
+
+mod clock;
+mod operation;
+mod paint;
+mod show;
+mod story;
+mod words;
+
+pub use operation::{Label, Operation, When, parse};
+pub use paint::Paint;
+pub use story::Summary;
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use cqrs::memory::MemoryStore;
+
+use clock::StoryClock;
+use story::Story;
+
+/// The story that ships with the example.
+pub const DEFAULT_STORY: &str = include_str!("../story.txt");
+
+/// Runs a story of bank operations and prints what happens.
+#[derive(Debug, Parser)]
+#[command(name = "bank", after_help = operation::HELP)]
+struct Arguments {
+    /// A file, or `-` for standard input; the story that ships, if left out.
+    story: Option<PathBuf>,
+}
+
+/// Reads the arguments and runs the story.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Arguments { story } = Arguments::parse();
+    let (name, bytes) = match read(story) {
+        Ok(story) => story,
+        Err(message) => {
+            eprintln!("bank: {message}");
+            return ExitCode::from(2);
+        }
+    };
+    let (out, complaints) = (&mut io::stdout().lock(), &mut io::stderr().lock());
+    match run(&name, &bytes, Paint::detect(), out, complaints) {
+        Ok(summary) if summary.is_clean() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::from(1),
+        // Whoever reads has had enough: `bank | head`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bank: {error}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn read(story: Option<PathBuf>) -> Result<(String, Vec<u8>), String> {
+    let Some(path) = story else {
+        return Ok(("story.txt".to_owned(), DEFAULT_STORY.into()));
+    };
+    if path.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        let read = io::stdin().lock().read_to_end(&mut bytes);
+        return read.map(|_| ("-".to_owned(), bytes)).map_err(|e| format!("standard input: {e}"));
+    }
+    let name = path.display().to_string();
+    std::fs::read(&path).map(|bytes| (name.clone(), bytes)).map_err(|e| format!("{name}: {e}"))
+}
+
+/// Runs a story on a fresh store in memory: what happens goes to `out`, lines that are not
+/// understood to `complaints`.
+///
+/// # Errors
+/// When `out` or `complaints` cannot be written.
+pub fn run(
+    name: &str,
+    bytes: &[u8],
+    paint: Paint,
+    out: &mut dyn Write,
+    complaints: &mut dyn Write,
+) -> io::Result<Summary> {
+    let clock = StoryClock::default();
+    let store = MemoryStore::builder().clock(clock.clone()).build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    runtime.block_on(Story::new(store, clock, paint, out, complaints).run(name, bytes))
+}

@@ -1,0 +1,225 @@
+//! Running a story line by line.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use cqrs::{
+    App, AsOf, Clock, Command, DispatchError, EventStore, LoadError, Outcome, Timestamp, Version,
+};
+
+use super::clock::StoryClock;
+use super::operation::{Label, When};
+use super::paint::Paint;
+use super::{Operation, parse, show};
+use crate::domain::account::{CloseAccount, DepositMoney, OpenAccount, WithdrawMoney};
+use crate::domain::{Account, AccountError, AccountId};
+use crate::read;
+
+/// How a story went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Lines that were carried out, refusals included.
+    pub operations: u64,
+    /// Commands that the bank's rules refused: an outcome like others.
+    pub refused: u64,
+    /// Operations that broke down.
+    pub failed: u64,
+    /// Lines that were not understood.
+    pub not_understood: u64,
+}
+
+impl Summary {
+    /// Whether every line was understood and nothing broke down.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        self.failed == 0 && self.not_understood == 0
+    }
+}
+
+/// A story under way.
+pub(super) struct Story<'a> {
+    app: App,
+    clock: StoryClock,
+    /// What the story calls its accounts.
+    names: HashMap<AccountId, String>,
+    out: &'a mut dyn Write,
+    complaints: &'a mut dyn Write,
+    paint: Paint,
+    /// The file and the line being carried out.
+    place: String,
+    summary: Summary,
+}
+
+type Answer = Result<Outcome<Account>, DispatchError<AccountError>>;
+
+impl<'a> Story<'a> {
+    pub(super) fn new(
+        store: impl EventStore,
+        clock: StoryClock,
+        paint: Paint,
+        out: &'a mut dyn Write,
+        complaints: &'a mut dyn Write,
+    ) -> Self {
+        Self {
+            app: App::new(store),
+            clock,
+            names: HashMap::new(),
+            out,
+            complaints,
+            paint,
+            place: String::new(),
+            summary: Summary::default(),
+        }
+    }
+
+    /// Every line; one that is not understood does not stop the others.
+    pub(super) async fn run(mut self, name: &str, bytes: &[u8]) -> io::Result<Summary> {
+        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+        for (number, line) in (1_u64..).zip(bytes.split(|byte| *byte == b'\n')) {
+            let read = match std::str::from_utf8(line) {
+                Ok(line) => parse(line).map(|operation| (line.trim(), operation)),
+                Err(_) => Err("the line is not UTF-8".to_owned()),
+            };
+            self.place = format!("{name}:{number}");
+            match read {
+                Ok((line, Some(operation))) => {
+                    self.say(format_args!("> {}", show::fit(line, 2)))?;
+                    self.summary.operations += 1;
+                    self.carry_out(operation).await?;
+                }
+                // Remarks tell the story; an empty line is a pause in it.
+                Ok((remark, None)) => self.say(self.paint.dim(&show::fit(remark, 0)))?,
+                Err(wrong) => {
+                    self.summary.not_understood += 1;
+                    self.complain(wrong)?;
+                }
+            }
+        }
+        let Summary { operations, refused, failed, not_understood } = self.summary;
+        self.say(format_args!(
+            "{operations} operations, {refused} refused, {failed} failed, \
+             {not_understood} lines not understood"
+        ))?;
+        self.out.flush()?;
+        Ok(self.summary)
+    }
+
+    async fn carry_out(&mut self, operation: Operation) -> io::Result<()> {
+        let at = self.clock.now();
+        match operation {
+            Operation::Open { account, owner, amount: initial_balance } => {
+                let account_id = self.id_of(account);
+                self.ask(OpenAccount { account_id, owner, initial_balance, at }).await
+            }
+            Operation::Deposit { account, amount } => {
+                let account_id = self.id_of(account);
+                let (transfer_id, refund) = (None, false);
+                self.ask(DepositMoney { account_id, amount, transfer_id, refund, at }).await
+            }
+            Operation::Withdraw { account, amount } => {
+                let account_id = self.id_of(account);
+                self.ask(WithdrawMoney { account_id, amount, transfer_id: None, at }).await
+            }
+            Operation::Close { account } => {
+                let account_id = self.id_of(account);
+                self.ask(CloseAccount { account_id, at }).await
+            }
+            Operation::Show => match read::accounts(self.app.store()).await {
+                Ok(rows) => self.say(show::accounts(&rows, &self.names).trim_fmt()),
+                Err(error) => self.failed(&error),
+            },
+            Operation::History { account } => {
+                match read::history(self.app.store(), account.id, read::RECENT).await {
+                    Ok(entries) => self.say(show::history(&entries).trim_fmt()),
+                    Err(error) => self.failed(&error),
+                }
+            }
+            Operation::Balance { account, when } => match self.balance(&account, when).await {
+                Ok(balance) => self.say(format_args!("  {balance}")),
+                Err(error) => self.failed(&error),
+            },
+            Operation::Time { moment } => self.set_time(moment),
+        }
+    }
+
+    fn id_of(&mut self, account: Label) -> AccountId {
+        self.names.insert(account.id, account.name);
+        account.id
+    }
+
+    async fn ask(&mut self, command: impl Command<Aggregate = Account>) -> io::Result<()> {
+        let answer: Answer = self.app.dispatch(command).await;
+        match answer {
+            Ok(outcome) => {
+                for recorded in &outcome.events {
+                    let name = cqrs::Event::event_type(&recorded.event).name();
+                    let line = format!("v{} {name}", recorded.version);
+                    let line = format!("  + {line:<26} {}", show::event(&recorded.event));
+                    self.say(self.paint.green(&line))?;
+                }
+                Ok(())
+            }
+            Err(DispatchError::Refused(refusal)) => {
+                self.summary.refused += 1;
+                self.say(self.paint.red(&format!("  x refused: {refusal}")))
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    async fn balance(&self, account: &Label, when: When) -> Result<String, LoadError> {
+        let (id, name) = (&account.id, &account.name);
+        let past = |as_of| self.app.load_as_of::<Account>(id, as_of);
+        let (time, version, balance) = match when {
+            When::Now => {
+                let now = self.app.load::<Account>(id).await?;
+                ("now".to_owned(), now.version(), now.state().balance())
+            }
+            When::Version(number) => {
+                let past = past(AsOf::Version(Version::new(number))).await?;
+                ("as it was".to_owned(), past.version(), past.state().balance())
+            }
+            When::At(moment) => {
+                let past = past(AsOf::Time(moment)).await?;
+                (format!("at {moment}"), past.version(), past.state().balance())
+            }
+        };
+        let balance = balance.map_or_else(|none| none.to_string(), |balance| balance.to_string());
+        Ok(format!("{name}, {time}, version {version}: {balance}"))
+    }
+
+    /// A clock that went back would make nonsense of every look into the past.
+    fn set_time(&mut self, moment: Timestamp) -> io::Result<()> {
+        match self.clock.set(moment) {
+            Ok(()) => Ok(()),
+            Err(now) => {
+                self.summary.failed += 1;
+                self.complain(format_args!("it is {now} already, and time does not go back"))
+            }
+        }
+    }
+
+    fn say(&mut self, what: impl Display) -> io::Result<()> {
+        writeln!(self.out, "{what}")
+    }
+
+    fn failed(&mut self, error: &dyn std::error::Error) -> io::Result<()> {
+        self.summary.failed += 1;
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            message.push_str(&format!(": {error}"));
+            source = error.source();
+        }
+        self.complain(message)
+    }
+
+    /// Says where it happened and what.
+    fn complain(&mut self, wrong: impl Display) -> io::Result<()> {
+        // In the order of the lines, also when both go to the same terminal.
+        self.out.flush()?;
+        writeln!(self.complaints, "{}: {wrong}", self.place)
+    }
+}

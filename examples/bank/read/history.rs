@@ -1,0 +1,64 @@
+//! What happened to one account lately, read from its stream.
+
+use cqrs::{
+    Aggregate, Event, EventStore, EventStoreExt, LoadError, ReadError, Recorded, StreamName,
+    StreamRead, Timestamp, Version,
+};
+use futures_util::TryStreamExt;
+
+use crate::domain::{Account, AccountEvent, AccountId, Money, TransferId};
+
+/// How many events an account's page shows.
+pub const RECENT: u64 = 20;
+
+/// One event of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place in the account's stream, from 1.
+    pub version: Version,
+    /// Its stored name.
+    pub name: &'static str,
+    /// When it happened.
+    pub at: Timestamp,
+    /// How the balance changed; negative for a withdrawal.
+    pub change: Money,
+    /// The balance afterwards.
+    pub balance: Money,
+    /// The transfer it belongs to.
+    pub transfer_id: Option<TransferId>,
+}
+
+/// The newest events of an account, the newest first, at most `limit`; none for an account that
+/// was never opened.
+///
+/// # Errors
+/// [`LoadError`] when the events cannot be read.
+pub async fn history(
+    store: &dyn EventStore,
+    account: AccountId,
+    limit: u64,
+) -> Result<Vec<Entry>, LoadError> {
+    let stream = StreamName::of(Account::CATEGORY, &account).map_err(LoadError::InvalidId)?;
+    let events = store.stream_events_as(StreamRead::backward(stream).limit(limit));
+    match events.map_ok(|event| entry(&event)).try_collect().await {
+        Err(ReadError::StreamNotFound { .. }) => Ok(Vec::new()),
+        entries => Ok(entries?),
+    }
+}
+
+fn entry(recorded: &Recorded<AccountEvent>) -> Entry {
+    let name = recorded.event.event_type().name();
+    let (at, change, balance, transfer_id) = match &recorded.event {
+        AccountEvent::AccountOpened { initial_balance, opened_at, .. } => {
+            (*opened_at, *initial_balance, *initial_balance, None)
+        }
+        AccountEvent::MoneyDeposited { amount, new_balance, transfer_id, at, .. } => {
+            (*at, *amount, *new_balance, *transfer_id)
+        }
+        AccountEvent::MoneyWithdrawn { amount, new_balance, transfer_id, at, .. } => {
+            (*at, amount.negated(), *new_balance, *transfer_id)
+        }
+        AccountEvent::AccountClosed { at, .. } => (*at, Money::ZERO, Money::ZERO, None),
+    };
+    Entry { version: recorded.version, name, at, change, balance, transfer_id }
+}

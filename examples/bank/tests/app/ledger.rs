@@ -1,0 +1,136 @@
+//! What the rules promise holds in the log as well.
+
+use bank::domain::transfer::StartTransfer;
+use bank::domain::{Account, AccountError, AccountEvent, TransferError};
+use cqrs::memory::MemoryStore;
+use cqrs::{App, DispatchError, EventStore, EventStoreExt, Position, StreamName, StreamRead, Uuid};
+use futures_util::TryStreamExt;
+
+use crate::{account, deposit, eur, noon, open, withdraw};
+
+const A: u128 = 0xA;
+
+async fn alice_with(balance: &str) -> (MemoryStore, App) {
+    let store = MemoryStore::new();
+    let app = App::new(store.clone());
+    app.dispatch(open(A, "Alice", balance)).await.unwrap();
+    (store, app)
+}
+
+#[tokio::test]
+async fn bank_b03_b06_b11_a_refused_command_leaves_no_trace() {
+    let store = MemoryStore::new();
+    let app = App::new(store.clone());
+    for (command, refusal) in [
+        (open(A, "Alice", "-0.01"), AccountError::NegativeInitialBalance),
+        (open(A, "", "1.00"), AccountError::BlankOwner),
+        (open(A, &"a".repeat(300), "1.00"), AccountError::OwnerTooLong),
+        (open(A, "\0", "1.00"), AccountError::OwnerUnprintable),
+    ] {
+        let error = app.dispatch(command).await.unwrap_err();
+        assert_eq!(error.refused(), Some(&refusal));
+    }
+    let error = app.dispatch(deposit(A, "1.00")).await.unwrap_err();
+    assert!(matches!(error, DispatchError::Refused(AccountError::AccountNotFound)));
+    assert_eq!(store.head().await.unwrap(), Position::START);
+}
+
+#[tokio::test]
+async fn bank_b04_a_second_opening_changes_nothing() {
+    let (store, app) = alice_with("100.00").await;
+    let error = app.dispatch(open(A, "Mallory", "5.00")).await.unwrap_err();
+    assert_eq!(error.refused(), Some(&AccountError::AlreadyOpened));
+    let rows = bank::read::accounts(&store).await.unwrap();
+    assert_eq!((rows[0].owner.as_str(), rows[0].balance), ("Alice", eur("100.00")));
+    assert_eq!(store.head().await.unwrap(), Position::new(1));
+}
+
+#[tokio::test]
+async fn bank_b13_after_a_refusal_the_account_works_on() {
+    let (store, app) = alice_with("100.00").await;
+    let error = app.dispatch(withdraw(A, "100.01")).await.unwrap_err();
+    let (balance, requested) = (eur("100.00"), eur("100.01"));
+    let refusal = AccountError::InsufficientFunds { balance, requested };
+    assert_eq!(error.refused(), Some(&refusal));
+    assert_eq!(store.head().await.unwrap(), Position::new(1));
+    app.dispatch(withdraw(A, "1.00")).await.unwrap();
+    let loaded = app.load::<Account>(&account(A)).await.unwrap();
+    assert_eq!(loaded.state().balance(), Ok(eur("99.00")));
+}
+
+#[tokio::test]
+async fn bank_b19_b20_a_refused_transfer_has_no_stream() {
+    let store = MemoryStore::new();
+    let app = App::new(store.clone());
+    let start = |target, amount| StartTransfer {
+        transfer_id: Uuid::from_u128(1).into(),
+        source_id: account(A),
+        target_id: account(target),
+        amount: eur(amount),
+        at: noon(),
+    };
+    for (command, refusal) in [
+        (start(A, "10.00"), TransferError::SameAccount),
+        (start(0xB, "0.00"), TransferError::NonPositiveAmount),
+        (start(0xB, "-5.00"), TransferError::NonPositiveAmount),
+    ] {
+        let error = app.dispatch(command).await.unwrap_err();
+        assert_eq!(error.refused(), Some(&refusal));
+    }
+    assert_eq!(store.head().await.unwrap(), Position::START);
+}
+
+/// Withdraws 20.00 ten times at once, each task over the application it is given.
+async fn ten_withdrawals(store: &MemoryStore, apps: [App; 10]) {
+    let start = std::sync::Arc::new(tokio::sync::Barrier::new(apps.len()));
+    let tasks = apps.map(|app| {
+        let start = start.clone();
+        tokio::spawn(async move {
+            start.wait().await;
+            app.dispatch(withdraw(A, "20.00")).await
+        })
+    });
+    let mut refused = 0;
+    for task in tasks {
+        match task.await.unwrap() {
+            Ok(outcome) => assert_eq!(outcome.events.len(), 1),
+            Err(DispatchError::Refused(AccountError::InsufficientFunds { balance, requested })) => {
+                assert_eq!((balance, requested), (eur("0.00"), eur("20.00")));
+                refused += 1;
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    assert_eq!(refused, 5);
+    let stream = StreamName::of("account", &account(A)).unwrap();
+    let events: Vec<_> = store
+        .stream_events_as::<AccountEvent>(StreamRead::forward(stream).from(2))
+        .try_collect()
+        .await
+        .unwrap();
+    let balances: Vec<_> = events
+        .iter()
+        .map(|recorded| match &recorded.event {
+            AccountEvent::MoneyWithdrawn { new_balance, .. } => new_balance.to_string(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(balances, ["80.00", "60.00", "40.00", "20.00", "0.00"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bank_b14_of_ten_withdrawals_at_once_those_succeed_that_are_covered() {
+    let (store, app) = alice_with("100.00").await;
+    ten_withdrawals(&store, std::array::from_fn(|_| app.clone())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bank_b14_also_when_ten_applications_share_the_store() {
+    // Each has a cache of its own, so they meet in the store: conflicts are decided again.
+    let (store, _) = alice_with("100.00").await;
+    ten_withdrawals(
+        &store,
+        std::array::from_fn(|_| App::builder(store.clone()).retries(50).build().unwrap()),
+    )
+    .await;
+}

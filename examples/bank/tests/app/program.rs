@@ -1,0 +1,66 @@
+//! The program itself: arguments, standard input, exit codes.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+fn bank(arguments: &[&str], input: &[u8]) -> Output {
+    let mut bank = Command::new(env!("CARGO_BIN_EXE_bank"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It may have ended without reading.
+    let _ = bank.stdin.take().unwrap().write_all(input);
+    bank.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn the_story_that_ships_ends_well_and_in_plain_text_when_piped() {
+    let output = bank(&[], b"");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stdout), include_str!("../../golden/story.out"));
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn standard_input_is_a_story_too() {
+    let output = bank(&["-"], b"open a \"Ann\" 1.00\nshow\n");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).contains("Ann"));
+}
+
+#[test]
+fn a_bad_line_shows_in_the_exit_code_and_a_refusal_does_not() {
+    assert_eq!(bank(&["-"], b"deposit nobody 1.00\n").status.code(), Some(0));
+    let output = bank(&["-"], b"\xff\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stderr), "-:1: the line is not UTF-8\n");
+}
+
+#[test]
+fn a_story_that_cannot_be_read_and_a_wrong_argument_are_told_apart_from_it() {
+    let output = bank(&["no/such/story.txt"], b"");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).starts_with("bank: no/such/story.txt: "));
+    assert_eq!(bank(&["--nonsense"], b"").status.code(), Some(2));
+    assert_eq!(bank(&["a", "b"], b"").status.code(), Some(2));
+}
+
+#[test]
+fn help_names_every_operation_and_fits_the_screen() {
+    let output = bank(&["--help"], b"");
+    assert_eq!(output.status.code(), Some(0));
+    let help = text(&output.stdout);
+    for word in ["open", "deposit", "withdraw", "close", "show", "history", "balance", "time"] {
+        assert!(help.contains(word), "{word} is missing in:\n{help}");
+    }
+    for line in help.lines() {
+        assert!(line.len() <= 80, "{line:?}");
+    }
+}

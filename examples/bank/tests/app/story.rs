@@ -1,0 +1,127 @@
+//! Stories run in this process, and what they print.
+
+use bank::cli::{DEFAULT_STORY, Paint, Summary, run};
+
+/// What goes to standard output and to standard error, and how it went.
+fn told(story: &[u8]) -> (String, String, Summary) {
+    let (mut out, mut complaints) = (Vec::new(), Vec::new());
+    let summary = run("story.txt", story, Paint::No, &mut out, &mut complaints).unwrap();
+    (String::from_utf8(out).unwrap(), String::from_utf8(complaints).unwrap(), summary)
+}
+
+/// The widest a line can be on a terminal: whatever is not ASCII may take two columns.
+fn columns(line: &str) -> usize {
+    line.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum()
+}
+
+#[test]
+fn the_story_that_ships_reads_as_recorded() {
+    let (out, complaints, summary) = told(DEFAULT_STORY.as_bytes());
+    assert_eq!(complaints, "");
+    assert!(summary.is_clean() && summary.refused > 3, "{summary:?}");
+    let recorded = include_str!("../../golden/story.out");
+    assert_eq!(out, recorded, "the story has changed: look at it, then renew golden/story.out");
+    for line in out.lines() {
+        assert!(columns(line) <= 80 && line.trim_end() == line, "{line:?}");
+    }
+}
+
+#[test]
+fn a_line_that_is_not_understood_is_named_and_the_rest_still_runs() {
+    let story =
+        b"open a \"Ann\" 1.00\r\nsteal a 5\r\n\r\ndeposit a 10.005\ndeposit a\ndeposit a 2.00";
+    let (out, complaints, summary) = told(story);
+    assert_eq!(
+        complaints.lines().collect::<Vec<_>>(),
+        [
+            "story.txt:2: unknown operation `steal`",
+            "story.txt:4: amount `10.005`: more than two decimals",
+            "story.txt:5: expected `deposit ACCOUNT AMOUNT`",
+        ]
+    );
+    assert!(out.contains("+2.00, balance 3.00"), "{out}");
+    assert!(!summary.is_clean());
+    assert_eq!((summary.operations, summary.not_understood), (2, 3));
+}
+
+#[test]
+fn bytes_that_are_no_text_are_one_bad_line() {
+    let (out, complaints, summary) = told(b"\xff\xfe\nopen a \"Ann\" 1.00\n\"\xc3\n");
+    assert_eq!(
+        complaints,
+        "story.txt:1: the line is not UTF-8\nstory.txt:3: the line is not UTF-8\n"
+    );
+    assert!(out.contains("balance 1.00"));
+    assert_eq!(summary.not_understood, 2);
+    // A byte order mark is no part of the first line.
+    assert!(told("\u{feff}show".as_bytes()).2.is_clean());
+}
+
+#[test]
+fn long_lines_and_odd_names_do_not_spoil_the_screen() {
+    let wide = "漢".repeat(90);
+    let long = "x".repeat(1_000_000);
+    let story = format!(
+        "# {long}\nopen a \"{wide}\" 1.00\nopen {} \"Ann\" 92233720368547758.07\nopen b \"{long}\" 1\n\
+         open c \"\u{1b}[2J\" 1\nshow\nhistory a\n{long}\ndeposit a {long}\ndeposit {long} 1\n",
+        "b".repeat(36)
+    );
+    let (out, complaints, summary) = told(story.as_bytes());
+    assert_eq!((summary.refused, summary.not_understood), (2, 3), "{complaints}");
+    for line in out.lines().chain(complaints.lines()) {
+        assert!(columns(line) <= 100 && !line.contains('\u{1b}'), "{line:?}");
+    }
+    for line in out.lines() {
+        assert!(columns(line) <= 80, "{line:?}");
+    }
+}
+
+#[test]
+fn the_past_is_what_it_was_and_the_clock_never_goes_back() {
+    let story = "time 2026-03-02T09:00:00Z\nopen a \"Ann\" 1.00\ntime 2026-03-02T10:00:00Z\n\
+        deposit a 2.00\nbalance a version 1\nbalance a at 2026-03-02T09:59:59.999999Z\n\
+        balance a at 2026-03-02T10:00:00Z\nbalance a version 99\nbalance nobody\n\
+        time 2026-03-02T09:00:00Z\n";
+    let (out, complaints, summary) = told(story.as_bytes());
+    for said in [
+        "a, as it was, version 1: 1.00",
+        "a, at 2026-03-02T09:59:59.999999Z, version 1: 1.00",
+        "a, at 2026-03-02T10:00:00Z, version 2: 3.00",
+        "a, as it was, version 2: 3.00",
+        "nobody, now, version 0: account not found",
+    ] {
+        assert!(out.contains(said), "{said} is missing in:\n{out}");
+    }
+    assert!(complaints.contains("story.txt:10: it is 2026-03-02T10:00:00Z already"));
+    assert_eq!(summary.failed, 1);
+}
+
+#[test]
+fn colours_are_only_added_when_wanted() {
+    let mut out = Vec::new();
+    let story = b"open a \"Ann\" 1.00\nclose a";
+    run("-", story, Paint::Yes, &mut out, &mut Vec::new()).unwrap();
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.contains("\u{1b}[32m  + v1 bank.account-opened"), "{out:?}");
+    assert!(out.contains("\u{1b}[31m  x refused"), "{out:?}");
+    assert!(!told(story).0.contains('\u{1b}'));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_do_harm(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+        let (out, _, _) = told(&bytes);
+        proptest::prop_assert!(out.lines().all(|line| columns(line) <= 80));
+    }
+
+    #[test]
+    fn no_operations_do_harm(
+        lines in proptest::collection::vec(
+            "(open|deposit|withdraw|close|history|balance|show|time) [ab]?( (\"[^\"\n]{0,30}\"))? -?[0-9]{0,20}(\\.[0-9]{1,2})?",
+            0..20,
+        )
+    ) {
+        let (out, _, _) = told(lines.join("\n").as_bytes());
+        proptest::prop_assert!(out.lines().all(|line| columns(line) <= 80));
+    }
+}
