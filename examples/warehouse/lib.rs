@@ -1,1 +1,8 @@
-//! Not written yet.
+//! A warehouse on the `cqrs` crates; its README says where to look for what.
+
+#![deny(missing_docs)]
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod domain;
+pub mod read;

@@ -1,2 +1,5 @@
-//! Not written yet.
-fn main() {}
+//! `cargo run --example warehouse`
+
+fn main() -> std::process::ExitCode {
+    warehouse::cli::main()
+}

@@ -1,0 +1,116 @@
+//! The product: how many pieces are on hand, and what may be done with them.
+
+use cqrs_core::{Aggregate, Command, Event};
+use serde::{Deserialize, Serialize};
+
+use super::{Quantity, Sku};
+
+/// One product. A name that was never heard of is a product with nothing on hand.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Product {
+    /// Pieces on hand, never below zero.
+    pub on_hand: u64,
+}
+
+/// Pieces came in.
+#[derive(Clone, Debug, Serialize, Deserialize, Command)]
+#[command(aggregate = Product, id = sku)]
+#[allow(missing_docs)]
+pub struct IncreaseProductQuantity {
+    pub sku: Sku,
+    pub quantity: Quantity,
+}
+
+/// Pieces are to go out.
+#[derive(Clone, Debug, Serialize, Deserialize, Command)]
+#[command(aggregate = Product, id = sku)]
+#[allow(missing_docs)]
+pub struct ShipProductQuantity {
+    pub sku: Sku,
+    pub quantity: Quantity,
+}
+
+/// Somebody is to be told that little is left; that can be nothing at all.
+#[derive(Clone, Debug, Serialize, Deserialize, Command)]
+#[command(aggregate = Product, id = sku)]
+#[allow(missing_docs)]
+pub struct NotifyLowProductQuantity {
+    pub sku: Sku,
+    pub quantity: u64,
+}
+
+/// Everything a product can be asked.
+#[derive(Clone, Debug, Serialize, Deserialize, Command)]
+#[command(aggregate = Product)]
+#[allow(missing_docs)]
+pub enum ProductCommand {
+    Increase(IncreaseProductQuantity),
+    Ship(ShipProductQuantity),
+    NotifyLow(NotifyLowProductQuantity),
+}
+
+/// Everything that can happen to a product. What is on hand afterwards goes with it, so that a
+/// reader can check itself.
+#[derive(Clone, Debug, PartialEq, Event)]
+#[allow(missing_docs)]
+pub enum ProductEvent {
+    #[event(name = "warehouse.product-quantity-increased")]
+    ProductQuantityIncreased { sku: Sku, quantity: Quantity, on_hand_after: u64 },
+    #[event(name = "warehouse.product-quantity-shipped")]
+    ProductQuantityShipped { sku: Sku, quantity: Quantity, on_hand_after: u64 },
+    #[event(name = "warehouse.notified-low-product-quantity")]
+    NotifiedLowProductQuantity { sku: Sku, quantity: u64 },
+}
+
+/// Why a product refuses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum ProductError {
+    #[error("Insufficient quantity on hand.")]
+    InsufficientQuantityOnHand { requested: u64, on_hand: u64 },
+    #[error("More than the warehouse can count.")]
+    TooMany,
+}
+
+impl Aggregate for Product {
+    const CATEGORY: &'static str = "product";
+    type Id = Sku;
+    type Command = ProductCommand;
+    type Event = ProductEvent;
+    type Error = ProductError;
+
+    fn execute(&self, command: ProductCommand) -> Result<Vec<ProductEvent>, ProductError> {
+        let on_hand = self.on_hand;
+        let event = match command {
+            ProductCommand::Increase(IncreaseProductQuantity { sku, quantity }) => {
+                // Both are at most half of what the type holds.
+                let on_hand_after = on_hand + quantity.pieces();
+                if on_hand_after > Quantity::MAX {
+                    return Err(ProductError::TooMany);
+                }
+                ProductEvent::ProductQuantityIncreased { sku, quantity, on_hand_after }
+            }
+            ProductCommand::Ship(ShipProductQuantity { sku, quantity }) => {
+                let requested = quantity.pieces();
+                let on_hand_after = on_hand
+                    .checked_sub(requested)
+                    .ok_or(ProductError::InsufficientQuantityOnHand { requested, on_hand })?;
+                ProductEvent::ProductQuantityShipped { sku, quantity, on_hand_after }
+            }
+            ProductCommand::NotifyLow(NotifyLowProductQuantity { sku, quantity }) => {
+                ProductEvent::NotifiedLowProductQuantity { sku, quantity }
+            }
+        };
+        Ok(vec![event])
+    }
+
+    fn apply(&mut self, event: &ProductEvent) {
+        match event {
+            ProductEvent::ProductQuantityIncreased { on_hand_after, .. }
+            | ProductEvent::ProductQuantityShipped { on_hand_after, .. } => {
+                self.on_hand = *on_hand_after;
+            }
+            ProductEvent::NotifiedLowProductQuantity { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What the warehouse shows.
+
+mod products;
+
+pub use products::products;

@@ -1,0 +1,145 @@
+//! The rules of products and orders, without a runtime or a store.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use cqrs_core::{Event, Payload};
+use cqrs_testing::{given, given_nothing};
+use warehouse::domain::order::{AddLine, Line, Order, OrderError, OrderEvent, RemoveLine};
+use warehouse::domain::product::{
+    IncreaseProductQuantity, NotifyLowProductQuantity, ShipProductQuantity,
+};
+use warehouse::domain::{Product, ProductError, ProductEvent, Quantity, Sku};
+
+fn sku() -> Sku {
+    "abc123".parse().unwrap()
+}
+
+fn pieces(count: u64) -> Quantity {
+    count.try_into().unwrap()
+}
+
+fn increase(count: u64) -> IncreaseProductQuantity {
+    IncreaseProductQuantity { sku: sku(), quantity: pieces(count) }
+}
+
+fn ship(count: u64) -> ShipProductQuantity {
+    ShipProductQuantity { sku: sku(), quantity: pieces(count) }
+}
+
+fn increased(count: u64, on_hand_after: u64) -> ProductEvent {
+    ProductEvent::ProductQuantityIncreased { sku: sku(), quantity: pieces(count), on_hand_after }
+}
+
+fn shipped(count: u64, on_hand_after: u64) -> ProductEvent {
+    ProductEvent::ProductQuantityShipped { sku: sku(), quantity: pieces(count), on_hand_after }
+}
+
+fn insufficient(requested: u64, on_hand: u64) -> ProductError {
+    ProductError::InsufficientQuantityOnHand { requested, on_hand }
+}
+
+#[test]
+fn w02_pieces_come_in() {
+    given_nothing::<Product>().when(increase(50)).then([increased(50, 50)]);
+    given::<Product>([increased(50, 50)]).when(increase(9)).then([increased(9, 59)]);
+}
+
+#[test]
+fn w03_the_storyboard() {
+    given_nothing::<Product>()
+        .when(increase(50))
+        .then([increased(50, 50)])
+        .and_when(ship(49))
+        .then([shipped(49, 1)])
+        .and_when(ship(20))
+        .then_error(insufficient(20, 1))
+        .then_state(|product| assert_eq!(product.on_hand, 1));
+    assert_eq!(insufficient(20, 1).to_string(), "Insufficient quantity on hand.");
+}
+
+#[test]
+fn w05_an_unknown_product_has_nothing_to_ship() {
+    given_nothing::<Product>().when(ship(40)).then_error(insufficient(40, 0));
+}
+
+#[test]
+fn w06_more_than_there_is_is_refused() {
+    given::<Product>([increased(10, 10)])
+        .when(ship(11))
+        .then_error(insufficient(11, 10))
+        .then_state(|product| assert_eq!(product.on_hand, 10));
+}
+
+#[test]
+fn w07_w08_w09_w10_what_is_left_is_told() {
+    for (on_hand, count, left) in [(10, 10, 0), (10, 5, 5), (10, 4, 6), (50, 40, 10)] {
+        given::<Product>([increased(on_hand, on_hand)])
+            .when(ship(count))
+            .then([shipped(count, left)]);
+    }
+}
+
+#[test]
+fn w07_a_notification_can_say_that_nothing_is_left() {
+    let told = ProductEvent::NotifiedLowProductQuantity { sku: sku(), quantity: 0 };
+    given::<Product>([increased(10, 10), shipped(10, 0)])
+        .when(NotifyLowProductQuantity { sku: sku(), quantity: 0 })
+        .then([told])
+        .then_state(|product| assert_eq!(product.on_hand, 0));
+}
+
+#[test]
+fn counting_ends_where_databases_do() {
+    let full = || increased(Quantity::MAX, Quantity::MAX);
+    given::<Product>([full()]).when(increase(1)).then_error(ProductError::TooMany);
+    given::<Product>([full()]).when(increase(Quantity::MAX)).then_error(ProductError::TooMany);
+    given::<Product>([full()]).when(ship(Quantity::MAX)).then([shipped(Quantity::MAX, 0)]);
+}
+
+#[test]
+fn skus_are_plain() {
+    for text in ["", "a b", "a/b", "ä", "a\0", &"x".repeat(65)] {
+        assert!(text.parse::<Sku>().is_err(), "{text:?}");
+        assert!(serde_json::from_value::<Sku>(text.into()).is_err(), "{text:?}");
+    }
+    assert!("abc-1.2_3".parse::<Sku>().is_ok());
+}
+
+#[test]
+fn l55_lines_live_in_their_order() {
+    let line = |name: &str| Line { sku: name.parse().unwrap(), quantity: pieces(1) };
+    let add = |number, name| AddLine { order: 1, number, line: line(name) };
+    let added = |number, name| OrderEvent::LineAdded { number, line: line(name) };
+    given_nothing::<Order>()
+        .when(add(1, "x"))
+        .and_when(add(2, "y"))
+        .and_when(RemoveLine { order: 1, number: 1 })
+        .then([OrderEvent::LineRemoved { number: 1 }])
+        .then_state(|order| assert_eq!(order.lines, [(2, line("y"))].into()))
+        .and_when(RemoveLine { order: 1, number: 1 })
+        .then_error(OrderError::NoSuchLine { number: 1 });
+    given::<Order>([added(1, "x")])
+        .when(add(1, "y"))
+        .then_error(OrderError::LineExists { number: 1 });
+    // The same number in another order is another line.
+    given_nothing::<Order>().when(AddLine { order: 2, ..add(1, "x") }).then([added(1, "x")]);
+}
+
+/// The stored form is for ever: what was written once must be written and read the same way.
+#[test]
+fn stored_events_are_as_they_were() {
+    let events = [
+        (increased(50, 50), include_str!("../golden/product-quantity-increased.v1.json")),
+        (shipped(49, 1), include_str!("../golden/product-quantity-shipped.v1.json")),
+        (
+            ProductEvent::NotifiedLowProductQuantity { sku: sku(), quantity: 1 },
+            include_str!("../golden/notified-low-product-quantity.v1.json"),
+        ),
+    ];
+    for (event, golden) in events {
+        let golden = golden.trim_end();
+        assert_eq!(event.encode().unwrap().as_str(), golden);
+        let payload = Payload::from_json(golden.to_owned()).unwrap();
+        assert_eq!(ProductEvent::decode(event.event_type().name(), &payload).unwrap(), event);
+    }
+}
