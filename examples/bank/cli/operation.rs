@@ -79,25 +79,29 @@ pub fn parse(line: &str) -> Result<Option<Operation>, String> {
             Operation::Balance { account: label(account)?, when: parse_when(when)? }
         }
         ["time", moment] => Operation::Time { moment: time(moment)? },
-        [known, ..] if USAGE.iter().any(|(name, _)| name == known) => {
-            let usage = USAGE.iter().find(|(name, _)| name == known).map_or("", |(_, usage)| usage);
-            return Err(format!("expected `{usage}`"));
-        }
-        [unknown, ..] => return Err(format!("unknown operation `{}`", shortened(unknown))),
+        [word, ..] => return Err(expected(word)),
     };
     Ok(Some(operation))
 }
 
-const USAGE: &[(&str, &str)] = &[
-    ("open", "open ACCOUNT \"OWNER\" AMOUNT"),
-    ("deposit", "deposit ACCOUNT AMOUNT"),
-    ("withdraw", "withdraw ACCOUNT AMOUNT"),
-    ("close", "close ACCOUNT"),
-    ("show", "show"),
-    ("history", "history ACCOUNT"),
-    ("balance", "balance ACCOUNT [version N | at TIME]"),
-    ("time", "time 2026-03-01T09:00:00Z"),
+const USAGE: &[&str] = &[
+    "open ACCOUNT \"OWNER\" AMOUNT",
+    "deposit ACCOUNT AMOUNT",
+    "withdraw ACCOUNT AMOUNT",
+    "close ACCOUNT",
+    "show",
+    "history ACCOUNT",
+    "balance ACCOUNT [version N | at TIME]",
+    "time 2026-03-01T09:00:00Z",
 ];
+
+/// What would have been right after this first word.
+fn expected(word: &str) -> String {
+    match USAGE.iter().find(|usage| usage.split(' ').next() == Some(word)) {
+        Some(usage) => format!("expected `{usage}`"),
+        None => format!("unknown operation `{}`", shortened(word)),
+    }
+}
 
 fn parse_when(words: &[&str]) -> Result<When, String> {
     match words {
@@ -107,7 +111,7 @@ fn parse_when(words: &[&str]) -> Result<When, String> {
             .map(When::Version)
             .map_err(|_| format!("`{}` is not a version", shortened(number))),
         ["at", moment] => time(moment).map(When::At),
-        _ => Err("expected `balance ACCOUNT [version N | at TIME]`".to_owned()),
+        _ => Err(expected("balance")),
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
+use cqrs::Timestamp;
+
 use crate::domain::{AccountEvent, AccountId};
 use crate::read::{AccountRow, Entry};
 
@@ -34,6 +36,22 @@ pub(super) fn fit(text: &str, indent: usize) -> String {
     fitting
 }
 
+/// A sentence over as many lines as it needs, broken between words; later lines are indented.
+pub(super) fn wrapped(sentence: &str) -> String {
+    let mut lines = String::new();
+    let mut used = 0;
+    for word in sentence.split_inclusive(' ') {
+        if used > 0 && used + word.trim_end().len() > usize::from(COLUMNS) {
+            lines.truncate(lines.trim_end().len());
+            lines.push_str("\n      ");
+            used = 6;
+        }
+        lines.push_str(word);
+        used += word.len();
+    }
+    lines
+}
+
 /// What happened, in half a line.
 pub(super) fn event(event: &AccountEvent) -> String {
     match event {
@@ -54,7 +72,7 @@ pub(super) fn accounts(rows: &[AccountRow], names: &HashMap<AccountId, String>) 
     for row in rows {
         let name = names.get(&row.id).cloned().unwrap_or_else(|| row.id.to_string());
         let balance = if row.closed { "closed".to_owned() } else { row.balance.to_string() };
-        shown.add_row([name, fit(&row.owner, 50), balance, row.opened_at.to_string()]);
+        shown.add_row([name, fit(&row.owner, 50), balance, to_the_second(row.opened_at)]);
     }
     shown
 }
@@ -66,12 +84,18 @@ pub(super) fn history(entries: &[Entry]) -> Table {
         shown.add_row([
             entry.version.to_string(),
             entry.name.to_owned(),
-            entry.at.to_string(),
+            to_the_second(entry.at),
             entry.change.to_string(),
             entry.balance.to_string(),
         ]);
     }
     shown
+}
+
+/// Fractions would cost a table its columns.
+fn to_the_second(moment: Timestamp) -> String {
+    let micros = moment.as_micros();
+    Timestamp::from_micros(micros - micros.rem_euclid(1_000_000)).to_string()
 }
 
 fn table<const N: usize, const R: usize>(header: [&str; N], right: [usize; R]) -> Table {

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use cqrs::{
-    App, AsOf, Clock, Command, DispatchError, EventStore, LoadError, Outcome, Timestamp, Version,
+    App, AsOf, Clock, Command, DispatchError, Event, EventStore, LoadError, Timestamp, Version,
 };
 
 use super::clock::StoryClock;
@@ -13,7 +13,7 @@ use super::operation::{Label, When};
 use super::paint::Paint;
 use super::{Operation, parse, show};
 use crate::domain::account::{CloseAccount, DepositMoney, OpenAccount, WithdrawMoney};
-use crate::domain::{Account, AccountError, AccountId};
+use crate::domain::{Account, AccountId};
 use crate::read;
 
 /// How a story went.
@@ -51,8 +51,6 @@ pub(super) struct Story<'a> {
     place: String,
     summary: Summary,
 }
-
-type Answer = Result<Outcome<Account>, DispatchError<AccountError>>;
 
 impl<'a> Story<'a> {
     pub(super) fn new(
@@ -137,7 +135,7 @@ impl<'a> Story<'a> {
                 }
             }
             Operation::Balance { account, when } => match self.balance(&account, when).await {
-                Ok(balance) => self.say(format_args!("  {balance}")),
+                Ok(balance) => self.say(show::wrapped(&format!("  {balance}"))),
                 Err(error) => self.failed(&error),
             },
             Operation::Time { moment } => self.set_time(moment),
@@ -150,20 +148,20 @@ impl<'a> Story<'a> {
     }
 
     async fn ask(&mut self, command: impl Command<Aggregate = Account>) -> io::Result<()> {
-        let answer: Answer = self.app.dispatch(command).await;
-        match answer {
+        match self.app.dispatch(command).await {
             Ok(outcome) => {
                 for recorded in &outcome.events {
-                    let name = cqrs::Event::event_type(&recorded.event).name();
+                    let name = recorded.event.event_type().name();
                     let line = format!("v{} {name}", recorded.version);
                     let line = format!("  + {line:<26} {}", show::event(&recorded.event));
-                    self.say(self.paint.green(&line))?;
+                    self.say(self.paint.green(&show::wrapped(&line)))?;
                 }
                 Ok(())
             }
             Err(DispatchError::Refused(refusal)) => {
                 self.summary.refused += 1;
-                self.say(self.paint.red(&format!("  x refused: {refusal}")))
+                let line = format!("  x refused: {refusal}");
+                self.say(self.paint.red(&show::wrapped(&line)))
             }
             Err(error) => self.failed(&error),
         }

@@ -77,6 +77,34 @@ fn long_lines_and_odd_names_do_not_spoil_the_screen() {
 }
 
 #[test]
+fn long_sentences_go_on_in_the_next_line_and_lose_nothing() {
+    let name = "b".repeat(36);
+    let most = "92233720368547758.07";
+    let story = format!(
+        "open {name} \"Ann\" {most}\nopen a \"Ann\" 46116860184273879.03\nwithdraw a {most}\n\
+         balance {name} at 2999-12-31T23:59:59.999999Z\nhistory {name}\n"
+    );
+    let (out, complaints, _) = told(story.as_bytes());
+    assert_eq!(complaints, "");
+    assert!(out.lines().all(|line| columns(line) <= 80), "{out}");
+    let text = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in [
+        format!("insufficient funds: 46116860184273879.03 there, {most} asked for"),
+        format!("{name}, at 2999-12-31T23:59:59.999999Z, version 1: {most}"),
+    ] {
+        assert!(text.contains(&said), "{said} is missing in:\n{out}");
+    }
+}
+
+#[test]
+fn a_table_of_ordinary_amounts_needs_one_line_for_each_event() {
+    let story = "time 2026-03-02T09:00:00.123456Z\nopen a \"Ann\" 1234567.89\nhistory a\nshow\n";
+    let (out, _, _) = told(story.as_bytes());
+    let event = "1   bank.account-opened   2026-03-02T09:00:00Z   1234567.89   1234567.89";
+    assert!(out.contains(event), "{out}");
+}
+
+#[test]
 fn the_past_is_what_it_was_and_the_clock_never_goes_back() {
     let story = "time 2026-03-02T09:00:00Z\nopen a \"Ann\" 1.00\ntime 2026-03-02T10:00:00Z\n\
         deposit a 2.00\nbalance a version 1\nbalance a at 2026-03-02T09:59:59.999999Z\n\
