@@ -1,14 +1,264 @@
-//! CQRS and event sourcing for Rust.
+//! CQRS and event sourcing: pure domain code over a log that never loses or reorders an event.
+//!
+//! This page is a guide; read it from top to bottom.
+//!
+//! # 1. The model
+//!
+//! An [`Aggregate`] is one consistency boundary: an account, a product, an order. It is asked
+//! commands and answers with events, and its state is what its events add up to. Both methods are
+//! pure: no clock, no ids, no I/O, no async.
+//!
+//! ```
+//! use cqrs::{Aggregate, Command, Event};
+//! use serde::{Deserialize, Serialize};
+//!
+//! /// What the rules need to know, and no more.
+//! #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+//! pub struct Account {
+//!     cents: i64,
+//! }
+//!
+//! /// A request with a fixed destination.
+//! #[derive(Clone, Serialize, Deserialize, Command)]
+//! #[command(aggregate = Account, id = account)]
+//! pub struct Deposit { pub account: String, pub cents: i64 }
+//!
+//! #[derive(Clone, Serialize, Deserialize, Command)]
+//! #[command(aggregate = Account, id = account)]
+//! pub struct Withdraw { pub account: String, pub cents: i64 }
+//!
+//! /// Everything the account can be asked.
+//! #[derive(Clone, Serialize, Deserialize, Command)]
+//! #[command(aggregate = Account)]
+//! pub enum AccountCommand { Deposit(Deposit), Withdraw(Withdraw) }
+//!
+//! /// Everything that can happen to it, under names that are stored for ever.
+//! #[derive(Clone, Debug, PartialEq, Event)]
+//! pub enum AccountEvent {
+//!     #[event(name = "bank.money-deposited")]
+//!     Deposited { cents: i64 },
+//!     #[event(name = "bank.money-withdrawn")]
+//!     Withdrawn { cents: i64 },
+//! }
+//!
+//! #[derive(Debug, PartialEq, thiserror::Error)]
+//! #[error("only {0} cents left")]
+//! pub struct InsufficientFunds(pub i64);
+//!
+//! impl Aggregate for Account {
+//!     const CATEGORY: &'static str = "account"; // its streams are called account-<id>
+//!     type Id = String;
+//!     type Command = AccountCommand;
+//!     type Event = AccountEvent;
+//!     type Error = InsufficientFunds;
+//!
+//!     fn execute(&self, command: AccountCommand) -> Result<Vec<AccountEvent>, InsufficientFunds> {
+//!         match command {
+//!             AccountCommand::Deposit(Deposit { cents, .. }) => {
+//!                 Ok(vec![AccountEvent::Deposited { cents }])
+//!             }
+//!             AccountCommand::Withdraw(Withdraw { cents, .. }) if cents > self.cents => {
+//!                 Err(InsufficientFunds(self.cents))
+//!             }
+//!             AccountCommand::Withdraw(Withdraw { cents, .. }) => {
+//!                 Ok(vec![AccountEvent::Withdrawn { cents }])
+//!             }
+//!         }
+//!     }
+//!
+//!     fn apply(&mut self, event: &AccountEvent) {
+//!         match event {
+//!             AccountEvent::Deposited { cents } => self.cents += cents,
+//!             AccountEvent::Withdrawn { cents } => self.cents -= cents,
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! The derives save typing and hide nothing: [`Event`], [`Command`] and [`Aggregate`] show the same
+//! written by hand. A decision in several steps, each seeing what the ones before led to, is what
+//! [`Steps`] is for.
+//!
+//! # 2. The store
+//!
+//! An [`EventStore`] is one log of many streams. Each event has a *version* in its stream and a
+//! *position* in the log, both counted from 1 without a gap. `memory::MemoryStore` needs nothing
+//! installed; any other store keeps the same laws, which stand at the trait's methods.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use cqrs::memory::MemoryStore;
+//! use cqrs::{Append, EventStore, ExpectedVersion, NewEvent, StreamName};
+//!
+//! let store = MemoryStore::new();
+//! let cart = StreamName::new("cart-7")?;
+//! let added = vec![NewEvent::json("cart.added", "abc123")?];
+//! let appended = store.append(Append::to(cart, ExpectedVersion::NoStream, added)).await?;
+//! assert_eq!(appended.version().get(), 1);
+//! # Ok(()) }
+//! ```
+//!
+//! An append is a value: events for one or several streams, each with the version it expects, all
+//! stored or none.
+//!
+//! # 3. Dispatch
+//!
+//! An [`App`] brings commands and store together: it loads the aggregate, asks it, appends what it
+//! decided at the version it was decided on, and decides again when somebody else was faster.
+//!
+//! ```
+//! # use cqrs::{Aggregate, Command, Event};
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)] pub struct Account { cents: i64 }
+//! # #[derive(Clone, Serialize, Deserialize, Command)] #[command(aggregate = Account, id = account)]
+//! # pub struct Withdraw { pub account: String, pub cents: i64 }
+//! # #[derive(Clone, Debug, PartialEq, Event)] pub enum AccountEvent { #[event(name = "bank.money-withdrawn")] Withdrawn { cents: i64 } }
+//! # #[derive(Debug, PartialEq, thiserror::Error)] #[error("only {0} cents left")] pub struct InsufficientFunds(pub i64);
+//! # impl Aggregate for Account {
+//! #     const CATEGORY: &'static str = "account";
+//! #     type Id = String; type Command = Withdraw; type Event = AccountEvent; type Error = InsufficientFunds;
+//! #     fn execute(&self, Withdraw { cents, .. }: Withdraw) -> Result<Vec<AccountEvent>, InsufficientFunds> {
+//! #         if cents > self.cents + 500 { Err(InsufficientFunds(self.cents + 500)) } else { Ok(vec![AccountEvent::Withdrawn { cents }]) }
+//! #     }
+//! #     fn apply(&mut self, AccountEvent::Withdrawn { cents }: &AccountEvent) { self.cents -= cents; }
+//! # }
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use cqrs::memory::MemoryStore;
+//! use cqrs::{App, CommandId, DispatchError, Metadata};
+//!
+//! let app = App::new(MemoryStore::new());
+//! let withdraw = Withdraw { account: "alice".into(), cents: 300 };
+//!
+//! // With options: an id, so that asking twice is harmless, and who asks.
+//! let id = CommandId::random();
+//! let outcome = app
+//!     .dispatch(withdraw.clone())
+//!     .command_id(id)
+//!     .metadata(Metadata::default().with_actor("teller-7"))
+//!     .await?;
+//! assert_eq!(outcome.version.get(), 1);
+//! assert!(app.dispatch(withdraw.clone()).command_id(id).await?.repeated);
+//!
+//! // A refusal is the domain's own error.
+//! match app.dispatch(withdraw).await {
+//!     Err(DispatchError::Refused(InsufficientFunds(left))) => assert_eq!(left, 200),
+//!     other => panic!("{other:?}"),
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! [`DispatchError`] says what happened and whether asking again can help; the one to know is
+//! [`OutcomeUnknown`](DispatchError::OutcomeUnknown). [`App::builder`] adds snapshots, state rows,
+//! hooks ([`Middleware`]), deadlines, a clock and ids of your own.
+//!
+//! # 4. Read
+//!
+//! Aggregates decide; they are not for showing. What is shown is made from the log: read it, or
+//! follow it. [`App::load`] and [`App::load_as_of`] are for looking at a single aggregate, now and
+//! as it once was.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use cqrs::memory::MemoryStore;
+//! use cqrs::{Append, EventStore, EventStoreExt, ExpectedVersion, Filter, LogRead, NewEvent};
+//! use cqrs::{Category, StreamName, Subscribe};
+//! use futures_util::{StreamExt, TryStreamExt};
+//!
+//! let store = MemoryStore::new();
+//! for (stream, sku) in [("cart-1", "abc"), ("order-1", "xyz"), ("cart-2", "abc")] {
+//!     let event = NewEvent::json("added", sku)?;
+//!     store.append(Append::to(StreamName::new(stream)?, ExpectedVersion::Any, vec![event])).await?;
+//! }
+//!
+//! // Everything about carts, in the order in which it happened.
+//! let carts = Filter::category(Category::new("cart")?);
+//! let read = LogRead::forward().filter(carts.clone());
+//! let events: Vec<_> = store.log_events(read).try_collect().await?;
+//! assert_eq!(events.len(), 2);
+//!
+//! // The same, and then each new event as it comes.
+//! let mut following = store.subscribe(Subscribe::to(carts)).await?;
+//! assert_eq!(following.next().await.unwrap()?.position.get(), 1);
+//! # Ok(()) }
+//! ```
+//!
+//! Old events are read as today's through [`Upcasters`]; the stored bytes stay as they are.
+//!
+//! # 5. Test
+//!
+//! Rules are sentences, and need neither a runtime nor a store (feature `testing`):
+//!
+#![cfg_attr(feature = "testing", doc = "```")]
+#![cfg_attr(not(feature = "testing"), doc = "```ignore")]
+//! # use cqrs::{Aggregate, Command, Event};
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Default)] pub struct Account { cents: i64 }
+//! # #[derive(Clone, Serialize, Deserialize, Command)] #[command(aggregate = Account, id = account)]
+//! # pub struct Withdraw { pub account: String, pub cents: i64 }
+//! # #[derive(Clone, Debug, PartialEq, Event)]
+//! # pub enum AccountEvent {
+//! #     #[event(name = "bank.money-deposited")] Deposited { cents: i64 },
+//! #     #[event(name = "bank.money-withdrawn")] Withdrawn { cents: i64 },
+//! # }
+//! # #[derive(Debug, PartialEq, thiserror::Error)] #[error("only {0} cents left")] pub struct InsufficientFunds(pub i64);
+//! # impl Aggregate for Account {
+//! #     const CATEGORY: &'static str = "account";
+//! #     type Id = String; type Command = Withdraw; type Event = AccountEvent; type Error = InsufficientFunds;
+//! #     fn execute(&self, Withdraw { cents, .. }: Withdraw) -> Result<Vec<AccountEvent>, InsufficientFunds> {
+//! #         if cents > self.cents { Err(InsufficientFunds(self.cents)) } else { Ok(vec![AccountEvent::Withdrawn { cents }]) }
+//! #     }
+//! #     fn apply(&mut self, event: &AccountEvent) {
+//! #         match event { AccountEvent::Deposited { cents } => self.cents += cents, AccountEvent::Withdrawn { cents } => self.cents -= cents }
+//! #     }
+//! # }
+//! use cqrs::testing::given;
+//!
+//! given::<Account>([AccountEvent::Deposited { cents: 100 }])
+//!     .when(Withdraw { account: "alice".into(), cents: 150 })
+//!     .then_error(InsufficientFunds(100));
+//! ```
+//!
+//! Time stands still with `ManualClock`, ids repeat with `SeededIds`, and a store of your own proves
+//! itself with `conformance!`.
+//!
+//! # Features
+//!
+//! | feature | on by default | what |
+//! |---|---|---|
+//! | `memory` | yes | the store in memory |
+//! | `derive` | yes | `derive(Event)`, `derive(Command)` |
+//! | `testing` | no | given/when/then, clock, ids, the conformance suite |
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
 // Listed, so that nothing becomes public by accident.
-pub use cqrs_core::*;
+pub use cqrs_core::{
+    Aggregate, App, AppBuilder, Append, AppendError, Appended, AppendedStream, AsOf, BuildError,
+    CachePolicy, Category, CausationId, Changes, Clock, Command, CommandContext, CommandId,
+    CommandKey, CommandRecord, Conflict, ConflictKind, CorrelationId, DEFAULT_PAGE_SIZE,
+    DecodeError, DecodeFailure, Denial, Direction, Dispatch, DispatchError, Done, Event, EventId,
+    EventName, EventSourced, EventStore, EventStoreExt, EventType, ExpectedVersion, Filter, Flow,
+    IdGenerator, InvalidAppend, InvalidEvent, InvalidName, InvalidTimestamp, InvalidUpcasters,
+    LoadError, Loaded, LogRead, MAX_CATEGORY_BYTES, MAX_EVENT_NAME_BYTES, MAX_PAYLOAD_BYTES,
+    MAX_PAYLOAD_DEPTH, MAX_STREAM_NAME_BYTES, Metadata, Middleware, NewEvent, Outcome, Page, Pages,
+    Past, Payload, PayloadError, Persistence, Position, RandomIds, RawEvent, ReadError, Recorded,
+    RecordedEvent, Repository, Retry, SaveStateError, Snapshot, SnapshotPolicy, SnapshotStore,
+    Start, State, StateStore, StateStored, Steps, StoreError, StoreErrorKind, StoredState,
+    StreamAppend, StreamInfo, StreamListing, StreamName, StreamOrder, StreamQuery, StreamRead,
+    Subscribe, Subscription, SystemClock, Timestamp, Upcasters, Upcasting, Uuid, Version, app,
+    repository, upcast,
+};
 #[cfg(feature = "memory")]
 pub use cqrs_memory as memory;
 #[cfg(feature = "testing")]
 pub use cqrs_testing as testing;
 
+/// What the derives expand to; not for people.
 #[doc(hidden)]
 pub use cqrs_core::private;
+
+/// The README's example is a test.
+#[cfg(all(doctest, feature = "memory", feature = "derive"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,44 @@
+//! History is kept even where the state returns to what it was: a cart to which a thing was added,
+//! from which it was removed, and to which it was added again, has three events and one item.
+//!
+//! `cargo run --example tiny-cart`
+
+use std::collections::BTreeSet;
+
+use cqrs::memory::MemoryStore;
+use cqrs::{Event, EventStoreExt, ExpectedVersion, Recorded, StreamName, StreamRead};
+use futures_util::TryStreamExt;
+
+#[derive(Debug, PartialEq, Event)]
+enum CartEvent {
+    #[event(name = "cart.item-added")]
+    Added { sku: String },
+    #[event(name = "cart.item-removed")]
+    Removed { sku: String },
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (store, cart) = (MemoryStore::new(), StreamName::new("cart-1")?);
+    let sku = || "abc123".to_owned();
+    let history = [
+        CartEvent::Added { sku: sku() },
+        CartEvent::Removed { sku: sku() },
+        CartEvent::Added { sku: sku() },
+    ];
+    store.append_events(&cart, ExpectedVersion::NoStream, &history).await?;
+
+    let events: Vec<Recorded<CartEvent>> =
+        store.stream_events_as(StreamRead::forward(cart)).try_collect().await?;
+    let mut items = BTreeSet::new();
+    for recorded in &events {
+        println!("v{} {:?}", recorded.version, recorded.event);
+        match &recorded.event {
+            CartEvent::Added { sku } => items.insert(sku),
+            CartEvent::Removed { sku } => items.remove(sku),
+        };
+    }
+    println!("now in the cart: {items:?}");
+    assert_eq!((events.len(), items.len()), (3, 1));
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! Commands over a table of states, without a single event: a writer says which version it has
+//! seen, and somebody who was slower is told.
+//!
+//! `cargo run --example tiny-commands-without-events`
+
+use cqrs::memory::MemoryStore;
+use cqrs::{Payload, SaveStateError, State, StateStore, StreamName, Version};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Settings {
+    language: String,
+}
+
+/// Changes the language if nobody changed the settings since `seen`.
+async fn change_language(
+    store: &impl StateStore,
+    seen: Version,
+    language: &str,
+) -> Result<Version, Box<dyn std::error::Error>> {
+    let settings = Settings { language: language.to_owned() };
+    let state = State::new("settings 1", Payload::encode(&settings)?);
+    Ok(store.save_state(&StreamName::new("settings-alice")?, seen, state).await?)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let store = MemoryStore::new();
+    let first = change_language(&store, Version::ZERO, "de").await?;
+    change_language(&store, first, "fr").await?;
+
+    let slower = change_language(&store, first, "it").await.unwrap_err();
+    println!("the slower one is told: {slower}");
+    assert!(matches!(slower.downcast_ref(), Some(SaveStateError::Conflict(_))));
+
+    let row = store.load_state(&StreamName::new("settings-alice")?).await?.ok_or("no row")?;
+    let settings: Settings = row.state.payload.decode()?;
+    println!("version {}: {settings:?}", row.version);
+    assert_eq!(settings.language, "fr");
+    Ok(())
+}

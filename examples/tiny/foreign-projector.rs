@@ -1,0 +1,41 @@
+//! A read model over events that somebody else writes: no aggregate, no commands, only the names
+//! and the JSON that the other side has promised.
+//!
+//! `cargo run --example tiny-foreign-projector`
+
+use std::collections::BTreeMap;
+
+use cqrs::memory::MemoryStore;
+use cqrs::{Append, EventStore, EventStoreExt, ExpectedVersion, NewEvent, StreamName, Subscribe};
+use futures_util::StreamExt;
+use serde_json::json;
+
+/// Somebody else's program.
+async fn others_write(store: &impl EventStore) -> Result<(), Box<dyn std::error::Error>> {
+    for (city, degrees) in [("bern", 3), ("rome", 17), ("bern", 5)] {
+        let measured = NewEvent::json("weather.measured", &json!({ "degrees": degrees }))?;
+        let stream = StreamName::new(format!("station-{city}"))?;
+        store.append(Append::to(stream, ExpectedVersion::Any, vec![measured])).await?;
+    }
+    Ok(())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let store = MemoryStore::new();
+    others_write(&store).await?;
+
+    let mut warmest: BTreeMap<String, i64> = BTreeMap::new();
+    let mut seen = store.subscribe(Subscribe::all()).await?.take(3);
+    while let Some(event) = seen.next().await.transpose()? {
+        // Only what this reader needs of what the other side has promised.
+        let reading: BTreeMap<String, i64> = event.event.payload.decode()?;
+        let degrees = *reading.get("degrees").ok_or("no degrees")?;
+        let city = event.stream.id().unwrap_or_default().to_owned();
+        let most = warmest.entry(city).or_insert(degrees);
+        *most = degrees.max(*most);
+    }
+    println!("warmest so far: {warmest:?}");
+    assert_eq!(warmest.get("bern"), Some(&5));
+    Ok(())
+}
