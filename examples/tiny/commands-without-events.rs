@@ -29,9 +29,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let first = change_language(&store, Version::ZERO, "de").await?;
     change_language(&store, first, "fr").await?;
 
-    let slower = change_language(&store, first, "it").await.unwrap_err();
-    println!("the slower one is told: {slower}");
-    assert!(matches!(slower.downcast_ref(), Some(SaveStateError::Conflict(_))));
+    match change_language(&store, first, "it").await {
+        Err(slower) => {
+            println!("the slower one is told: {slower}");
+            assert!(matches!(slower.downcast_ref(), Some(SaveStateError::Conflict(_))));
+        }
+        Ok(version) => panic!("it has overwritten version {version}"),
+    }
 
     let row = store.load_state(&StreamName::new("settings-alice")?).await?.ok_or("no row")?;
     let settings: Settings = row.state.payload.decode()?;
