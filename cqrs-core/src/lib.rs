@@ -24,13 +24,13 @@ mod time;
 pub mod upcast;
 
 pub use aggregate::{Aggregate, Steps};
-#[cfg(feature = "derive")]
-pub use cqrs_macros::{Command, Event};
 pub use app::{
     App, AppBuilder, BuildError, CachePolicy, CommandContext, Denial, Dispatch, DispatchError,
     Done, Flow, LoadError, Middleware, Outcome, Persistence,
 };
 pub use command::Command;
+#[cfg(feature = "derive")]
+pub use cqrs_macros::{Command, Event};
 pub use event::{
     DecodeError, DecodeFailure, Event, EventType, InvalidEvent, NewEvent, RawEvent, Recorded,
     RecordedEvent,

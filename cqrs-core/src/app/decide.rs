@@ -8,12 +8,11 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::StreamExt;
 use tokio::time::Instant;
 
-use super::dispatch::Options;
 use super::{App, Denial, DispatchError, Outcome};
 use crate::repository::{Changes, Loaded, Repository};
 use crate::{
     Aggregate, AppendError, Appended, AppendedStream, CommandId, CommandKey, Conflict,
-    InvalidAppend, Metadata, Payload, ReadError, Retry, StreamName, StreamRead,
+    ExpectedVersion, InvalidAppend, Metadata, Payload, ReadError, Retry, StreamName, StreamRead,
 };
 
 /// The pause before the second repetition; the first one is at once, and they grow.
@@ -31,6 +30,17 @@ pub(super) struct Decision<'a, A> {
     pub(super) options: Options<A>,
     /// When the caller stops waiting.
     pub(super) until: Option<Instant>,
+}
+
+/// What the caller of a dispatch wants otherwise than by default.
+pub(super) struct Options<A> {
+    pub(super) command_id: Option<CommandId>,
+    pub(super) expected: Option<ExpectedVersion>,
+    pub(super) metadata: Metadata,
+    pub(super) retries: u32,
+    pub(super) deadline: Option<Duration>,
+    /// Copies the state for the outcome, if it was asked for.
+    pub(super) copy: Option<fn(&A) -> A>,
 }
 
 /// Asks the hooks that want to see the state.

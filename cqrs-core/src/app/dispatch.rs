@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::decide::Decision;
+use super::decide::{Decision, Options};
 use super::error::panic_message;
 use super::middleware::{CommandContext, Done, Flow};
 use super::{App, DispatchError, Outcome, stream_of};
@@ -29,16 +29,6 @@ pub struct Dispatch<C: Command> {
     app: App,
     command: C,
     options: Options<C::Aggregate>,
-}
-
-pub(super) struct Options<A> {
-    pub(super) command_id: Option<CommandId>,
-    pub(super) expected: Option<ExpectedVersion>,
-    pub(super) metadata: Metadata,
-    pub(super) retries: u32,
-    pub(super) deadline: Option<Duration>,
-    /// Copies the state for the outcome, if it was asked for.
-    pub(super) copy: Option<fn(&A) -> A>,
 }
 
 type Answered<A> = Result<Outcome<A>, DispatchError<<A as Aggregate>::Error>>;
