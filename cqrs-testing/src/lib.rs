@@ -8,7 +8,7 @@
 //! no runtime, no store.
 //!
 //! # Stores
-//! [`conformance!`] expands to one test for each law of
+//! [`conformance!`](macro@conformance) expands to one test for each law of
 //! [`EventStore`](cqrs_core::EventStore), under its own name.
 //!
 //! # Time, ids, waiting

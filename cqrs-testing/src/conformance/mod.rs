@@ -1,6 +1,6 @@
 //! The laws of a store, one case each.
 //!
-//! Every backend runs all of them with [`conformance!`](crate::conformance); the list stands
+//! Every backend runs all of them with [`conformance!`](mod@crate::conformance); the list stands
 //! here and nowhere else, so no backend can forget one. A case gets stores of its own, says what
 //! it needs, and prints its law when it fails.
 //!
@@ -59,7 +59,7 @@ macro_rules! cases {
         }
 
         /// Runs every case of the conformance suite against a store; see
-        /// [`conformance`](crate::conformance).
+        /// [`conformance`](mod@crate::conformance).
         #[macro_export]
         macro_rules! conformance {
             (store = $d store:expr $d(, skip = [$d($d skip:ident => $d why:literal),* $d(,)?])? $d(,)?) => {
