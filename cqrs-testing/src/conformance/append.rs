@@ -18,9 +18,11 @@ pub(super) async fn l01_b001_b002_events_are_stored_in_order<S: Store>(
 ) {
     let store = fresh().await;
     let cart = ["cart.added", "cart.removed", "cart.added"].map(event).to_vec();
+    let given: Vec<_> = cart.iter().map(|event| event.id).collect();
     store.append(Append::to(stream("cart-1"), NoStream, cart)).await.unwrap();
     let read = read(&store, "cart-1").await;
     assert_eq!(versions(&read), [1, 2, 3]);
+    assert_eq!(read.iter().map(|event| event.id).collect::<Vec<_>>(), given);
     let names: Vec<_> = read.iter().map(|event| event.event.name.as_str()).collect();
     assert_eq!(names, ["cart.added", "cart.removed", "cart.added"]);
     assert_eq!(assert_sound(&store).await, read);
