@@ -1,5 +1,97 @@
-//! The memory store keeps the laws.
+//! The memory store keeps the laws, alone and behind the wrappers of the core.
 
+#![allow(clippy::unwrap_used)] // tests fail by panicking
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cqrs_core::{
+    Append, AppendError, Appended, CommandId, CommandRecord, EventStore, LogRead, Pages, Position,
+    SaveStateError, Snapshot, SnapshotStore, State, StateStore, StoreError, StoredState,
+    StreamInfo, StreamListing, StreamName, StreamQuery, StreamRead, Timestamp, Upcasters,
+    Upcasting, Version,
+};
 use cqrs_memory::MemoryStore;
 
-cqrs_testing::conformance! { store = MemoryStore::new() }
+mod alone {
+    cqrs_testing::conformance! { store = cqrs_memory::MemoryStore::new() }
+}
+
+mod behind_wrappers {
+    cqrs_testing::conformance! { store = super::Wrapped::new() }
+}
+
+/// Events go through an `Arc<dyn EventStore>` and upcasters that concern none of them.
+#[derive(Clone, Debug)]
+struct Wrapped {
+    events: Arc<dyn EventStore>,
+    rest: MemoryStore,
+}
+
+impl Wrapped {
+    fn new() -> Self {
+        let rest = MemoryStore::new();
+        let upcasters = Upcasters::builder().step("never stored", 1, Ok).build().unwrap();
+        Self { events: Arc::new(Upcasting::new(rest.clone(), upcasters)), rest }
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl EventStore for Wrapped {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        self.events.append(append).await
+    }
+    fn read_stream(&self, read: StreamRead) -> Pages<Version> {
+        self.events.read_stream(read)
+    }
+    fn read_log(&self, read: LogRead) -> Pages<Position> {
+        self.events.read_log(read)
+    }
+    async fn head(&self) -> Result<Position, StoreError> {
+        self.events.head().await
+    }
+    async fn head_beyond(&self, position: Position) {
+        self.events.head_beyond(position).await;
+    }
+    async fn stream_info(&self, stream: &StreamName) -> Result<Option<StreamInfo>, StoreError> {
+        self.events.stream_info(stream).await
+    }
+    async fn list_streams(&self, query: StreamQuery) -> Result<StreamListing, StoreError> {
+        self.events.list_streams(query).await
+    }
+    async fn find_command(&self, id: CommandId) -> Result<Option<CommandRecord>, StoreError> {
+        self.events.find_command(id).await
+    }
+    async fn forget_commands(&self, recorded_before: Timestamp) -> Result<u64, StoreError> {
+        self.events.forget_commands(recorded_before).await
+    }
+}
+
+#[async_trait]
+impl SnapshotStore for Wrapped {
+    async fn load_snapshot(&self, stream: &StreamName) -> Result<Option<Snapshot>, StoreError> {
+        self.rest.load_snapshot(stream).await
+    }
+    async fn save_snapshot(&self, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.rest.save_snapshot(snapshot).await
+    }
+    async fn delete_snapshot(&self, stream: &StreamName) -> Result<(), StoreError> {
+        self.rest.delete_snapshot(stream).await
+    }
+}
+
+#[async_trait]
+impl StateStore for Wrapped {
+    async fn load_state(&self, name: &StreamName) -> Result<Option<StoredState>, StoreError> {
+        self.rest.load_state(name).await
+    }
+    async fn save_state(
+        &self,
+        name: &StreamName,
+        expected: Version,
+        state: State,
+    ) -> Result<Version, SaveStateError> {
+        self.rest.save_state(name, expected, state).await
+    }
+}
