@@ -322,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn l51_hostile_stream_names_are_kept_literally_or_refused() {
+    fn l51_b020_hostile_and_reserved_stream_names_are_kept_literally_or_refused() {
         for name in ["x'; drop table events;--", "a%b", "🦀-🦀", "a-b-c", "orders", "a-\n"] {
             assert_eq!(StreamName::new(name).unwrap().as_str(), name);
         }

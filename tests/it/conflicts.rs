@@ -230,3 +230,19 @@ async fn b221_a_stream_that_became_shorter_is_loaded_anew() {
         assert_eq!(outcome.state, Some(Ledger { sum: left.cast_signed() + 1 }));
     }
 }
+
+#[tokio::test]
+async fn b215_b216_what_others_appended_is_taken_in_once_however_much_it_is() {
+    let store = MemoryStore::new();
+    let app = App::new(store.clone());
+    app.dispatch(put("a", 1)).await.unwrap();
+    for round in 1..=3 {
+        // More than a page, so that the state that is remembered is far behind.
+        let stream = StreamName::new("ledger-a").unwrap();
+        let many = vec![LedgerEvent::Put(1); 1_500];
+        store.append_events(&stream, ExpectedVersion::Any, &many).await.unwrap();
+        let outcome = app.dispatch(put("a", 1)).with_state().await.unwrap();
+        assert_eq!(outcome.version.get(), 1 + round * 1_501);
+        assert_eq!(outcome.state.unwrap().sum.unsigned_abs(), 1 + round * 1_501);
+    }
+}

@@ -216,3 +216,23 @@ fn a_command_and_its_outcome_are_shown_for_logs() {
     let shown = format!("{:?}", app.dispatch(Change { ledger: "a".into(), what: What::Nothing }));
     assert!(shown.contains("ledger"), "{shown}");
 }
+
+#[test]
+fn b025_a_typed_event_brings_its_name_and_a_raw_one_is_told_it() {
+    let typed = NewEvent::of(&LedgerEvent::Put(1)).unwrap();
+    assert_eq!((typed.name.as_str(), typed.schema_version), ("ledger.put", 1));
+    assert_eq!(NewEvent::json("told", &1).unwrap().name.as_str(), "told");
+    assert!(matches!(NewEvent::json("", &1), Err(InvalidEvent::Name(_))));
+    assert!(matches!(NewEvent::json("told", "\0"), Err(InvalidEvent::Payload(_))));
+}
+
+#[tokio::test]
+async fn b211_b252_one_id_in_two_categories_is_two_aggregates() {
+    let app = App::builder(MemoryStore::new())
+        .upcasters(crate::evolution::steps().build().unwrap())
+        .build()
+        .unwrap();
+    app.dispatch(put("1", 10)).await.unwrap();
+    let other = app.dispatch(crate::evolution::pay(1, 10)).await.unwrap();
+    assert_eq!((other.stream.as_str(), other.version), ("till-1", Version::new(1)));
+}

@@ -60,7 +60,11 @@ impl Aggregate for Till {
     }
 }
 
-fn steps() -> upcast::UpcastersBuilder {
+pub fn pay(till: u32, cents: i64) -> Pay {
+    Pay { till, cents }
+}
+
+pub fn steps() -> upcast::UpcastersBuilder {
     Upcasters::builder()
         .step("till.paid", 1, |mut event| {
             let text = event["amount"].as_str().ok_or("no amount")?.replace('.', "");

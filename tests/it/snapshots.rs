@@ -76,7 +76,7 @@ async fn b240_eleven_events_at_once() {
 }
 
 #[tokio::test]
-async fn l28_b242_snapshot_and_tail_are_the_full_replay_and_read_little() {
+async fn l28_b213_b242_snapshot_and_tail_are_the_full_replay_and_read_little() {
     let store = MemoryStore::new();
     let app = app(&store, SnapshotPolicy::every(100));
     for n in 1..=1_050_u64 {
@@ -104,7 +104,7 @@ async fn l28_b242_snapshot_and_tail_are_the_full_replay_and_read_little() {
 }
 
 #[tokio::test]
-async fn l29_b243_h112_a_snapshot_that_does_not_fit_is_passed_over() {
+async fn l29_b112_b243_b331_a_snapshot_that_does_not_fit_is_passed_over() {
     let good = Payload::encode(&Ledger { sum: 77 }).unwrap();
     for (what, version, tag, payload) in [
         ("another tag", 2, "0", good.clone()),
@@ -163,4 +163,15 @@ async fn b245_a_snapshot_that_cannot_be_kept_neither_fails_nor_delays_a_command(
     for n in 1..=20 {
         assert_eq!(app.dispatch(put("a", 1)).await.unwrap().version, Version::new(n));
     }
+}
+
+#[test]
+fn b244_rich_states_survive_a_snapshot() {
+    use std::collections::BTreeMap;
+
+    type Rich = (Timestamp, BTreeMap<i128, Option<Version>>, Vec<(CorrelationId, String)>, f64);
+    let moment = "2026-02-28T23:59:59.999999Z".parse().unwrap();
+    let map = BTreeMap::from([(i128::MIN, None), (7, Some(Version::new(u64::MAX)))]);
+    let rich: Rich = (moment, map, vec![(CorrelationId::random(), "🦀".into())], 0.1 + 0.2);
+    assert_eq!(Payload::encode(&rich).unwrap().decode::<Rich>().unwrap(), rich);
 }

@@ -1,6 +1,7 @@
 //! Decisions in several steps.
 
 use cqrs::{Aggregate, Steps};
+use cqrs_testing::given;
 
 use crate::ledger::{Ledger, LedgerError, LedgerEvent, What, change};
 
@@ -29,4 +30,13 @@ fn b229_b230_states_can_be_named_and_steps_nested() {
     assert_eq!(steps.state().sum, half.sum);
     let expected = [5, 1, 1].map(LedgerEvent::Taken).into_iter().chain([LedgerEvent::Put(2)]);
     assert_eq!(steps.into_events(), expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn b231_steps_read_as_sentences_too() {
+    given::<Ledger>([LedgerEvent::Put(10)])
+        .when(change("a", What::TakeAll(vec![4, 5])))
+        .then([LedgerEvent::Taken(4), LedgerEvent::Taken(5)])
+        .and_when(change("a", What::TakeAll(vec![1, 1])))
+        .then_error(LedgerError::NotEnough { wanted: 1, left: 0 });
 }

@@ -143,3 +143,20 @@ fn stored_events_are_as_they_were() {
         assert_eq!(ProductEvent::decode(event.event_type().name(), &payload).unwrap(), event);
     }
 }
+
+#[test]
+fn l45_the_rules_use_only_the_core_and_serde() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/domain");
+    let mut looked_at = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for line in text.lines().filter(|line| line.trim_start().starts_with("use ")) {
+            let allowed = ["cqrs_core::", "serde::", "std::", "super::", "crate::domain"];
+            let from = line.trim_start().trim_start_matches("use ");
+            assert!(allowed.iter().any(|root| from.starts_with(root)), "{line}");
+            looked_at += 1;
+        }
+        assert!(!text.contains("async") && !text.contains("tokio"));
+    }
+    assert!(looked_at > 5);
+}
