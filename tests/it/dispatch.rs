@@ -78,8 +78,9 @@ async fn b207_an_event_that_cannot_be_applied_is_told_as_stored_and_harms_one_ag
     let store = MemoryStore::new();
     let app = App::new(store.clone());
     // It is stored: an error here would make the caller ask again.
-    let outcome = app.dispatch(change("a", What::Poison)).await.unwrap();
+    let outcome = app.dispatch(change("a", What::Poison)).with_state().await.unwrap();
     assert_eq!(outcome.version, Version::new(1));
+    assert_eq!(outcome.state, None, "the state behind it cannot be made");
     let error = app.dispatch(put("a", 1)).await.unwrap_err();
     assert!(matches!(error, DispatchError::Panicked { .. }));
     assert!(matches!(app.load::<Ledger>(&"a".into()).await, Err(LoadError::Panicked { .. })));

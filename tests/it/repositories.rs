@@ -116,7 +116,10 @@ async fn a_state_row_that_is_behind_missing_or_of_another_shape_is_made_good() {
     other.dispatch(take("a", 6)).await.unwrap();
     assert_eq!(store.load_state(&stream()).await.unwrap().unwrap().version, Version::new(3));
 
-    // The shape changed: the tag tells, and the events are folded.
+    // The shape changed: the tag tells, the row is not believed, and the events are folded.
+    let wrong = State::new("1", Payload::encode(&Ledger { sum: 999 }).unwrap());
+    let nothing = Append::to(stream(), Version::new(3), vec![]).with_state(wrong);
+    store.append(nothing).await.unwrap();
     let newer = App::builder(store.clone())
         .aggregate::<Ledger>(Persistence::state(store.clone(), "2"))
         .build()
@@ -124,4 +127,25 @@ async fn a_state_row_that_is_behind_missing_or_of_another_shape_is_made_good() {
     assert_eq!(newer.load::<Ledger>(&"a".into()).await.unwrap().state().sum, 0);
     newer.dispatch(put("a", 1)).await.unwrap();
     assert_eq!(store.load_state(&stream()).await.unwrap().unwrap().state.tag, "2");
+}
+
+#[tokio::test]
+async fn changes_that_were_saved_before_are_not_taken_in_twice() {
+    let store = MemoryStore::new();
+    let repositories: [Box<dyn Repository<Ledger>>; 2] = [
+        Box::new(EventSourced::new(store.clone())),
+        Box::new(StateStored::new(store.clone(), store.clone(), "1")),
+    ];
+    for (n, repository) in repositories.into_iter().enumerate() {
+        let stream = StreamName::new(format!("ledger-{n}")).unwrap();
+        let mut ledger = repository.load(stream).await.unwrap();
+        let changes =
+            Changes::new(vec![LedgerEvent::Put(10)], Metadata::default(), &RandomIds).unwrap();
+        assert!(!repository.save(&mut ledger, &changes).await.unwrap().repeated);
+        // The answer was lost, say: the same changes again.
+        assert!(repository.save(&mut ledger, &changes).await.unwrap().repeated);
+        assert_eq!((ledger.version(), ledger.state().sum), (Version::new(1), 10));
+        repository.refresh(&mut ledger).await.unwrap();
+        assert_eq!((ledger.version(), ledger.state().sum), (Version::new(1), 10));
+    }
 }

@@ -3,6 +3,8 @@
 use cqrs::*;
 use cqrs_memory::MemoryStore;
 use cqrs_testing::eventually;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::ledger::{Ledger, LedgerEvent, What, change, put, take};
@@ -134,6 +136,42 @@ async fn l29_an_aggregate_that_is_gone_has_no_use_for_its_snapshot() {
     let app = app(&store, SnapshotPolicy::every(5));
     assert_eq!(app.load::<Ledger>(&"a".into()).await.unwrap().version(), Version::ZERO);
     assert!(app.dispatch(take("a", 1)).await.unwrap_err().refused().is_some());
+}
+
+/// Counts what it keeps.
+#[derive(Clone, Debug, Default)]
+struct Counting {
+    inner: MemoryStore,
+    saved: Arc<AtomicU64>,
+}
+
+#[async_trait::async_trait]
+impl SnapshotStore for Counting {
+    async fn load_snapshot(&self, stream: &StreamName) -> Result<Option<Snapshot>, StoreError> {
+        self.inner.load_snapshot(stream).await
+    }
+    async fn save_snapshot(&self, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.saved.fetch_add(1, Ordering::SeqCst);
+        self.inner.save_snapshot(snapshot).await
+    }
+    async fn delete_snapshot(&self, stream: &StreamName) -> Result<(), StoreError> {
+        self.inner.delete_snapshot(stream).await
+    }
+}
+
+#[tokio::test]
+async fn b241_nothing_is_kept_in_between() {
+    let counting = Counting::default();
+    let policy = SnapshotPolicy::every(10);
+    let app = App::builder(counting.inner.clone())
+        .aggregate::<Ledger>(Persistence::events_with_snapshots(counting.clone(), policy))
+        .build()
+        .unwrap();
+    for _ in 0..35 {
+        app.dispatch(put("a", 1)).await.unwrap();
+    }
+    snapshot_reaches(&counting.inner, 30).await;
+    assert_eq!(counting.saved.load(Ordering::SeqCst), 3);
 }
 
 /// Keeps nothing and is slow about it.
