@@ -236,3 +236,25 @@ async fn b330_a_step_that_fails_names_the_event() {
     let error = app(&store, wrong).load::<Till>(&1).await.unwrap_err();
     assert!(matches!(error, LoadError::Read(ReadError::Decode(_))));
 }
+
+#[tokio::test]
+async fn b325_of_an_event_that_was_split_only_the_wanted_part_is_read() {
+    let store = MemoryStore::new();
+    old_events(&store, &[("till.moved", 1, json!({})), ("till.other", 1, json!({}))]).await;
+    let upcasters = Upcasters::builder()
+        .replace("till.moved", 1, &[("till.out", 1), ("till.in", 1)], |json, _| {
+            Ok(vec![json.clone(), json])
+        })
+        .build()
+        .unwrap();
+    let store = Upcasting::new(store, upcasters);
+    let names = async |filter| {
+        let read = LogRead::forward().filter(filter);
+        let events: Vec<_> = store.log_events(read).try_collect().await.unwrap();
+        events.into_iter().map(|event| event.event.name.to_string()).collect::<Vec<_>>()
+    };
+    let only = |name| Filter::all().and_type(EventName::new(name).unwrap());
+    assert_eq!(names(only("till.in")).await, ["till.in"]);
+    assert_eq!(names(only("till.moved")).await, Vec::<String>::new());
+    assert_eq!(names(Filter::all()).await, ["till.out", "till.in", "till.other"]);
+}

@@ -85,3 +85,16 @@ async fn b238_memory_is_bounded_however_many_aggregates_there_are() {
         app.dispatch(take(&n.to_string(), 1)).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn b238_the_least_recently_commanded_goes_first() {
+    let store = Hooked::new();
+    let capacity = CachePolicy::default().capacity(2);
+    let app = App::builder(store.clone()).cache(capacity).build().unwrap();
+    for ledger in ["a", "b", "a", "c", "a"] {
+        app.dispatch(put(ledger, 1)).await.unwrap();
+    }
+    assert_eq!(store.reads(), 3, "a was commanded again before c came, so b had to go");
+    app.dispatch(put("b", 1)).await.unwrap();
+    assert_eq!(store.reads(), 4);
+}

@@ -262,3 +262,24 @@ impl AppendedStream {
         (self.events > 0).then(|| Position::new(self.position.get() + 1 - self.events))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g7_another_destination_or_content_is_another_command() {
+        let id = CommandId::random();
+        let key = |stream: &str, content: &str| {
+            let content = Payload::from_stored(content.to_owned());
+            CommandKey::new(id, &StreamName::new(stream).unwrap(), &content)
+        };
+        let one = key("a-1", "12");
+        assert_eq!(one, key("a-1", "12"));
+        for other in [key("a-1", "13"), key("a-2", "12"), key("a-11", "2"), key("a-112", "")] {
+            assert_ne!(one, other);
+        }
+        let elsewhere = CommandKey { id: CommandId::random(), ..one };
+        assert_ne!(one, elsewhere);
+    }
+}
