@@ -6,7 +6,14 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
+    /// A state of 666 cannot be written and panics when it is tried.
+    #[serde(serialize_with = "unlucky")]
     pub sum: i64,
+}
+
+fn unlucky<S: serde::Serializer>(sum: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    assert_ne!(*sum, 666, "unlucky");
+    serializer.serialize_i64(*sum)
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -214,3 +214,25 @@ async fn b254_a_hook_sees_the_state_and_can_refuse() {
     app.dispatch(take("a", 2)).await.unwrap();
     assert_eq!(lines(&journal), ["ledger-a holds 8", "ledger-a holds 108"]);
 }
+
+#[tokio::test]
+async fn b269_a_destination_that_a_hook_spoilt_is_told_to_the_hooks_behind() {
+    let (app, _, journal) = with(|context| {
+        context.metadata.command_id = None;
+        *context.command_mut::<Ledger>().unwrap() = put("", 1);
+        Ok(Flow::Continue)
+    });
+    let error = app.dispatch(put("a", 1)).await.unwrap_err();
+    assert!(matches!(error, DispatchError::InvalidId(_)), "{error}");
+    assert_eq!(lines(&journal)[2..].len(), 2, "both were told");
+}
+
+#[tokio::test]
+async fn b260_a_hook_cannot_take_the_commands_id_away() {
+    let (app, _, _) = with(|context| {
+        context.metadata.command_id = None;
+        Ok(Flow::Continue)
+    });
+    let outcome = app.dispatch(put("a", 1)).await.unwrap();
+    assert_eq!(outcome.events[0].metadata.command_id, Some(outcome.command_id));
+}

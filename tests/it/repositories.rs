@@ -149,3 +149,17 @@ async fn changes_that_were_saved_before_are_not_taken_in_twice() {
         assert_eq!((ledger.version(), ledger.state().sum), (Version::new(1), 10));
     }
 }
+
+#[tokio::test]
+async fn a_panic_while_a_state_is_saved_leaves_nothing_and_claims_nothing() {
+    let store = MemoryStore::new();
+    let app = state_stored(&store);
+    app.dispatch(put("a", 1)).await.unwrap();
+    for command in [put("a", 665), change("a", What::Poison)] {
+        // Whether the store was reached is more than the caller of a panic can know.
+        let error = app.dispatch(command).await.unwrap_err();
+        assert!(matches!(error, DispatchError::OutcomeUnknown { .. }), "{error}");
+    }
+    assert_eq!(store.head().await.unwrap(), Position::new(1));
+    assert_eq!(app.dispatch(put("a", 1)).await.unwrap().version, Version::new(2));
+}

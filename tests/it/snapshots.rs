@@ -213,3 +213,12 @@ fn b244_rich_states_survive_a_snapshot() {
     let rich: Rich = (moment, map, vec![(CorrelationId::random(), "🦀".into())], 0.1 + 0.2);
     assert_eq!(Payload::encode(&rich).unwrap().decode::<Rich>().unwrap(), rich);
 }
+
+#[tokio::test]
+async fn b245_a_state_that_panics_when_it_is_written_fails_no_command() {
+    let store = MemoryStore::new();
+    let app = app(&store, SnapshotPolicy::every(1));
+    assert_eq!(app.dispatch(put("a", 666)).await.unwrap().version, Version::new(1));
+    assert_eq!(app.dispatch(put("a", 1)).await.unwrap().version, Version::new(2));
+    snapshot_reaches(&store, 2).await;
+}

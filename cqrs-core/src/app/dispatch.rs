@@ -162,28 +162,31 @@ async fn run<A: Aggregate>(
         let answered = match within(&decision, &AtomicBool::new(false), |_| before).await {
             Err(error) => Err(error),
             Ok(Some(answer)) => Ok(answer),
-            Ok(None) => {
-                // A hook may have changed the command, also its destination.
-                let command = context.command::<A>().cloned().ok_or(DispatchError::WrongAnswer)?;
-                decision.stream =
-                    stream_of::<A>(&command.aggregate_id()).map_err(DispatchError::InvalidId)?;
-                context.stream = decision.stream.clone();
-                let metadata = Arc::new(context.metadata.clone());
-                let guard = |state: &A| {
-                    let mut hooks = app.shared.middleware.iter();
-                    hooks.try_for_each(|hook| hook.before_execute(&context, state))
-                };
-                within(&decision, &AtomicBool::new(false), |sent| {
-                    decision.run(command, metadata, &guard, sent)
-                })
-                .await
-            }
+            Ok(None) => decide_as_changed(&mut decision, &mut context).await,
         };
         after(&app, &context, asked, &answered).await;
         answered
     }
     .instrument(span)
     .await
+}
+
+/// Decides the command as the hooks have left it: they may have changed it, its destination too.
+async fn decide_as_changed<A: Aggregate>(
+    decision: &mut Decision<'_, A>,
+    context: &mut CommandContext<'_>,
+) -> Answered<A> {
+    let command = context.command::<A>().cloned().ok_or(DispatchError::WrongAnswer)?;
+    decision.stream = stream_of::<A>(&command.aggregate_id()).map_err(DispatchError::InvalidId)?;
+    context.stream = decision.stream.clone();
+    context.metadata.command_id = Some(decision.command_id);
+    let metadata = Arc::new(context.metadata.clone());
+    let guard = |state: &A| {
+        let mut hooks = decision.app.shared.middleware.iter();
+        hooks.try_for_each(|hook| hook.before_execute(context, state))
+    };
+    within(decision, &AtomicBool::new(false), |sent| decision.run(command, metadata, &guard, sent))
+        .await
 }
 
 /// Asks the hooks in front of the aggregate; counts those asked.
@@ -239,18 +242,28 @@ async fn within<'s, A: Aggregate, T, F>(
 where
     F: Future<Output = Result<T, DispatchError<A::Error>>>,
 {
-    let unknown = || {
-        let lost = StoreError::new(StoreErrorKind::Timeout, "no answer when the deadline passed");
-        DispatchError::OutcomeUnknown { command_id: decision.command_id, source: lost }
+    let unknown = |kind, message| DispatchError::OutcomeUnknown {
+        command_id: decision.command_id,
+        source: StoreError::new(kind, message),
     };
     let work = AssertUnwindSafe(work(sent)).catch_unwind();
     let done = match decision.until {
         None => work.await,
         Some(until) => match tokio::time::timeout_at(until, work).await {
             Ok(done) => done,
-            Err(_) if sent.load(Ordering::Relaxed) => return Err(unknown()),
+            Err(_) if sent.load(Ordering::Relaxed) => {
+                let message = "no answer when the deadline passed".to_owned();
+                return Err(unknown(StoreErrorKind::Timeout, message));
+            }
             Err(_) => return Err(DispatchError::DeadlineExceeded),
         },
     };
-    done.unwrap_or_else(|panic| Err(DispatchError::Panicked { message: panic_message(&*panic) }))
+    done.unwrap_or_else(|panic| {
+        let message = panic_message(&*panic);
+        if sent.load(Ordering::Relaxed) {
+            let message = format!("user code panicked: {message}");
+            return Err(unknown(StoreErrorKind::Internal, message));
+        }
+        Err(DispatchError::Panicked { message })
+    })
 }

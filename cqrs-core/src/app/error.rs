@@ -49,8 +49,8 @@ pub enum DispatchError<E: std::error::Error + 'static> {
     /// The deadline passed before anything was sent to the store. Nothing was stored.
     #[error("the deadline passed before the command was stored")]
     DeadlineExceeded,
-    /// The deadline passed, or the connection was lost, while the events were on their way: they
-    /// are stored, all or none. Dispatch again with the same command id to learn the outcome;
+    /// The deadline passed, the connection was lost, or user code panicked while the events were
+    /// on their way: they are stored, all or none. Dispatch again with the same command id to learn the outcome;
     /// it is only remembered if the id had been given with
     /// [`command_id`](super::Dispatch::command_id).
     #[error("the outcome of command {command_id} is unknown")]

@@ -1,5 +1,6 @@
 //! When snapshots are taken, and when they are believed.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -99,12 +100,11 @@ impl<A: Aggregate> Snapshots<A> {
             return;
         }
         let stream = loaded.stream.clone();
-        let payload = match (self.encode)(&loaded.state) {
-            Ok(payload) => payload,
-            Err(error) => {
-                tracing::warn!(%stream, %error, "the state cannot be kept as a snapshot");
-                return;
-            }
+        // The events are stored: nothing that goes wrong here may look like a failed command.
+        let encoded = catch_unwind(AssertUnwindSafe(|| (self.encode)(&loaded.state)));
+        let Ok(Ok(payload)) = encoded else {
+            tracing::warn!(%stream, "the state cannot be kept as a snapshot");
+            return;
         };
         // Without a runtime there is nobody to write it; the next one that is due will be.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
