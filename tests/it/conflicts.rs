@@ -215,16 +215,20 @@ async fn b218_a_stale_memory_neither_refuses_nor_shrugs() {
 #[tokio::test]
 async fn b221_a_stream_that_became_shorter_is_loaded_anew() {
     // As after a restore from a backup: the application remembers what the store does not have.
-    for left in 0..3 {
+    for left in 0..3_u64 {
         let store = MemoryStore::new();
         let app = App::new(store.clone());
         for _ in 0..3 {
-            app.dispatch(put("a", 10)).await.unwrap();
+            app.dispatch(put("a", 5)).await.unwrap();
         }
         store.reset();
         for _ in 0..left {
             foreign(&store, "a", LedgerEvent::Put(1)).await;
         }
+        // Neither is a refusal believed that the old state would give, or that it would not.
+        let refused = app.dispatch(take("a", 20)).await.unwrap_err();
+        let left_over = LedgerError::NotEnough { wanted: 20, left: left.cast_signed() };
+        assert_eq!(refused.refused(), Some(&left_over));
         let outcome = app.dispatch(put("a", 1)).with_state().await.unwrap();
         assert_eq!(outcome.version.get(), left + 1);
         assert_eq!(outcome.state, Some(Ledger { sum: left.cast_signed() + 1 }));

@@ -133,12 +133,7 @@ impl<A: Aggregate> Decision<'_, A> {
             if attempts > 1 {
                 tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
             }
-            if conflict.actual < loaded.version() {
-                // The stream is shorter than what is remembered: it is another one by now.
-                loaded = self.load(repository).await?;
-            } else {
-                self.refresh(repository, &mut loaded).await?;
-            }
+            self.refresh(repository, &mut loaded).await?;
             current = true;
         }
     }

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::snapshots::{SnapshotPolicy, Snapshots};
 use super::{Changes, Loaded, Repository, fold};
 use crate::{
-    Aggregate, Append, AppendError, Appended, Clock, EventStore, ReadError, SnapshotStore,
-    StreamName, SystemClock,
+    Aggregate, AppendError, Appended, Clock, EventStore, ReadError, SnapshotStore, StreamName,
+    SystemClock,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -66,7 +66,7 @@ impl<A: Aggregate> Repository<A> for EventSourced<A> {
         let Some(mut loaded) = snapshot else {
             return fold::replay(&*self.store, stream).await;
         };
-        if fold::catch_up_from_known(&*self.store, &mut loaded).await? {
+        if fold::catch_up(&*self.store, &mut loaded).await? {
             return Ok(loaded);
         }
         tracing::warn!(%stream, version = %loaded.version, "the snapshot is ahead of its stream");
@@ -74,13 +74,10 @@ impl<A: Aggregate> Repository<A> for EventSourced<A> {
     }
 
     async fn refresh(&self, loaded: &mut Loaded<A>) -> Result<(), ReadError> {
-        match fold::catch_up(&*self.store, loaded).await {
-            Err(ReadError::StreamNotFound { .. }) => {
-                *loaded = Loaded::empty(loaded.stream.clone());
-                Ok(())
-            }
-            other => other,
+        if !fold::catch_up(&*self.store, loaded).await? {
+            *loaded = self.load(loaded.stream.clone()).await?;
         }
+        Ok(())
     }
 
     async fn save(
@@ -88,10 +85,7 @@ impl<A: Aggregate> Repository<A> for EventSourced<A> {
         loaded: &mut Loaded<A>,
         changes: &Changes<A::Event>,
     ) -> Result<Appended, AppendError> {
-        let mut append =
-            Append::to(loaded.stream.clone(), loaded.version, changes.new_events.clone());
-        append.command = changes.command;
-        let appended = self.store.append(append).await?;
+        let appended = self.store.append(changes.append_to(loaded)).await?;
         fold::advance(loaded, &appended, &changes.events);
         if let Some(snapshots) = &self.snapshots {
             snapshots.keep(loaded);

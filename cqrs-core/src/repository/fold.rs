@@ -9,52 +9,34 @@ use crate::{
     Aggregate, Appended, EventStore, ReadError, RecordedEvent, StreamName, StreamRead, Version,
 };
 
-/// Applies what stands behind the loaded version.
+/// Applies what stands behind the loaded version, and says whether that version itself is there.
+///
+/// A stream without it is not the one that the state was made from: it was removed, or an older
+/// backup is running. The state is of no use then.
 pub(super) async fn catch_up<A: Aggregate>(
-    store: &dyn EventStore,
-    loaded: &mut Loaded<A>,
-) -> Result<(), ReadError> {
-    let next = loaded.version.next();
-    fold_from(store, loaded, next).await.map(drop)
-}
-
-/// Applies what stands behind the loaded version and says whether the loaded version itself is
-/// there. A stream without it is not the one that the state was made from.
-pub(super) async fn catch_up_from_known<A: Aggregate>(
     store: &dyn EventStore,
     loaded: &mut Loaded<A>,
 ) -> Result<bool, ReadError> {
     let known = loaded.version;
-    match fold_from(store, loaded, known).await {
-        Ok(through) => Ok(through >= known),
-        Err(ReadError::StreamNotFound { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Applies the events from a version on that the state does not contain yet; returns the last
-/// version that was there.
-async fn fold_from<A: Aggregate>(
-    store: &dyn EventStore,
-    loaded: &mut Loaded<A>,
-    from: Version,
-) -> Result<Version, ReadError> {
-    let mut pages = store.read_stream(StreamRead::forward(loaded.stream.clone()).from(from));
-    let (start, mut last) = (loaded.version, Version::ZERO);
+    let mut last = Version::ZERO;
+    let mut pages = store.read_stream(StreamRead::forward(loaded.stream.clone()).from(known));
     while let Some(page) = pages.next().await {
-        let page = page?;
+        let page = match page {
+            Err(ReadError::StreamNotFound { .. }) => break,
+            other => other?,
+        };
+        last = last.max(page.through);
         for event in page.events {
-            last = event.version;
             // An event that an upcaster has split comes in parts of one version: compare with
             // where the fold started, not with the part before.
-            if event.version > start {
+            if event.version > known {
                 apply(&mut loaded.state, event)?;
             }
         }
         // Also over events that an upcaster left out.
         loaded.version = loaded.version.max(page.through);
     }
-    Ok(last)
+    Ok(last >= known)
 }
 
 fn apply<A: Aggregate>(state: &mut A, event: RecordedEvent) -> Result<(), ReadError> {
@@ -68,10 +50,8 @@ pub(super) async fn replay<A: Aggregate>(
     stream: StreamName,
 ) -> Result<Loaded<A>, ReadError> {
     let mut loaded = Loaded::empty(stream);
-    match catch_up(store, &mut loaded).await {
-        Ok(()) | Err(ReadError::StreamNotFound { .. }) => Ok(loaded),
-        Err(error) => Err(error),
-    }
+    catch_up(store, &mut loaded).await?;
+    Ok(loaded)
 }
 
 /// Takes in events that were just stored.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    Aggregate, AppendError, Appended, CommandKey, Event, IdGenerator, Metadata, NewEvent,
+    Aggregate, Append, AppendError, Appended, CommandKey, Event, IdGenerator, Metadata, NewEvent,
     PayloadError, ReadError, StreamName, Version,
 };
 
@@ -110,6 +110,15 @@ impl<E: Event> Changes<E> {
     #[must_use]
     pub fn new_events(&self) -> &[NewEvent] {
         &self.new_events
+    }
+
+    /// The append that stores them behind what was loaded.
+    #[must_use]
+    pub fn append_to<A>(&self, loaded: &Loaded<A>) -> Append {
+        let (stream, events) = (loaded.stream.clone(), self.new_events.clone());
+        let mut append = Append::to(stream, loaded.version, events);
+        append.command = self.command;
+        append
     }
 
     pub(crate) fn into_parts(self) -> (Vec<E>, Vec<NewEvent>) {

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Changes, Loaded, Repository, fold};
 use crate::{
-    Aggregate, Append, AppendError, Appended, EventStore, InvalidAppend, Payload, ReadError, State,
+    Aggregate, AppendError, Appended, EventStore, InvalidAppend, Payload, ReadError, State,
     StateStore, StreamName, Version,
 };
 
@@ -77,13 +77,12 @@ impl<A: Aggregate + Clone + Serialize + DeserializeOwned> Repository<A> for Stat
                 Ok(())
             }
             // Somebody appended without the row: what it lacks stands in the events.
-            _ => match fold::catch_up(&*self.store, loaded).await {
-                Err(ReadError::StreamNotFound { .. }) => {
-                    *loaded = Loaded::empty(loaded.stream.clone());
-                    Ok(())
+            _ => {
+                if !fold::catch_up(&*self.store, loaded).await? {
+                    *loaded = fold::replay(&*self.store, loaded.stream.clone()).await?;
                 }
-                other => other,
-            },
+                Ok(())
+            }
         }
     }
 
@@ -92,9 +91,7 @@ impl<A: Aggregate + Clone + Serialize + DeserializeOwned> Repository<A> for Stat
         loaded: &mut Loaded<A>,
         changes: &Changes<A::Event>,
     ) -> Result<Appended, AppendError> {
-        let mut append =
-            Append::to(loaded.stream.clone(), loaded.version, changes.new_events.clone());
-        append.command = changes.command;
+        let mut append = changes.append_to(loaded);
         let mut next = loaded.state.clone();
         changes.events.iter().for_each(|event| next.apply(event));
         if !changes.events.is_empty() {

@@ -73,7 +73,7 @@ pub trait EventStore: std::fmt::Debug + Send + Sync + 'static {
     /// - No page is larger than `page_size`; no page is empty except a sole one.
     /// - A stream without events is `StreamNotFound`, in both directions and lazily: nothing is
     ///   read before the first page is asked for.
-    /// - `through` is the version of the page's last event; of a sole empty page, any version.
+    /// - `through` is the version of the page's last event; [`Version::ZERO`] on a sole empty page.
     fn read_stream(&self, read: StreamRead) -> Pages<Version>;
 
     /// Reads the log by position.

@@ -53,14 +53,8 @@ impl StreamRead {
 
     /// From the last event back.
     #[must_use]
-    pub const fn backward(stream: StreamName) -> Self {
-        Self {
-            stream,
-            direction: Direction::Backward,
-            from: None,
-            limit: None,
-            page_size: DEFAULT_PAGE_SIZE,
-        }
+    pub fn backward(stream: StreamName) -> Self {
+        Self { direction: Direction::Backward, ..Self::forward(stream) }
     }
 
     /// Starts at this version, which is returned too if it exists.
