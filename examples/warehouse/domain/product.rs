@@ -83,11 +83,10 @@ impl Aggregate for Product {
         let on_hand = self.on_hand;
         let event = match command {
             ProductCommand::Increase(IncreaseProductQuantity { sku, quantity }) => {
-                // Both are at most half of what the type holds.
-                let on_hand_after = on_hand + quantity.pieces();
-                if on_hand_after > Quantity::MAX {
-                    return Err(ProductError::TooMany);
-                }
+                let on_hand_after = on_hand
+                    .checked_add(quantity.pieces())
+                    .filter(|sum| *sum <= Quantity::MAX)
+                    .ok_or(ProductError::TooMany)?;
                 ProductEvent::ProductQuantityIncreased { sku, quantity, on_hand_after }
             }
             ProductCommand::Ship(ShipProductQuantity { sku, quantity }) => {

@@ -94,6 +94,8 @@ fn counting_ends_where_databases_do() {
     given::<Product>([full()]).when(increase(1)).then_error(ProductError::TooMany);
     given::<Product>([full()]).when(increase(Quantity::MAX)).then_error(ProductError::TooMany);
     given::<Product>([full()]).when(ship(Quantity::MAX)).then([shipped(Quantity::MAX, 0)]);
+    // The log may hold what these rules would never have written.
+    given::<Product>([increased(1, u64::MAX)]).when(increase(1)).then_error(ProductError::TooMany);
 }
 
 #[test]
