@@ -364,6 +364,7 @@ impl EventStore for Broken {
         let head = self.inner.head().await?;
         Ok(match self.fault {
             Fault::HeadTooLow => Position::new(head.get().saturating_sub(1)),
+            Fault::HeadTooHigh => head.next(),
             _ => head,
         })
     }
@@ -442,7 +443,13 @@ impl SnapshotStore for Broken {
 #[async_trait]
 impl StateStore for Broken {
     async fn load_state(&self, name: &StreamName) -> Result<Option<StoredState>, StoreError> {
-        self.inner.load_state(name).await
+        let mut found = self.inner.load_state(name).await?;
+        if let Some(found) = &mut found
+            && self.fault == Fault::StateOneVersionOff
+        {
+            found.version = found.version.next();
+        }
+        Ok(found)
     }
 
     async fn save_state(

@@ -66,6 +66,7 @@ pub(crate) enum Fault {
     ListingUnsorted,
     SearchIsPattern,
     HeadTooLow,
+    HeadTooHigh,
     // Hostile input.
     NamesCaseless,
     NamesTrimmed,
@@ -78,6 +79,7 @@ pub(crate) enum Fault {
     SnapshotStays,
     StateDespiteRefusal,
     StateForgotten,
+    StateOneVersionOff,
     StateVersionUnchecked,
     // Following.
     SeamSkipsOne,
@@ -154,6 +156,7 @@ pub(crate) const CAUGHT_BY: &[(Fault, &str)] = &[
     (F::ListingUnsorted, "b107_streams_are_listed"),
     (F::SearchIsPattern, "b107_streams_are_listed"),
     (F::HeadTooLow, "b107_head_counts_every_event"),
+    (F::HeadTooHigh, "b107_head_counts_every_event"),
     (F::NamesCaseless, "l51_names_are_data"),
     (F::NamesTrimmed, "l51_names_are_data"),
     (F::PayloadRewritten, "b017_b030_content_is_kept_byte_for_byte"),
@@ -164,6 +167,7 @@ pub(crate) const CAUGHT_BY: &[(Fault, &str)] = &[
     (F::SnapshotStays, "b109_snapshots_are_kept_replaced_and_removed"),
     (F::StateDespiteRefusal, "l37_a_state_goes_with_its_events"),
     (F::StateForgotten, "l37_a_state_goes_with_its_events"),
+    (F::StateOneVersionOff, "l37_a_state_goes_with_its_events"),
     (F::StateVersionUnchecked, "l37_states_without_events_count_their_changes"),
     (F::StateVersionUnchecked, "l37_one_of_several_savers_wins"),
     (F::SeamSkipsOne, "l11_b118_from_the_past_into_the_present"),
