@@ -42,7 +42,9 @@ impl Content<'_> {
         let writing = match fields {
             Fields::Unit => quote!(#krate::Payload::encode(&())),
             _ => {
-                let mirror = self.mirror(&quote!(Serialize), &quote!(<'event>), &quote!(&'event));
+                // `Closed {}` has nothing to borrow.
+                let lifetime = if fields.is_empty() { quote!() } else { quote!(<'event>) };
+                let mirror = self.mirror(&quote!(Serialize), &lifetime, &quote!(&'event));
                 let made = self.shape(&quote!(Content));
                 quote!({ #mirror #krate::Payload::encode(&#made) })
             }

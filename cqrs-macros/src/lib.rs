@@ -14,7 +14,12 @@ use syn::{DeriveInput, parse_macro_input};
 
 /// Gives every variant of an enum, or a struct, its stored name and content.
 ///
-/// ```ignore
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)] struct Money(i64);
+/// # #[derive(Serialize, Deserialize)] struct TransferId(u64);
+/// use cqrs::Event;
+///
 /// #[derive(Event)]
 /// enum AccountEvent {
 ///     #[event(name = "bank.account-opened")]
@@ -24,6 +29,12 @@ use syn::{DeriveInput, parse_macro_input};
 ///     #[event(name = "bank.account-closed")]
 ///     Closed,
 /// }
+///
+/// let deposited = AccountEvent::Deposited { amount: Money(250), transfer: None };
+/// assert_eq!(deposited.event_type().to_string(), "bank.money-deposited v2");
+/// assert_eq!(deposited.encode()?.as_str(), r#"{"amount":250,"transfer":null}"#);
+/// assert_eq!(AccountEvent::Closed.encode()?.as_str(), "null");
+/// # Ok::<(), cqrs::PayloadError>(())
 /// ```
 ///
 /// # Attributes of a variant, or of a struct
@@ -33,7 +44,10 @@ use syn::{DeriveInput, parse_macro_input};
 /// - `#[event(transparent)]` on a variant that holds one other event type: the variant stands for
 ///   all of that type's events. This makes a union over several aggregates:
 ///
-///   ```ignore
+///   ```
+///   # use cqrs::Event;
+///   # #[derive(Event)] #[event(name = "a")] struct AccountEvent {}
+///   # #[derive(Event)] #[event(name = "t")] struct TransferEvent {}
 ///   #[derive(Event)]
 ///   enum BankEvent {
 ///       #[event(transparent)]
@@ -62,7 +76,24 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 
 /// Addresses a command struct to its aggregate, or gathers the commands of an aggregate.
 ///
-/// ```ignore
+/// ```
+/// # use cqrs::{Aggregate, Event};
+/// # type AccountId = u64;
+/// # type Money = i64;
+/// # #[derive(Default)] struct Account;
+/// # #[derive(Event)] #[event(name = "e")] struct Happened {}
+/// # impl Aggregate for Account {
+/// #     const CATEGORY: &'static str = "account";
+/// #     type Id = AccountId; type Command = AccountCommand; type Event = Happened; type Error = std::fmt::Error;
+/// #     fn execute(&self, _: AccountCommand) -> Result<Vec<Happened>, std::fmt::Error> { Ok(vec![]) }
+/// #     fn apply(&mut self, _: &Happened) {}
+/// # }
+/// # #[derive(Clone, Serialize, Deserialize, Command)]
+/// # #[command(aggregate = Account, id = account_id)]
+/// # struct OpenAccount { account_id: AccountId }
+/// use cqrs::Command;
+/// use serde::{Deserialize, Serialize};
+///
 /// #[derive(Clone, Serialize, Deserialize, Command)]
 /// #[command(aggregate = Account, id = account_id)]
 /// struct DepositMoney { account_id: AccountId, amount: Money }
@@ -70,6 +101,9 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// #[derive(Clone, Serialize, Deserialize, Command)]
 /// #[command(aggregate = Account)]
 /// enum AccountCommand { Open(OpenAccount), Deposit(DepositMoney) }
+///
+/// let deposit = DepositMoney { account_id: 7, amount: 250 };
+/// assert_eq!(AccountCommand::from(deposit).aggregate_id(), 7);
 /// ```
 ///
 /// On a struct: `impl Command`, with the id cloned from the field. On an enum of command structs:

@@ -31,6 +31,10 @@ struct Extra {
 enum Everything {
     #[event(name = "t.unit")]
     Unit,
+    #[event(name = "t.empty")]
+    Empty {},
+    #[event(name = "t.none")]
+    None(),
     #[event(name = "t.one")]
     One(Money),
     #[event(name = "t.two")]
@@ -73,6 +77,8 @@ fn read(name: &str, json: &str) -> Result<Everything, DecodeFailure> {
 #[test]
 fn b327_each_shape_of_content_there_and_back() {
     there_and_back(&Everything::Unit, "null");
+    there_and_back(&Everything::Empty {}, "{}");
+    there_and_back(&Everything::None(), "[]");
     there_and_back(&Everything::One(Money(5)), "5");
     there_and_back(&Everything::Two(Money(5), "a".into()), r#"[5,"a"]"#);
     let named = Everything::Named { amount: Money(5), owner: "Zoë 🦀".into() };
@@ -102,6 +108,8 @@ fn b329_names_and_versions_are_those_given_and_not_rusts() {
     let types: Vec<_> = Everything::TYPES.iter().map(ToString::to_string).collect();
     let given = [
         "t.unit v1",
+        "t.empty v1",
+        "t.none v1",
         "t.one v1",
         "t.two v1",
         "t.named v3",
