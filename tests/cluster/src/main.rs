@@ -1,0 +1,30 @@
+//! `cluster <command>`: runs a command with `DATABASE_URL` set to a server that lives as long.
+
+use std::process::{Command, ExitCode};
+
+use cluster::Cluster;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let Some(program) = arguments.next() else {
+        eprintln!("usage: cluster <command> [arguments]");
+        return ExitCode::from(2);
+    };
+    let cluster = match Cluster::start() {
+        Ok(cluster) => cluster,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let status = Command::new(program).args(arguments).env("DATABASE_URL", cluster.url()).status();
+    match status {
+        Ok(status) => {
+            u8::try_from(status.code().unwrap_or(1)).map_or(ExitCode::FAILURE, ExitCode::from)
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

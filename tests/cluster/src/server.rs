@@ -1,0 +1,179 @@
+//! One server: started, stopped, killed, and removed when its process ends.
+
+use std::fs;
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::binaries::{Binaries, other_user};
+
+/// Waits until its input closes, which it does when the process that started it ends in any way,
+/// then stops the server and removes its data.
+const WATCHDOG: &str = r#"cat >/dev/null
+"$0" stop -D "$1/data" -m immediate -s >/dev/null 2>&1
+rm -rf "$1""#;
+
+/// A private server with the user and password `cqrs`.
+///
+/// Dropping it removes it.
+#[derive(Debug)]
+pub struct Cluster {
+    binaries: Binaries,
+    folder: PathBuf,
+    port: u16,
+    watchdog: Child,
+}
+
+impl Cluster {
+    /// The address of the server shared by all tests of this process: `DATABASE_URL` if it is
+    /// set, else a server started at the first call.
+    ///
+    /// # Panics
+    /// When no server can be started; the message says what to do.
+    pub fn shared() -> &'static str {
+        static SHARED: OnceLock<(Option<Cluster>, String)> = OnceLock::new();
+        let (_, url) = SHARED.get_or_init(|| match std::env::var("DATABASE_URL") {
+            Ok(url) if !url.is_empty() => (None, url),
+            _ => {
+                let cluster = Self::start().unwrap_or_else(|error| panic!("{error}"));
+                let url = cluster.url();
+                (Some(cluster), url)
+            }
+        });
+        url
+    }
+
+    /// Starts a server of its own on a free port.
+    ///
+    /// # Errors
+    /// When no server is installed, or it does not start; its log is part of the message.
+    pub fn start() -> io::Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let binaries = Binaries::find().map_err(io::Error::other)?;
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("cqrs-pg-{}-{count}", std::process::id()));
+        // Left behind by a machine that lost power, under a process id used again.
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder)?;
+        let watchdog = as_server_user(Command::new("sh"))
+            .args(["-c", WATCHDOG])
+            .arg(binaries.program("pg_ctl"))
+            .arg(&folder)
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut cluster = Self { binaries, folder, port: 0, watchdog };
+        cluster.create()?;
+        cluster.take_free_port()?;
+        Ok(cluster)
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgres://cqrs:cqrs@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Stops it as a crash would: nothing is flushed, every connection breaks.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn kill(&self) -> io::Result<()> {
+        self.control("stop", &["-m", "immediate"])
+    }
+
+    /// Stops it in order; open transactions are rolled back.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn stop(&self) -> io::Result<()> {
+        self.control("stop", &["-m", "fast"])
+    }
+
+    /// Starts it again on the same data and port, and returns when it answers.
+    ///
+    /// # Errors
+    /// When it runs already or does not start.
+    pub fn restart(&self) -> io::Result<()> {
+        let options = format!("-p {} -k '{}'", self.port, self.folder.display());
+        let log = self.folder.join("log");
+        self.control("start", &["-o", &options, "-l", &log.to_string_lossy()])
+            .map_err(|error| io::Error::other(format!("{error}\n{}", read(&log))))
+    }
+
+    fn create(&self) -> io::Result<()> {
+        let password = self.folder.join("password");
+        fs::write(&password, "cqrs\n")?;
+        if let Some((user, group)) = other_user() {
+            for path in [&self.folder, &password] {
+                std::os::unix::fs::chown(path, Some(user), Some(group))?;
+            }
+        }
+        let mut initdb = as_server_user(Command::new(self.binaries.program("initdb")));
+        initdb
+            .args(["--username=cqrs", "--auth-local=trust", "--auth-host=password"])
+            .args(["--encoding=UTF8", "--locale=C", "--no-sync", "--pwfile"])
+            .arg(&password)
+            .arg("-D")
+            .arg(self.folder.join("data"));
+        run(initdb.current_dir(&self.folder))?;
+        let settings = "listen_addresses = '127.0.0.1'\nmax_connections = 200\n";
+        let file = self.folder.join("data/postgresql.conf");
+        fs::write(&file, read(&file) + settings)
+    }
+
+    /// Between finding a free port and using it somebody else may take it.
+    fn take_free_port(&mut self) -> io::Result<()> {
+        let mut tries = 5;
+        loop {
+            self.port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+            tries -= 1;
+            match self.restart() {
+                Err(_) if tries > 0 => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn control(&self, what: &str, more: &[&str]) -> io::Result<()> {
+        let mut command = as_server_user(Command::new(self.binaries.program("pg_ctl")));
+        command.arg(what).arg("-D").arg(self.folder.join("data")).args(["-w", "-t", "60"]);
+        run(command.args(more).current_dir(&self.folder))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.watchdog.stdin.take());
+        let _ = self.watchdog.wait();
+    }
+}
+
+fn as_server_user(mut command: Command) -> Command {
+    if let Some((user, group)) = other_user() {
+        command.uid(user).gid(group);
+    }
+    command
+}
+
+fn run(command: &mut Command) -> io::Result<()> {
+    // The server started by `pg_ctl` would keep a captured output open.
+    let status =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("{command:?} ended with {status}")))
+    }
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
