@@ -240,14 +240,14 @@ pub use cqrs_core::{
     DecodeError, DecodeFailure, Denial, Direction, Dispatch, DispatchError, Done, Event, EventId,
     EventName, EventSourced, EventStore, EventStoreExt, EventType, ExpectedVersion, Filter, Flow,
     IdGenerator, InvalidAppend, InvalidEvent, InvalidName, InvalidTimestamp, InvalidUpcasters,
-    LoadError, Loaded, LogRead, MAX_CATEGORY_BYTES, MAX_EVENT_NAME_BYTES, MAX_PAYLOAD_BYTES,
-    MAX_PAYLOAD_DEPTH, MAX_STREAM_NAME_BYTES, Metadata, Middleware, NewEvent, Outcome, Page, Pages,
-    Past, Payload, PayloadError, Persistence, Position, RandomIds, RawEvent, ReadError, Recorded,
-    RecordedEvent, Repository, Retry, SaveStateError, Snapshot, SnapshotPolicy, SnapshotStore,
-    Start, State, StateStore, StateStored, Steps, StoreError, StoreErrorKind, StoredState,
-    StreamAppend, StreamInfo, StreamListing, StreamName, StreamOrder, StreamQuery, StreamRead,
-    Subscribe, Subscription, SystemClock, Timestamp, Upcasters, Upcasting, Uuid, Version, app,
-    repository, upcast,
+    LoadError, Loaded, LogRead, MAX_APPEND_BYTES, MAX_CATEGORY_BYTES, MAX_EVENT_NAME_BYTES,
+    MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH, MAX_SCHEMA_VERSION, MAX_STREAM_NAME_BYTES, Metadata,
+    Middleware, NewEvent, Outcome, Page, Pages, Past, Payload, PayloadError, Persistence, Position,
+    RandomIds, RawEvent, ReadError, Recorded, RecordedEvent, Repository, Retry, SaveStateError,
+    Snapshot, SnapshotPolicy, SnapshotStore, Start, State, StateStore, StateStored, Steps,
+    StoreError, StoreErrorKind, StoredState, StreamAppend, StreamInfo, StreamListing, StreamName,
+    StreamOrder, StreamQuery, StreamRead, Subscribe, Subscription, SystemClock, Timestamp,
+    Upcasters, Upcasting, Uuid, Version, app, repository, upcast,
 };
 #[cfg(feature = "memory")]
 pub use cqrs_memory as memory;

@@ -51,8 +51,9 @@ pub use state::{SaveStateError, State, StateStore, StoredState};
 pub use store::{
     Append, AppendError, Appended, AppendedStream, CommandKey, CommandRecord, Conflict,
     ConflictKind, DEFAULT_PAGE_SIZE, Direction, EventStore, EventStoreExt, Filter, InvalidAppend,
-    LogRead, Page, Pages, ReadError, Retry, Start, StoreError, StoreErrorKind, StreamAppend,
-    StreamInfo, StreamListing, StreamOrder, StreamQuery, StreamRead, Subscribe, Subscription,
+    LogRead, MAX_APPEND_BYTES, MAX_SCHEMA_VERSION, Page, Pages, ReadError, Retry, Start,
+    StoreError, StoreErrorKind, StreamAppend, StreamInfo, StreamListing, StreamOrder, StreamQuery,
+    StreamRead, Subscribe, Subscription,
 };
 pub use time::{Clock, InvalidTimestamp, SystemClock, Timestamp};
 pub use upcast::{InvalidUpcasters, Upcasters, Upcasting};

@@ -11,6 +11,11 @@ use crate::{
     CommandId, ExpectedVersion, NewEvent, Payload, Position, StreamName, Timestamp, Version,
 };
 
+/// Largest append: the payloads of all its events and states together, in bytes.
+pub const MAX_APPEND_BYTES: usize = 128 * 1024 * 1024;
+/// Largest schema version of an event: what a database keeps in a signed number.
+pub const MAX_SCHEMA_VERSION: u32 = i32::MAX.unsigned_abs();
+
 /// Events for one or several streams, stored all together or not at all.
 ///
 /// ```
@@ -49,6 +54,12 @@ pub struct StreamAppend {
 }
 
 impl Append {
+    /// An append to no stream yet, to be filled. [`check`](Self::check) refuses it as it is.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self { streams: Vec::new(), command: None }
+    }
+
     /// Events for one stream.
     #[must_use]
     pub fn to(
@@ -123,8 +134,14 @@ impl Append {
                 return Err(InvalidAppend::RepeatedEvent { id: twice.id });
             }
         }
+        let states = self.streams.iter().filter_map(|part| part.state.as_ref());
+        let bytes = self.events().map(|event| event.payload.as_bytes().len()).sum::<usize>()
+            + states.map(|state| state.payload.as_bytes().len()).sum::<usize>();
+        if bytes > MAX_APPEND_BYTES {
+            return Err(InvalidAppend::TooLarge { bytes });
+        }
         for event in self.events() {
-            if event.schema_version == 0 {
+            if !(1..=MAX_SCHEMA_VERSION).contains(&event.schema_version) {
                 return Err(InvalidAppend::SchemaVersion { id: event.id });
             }
             if event.metadata.actor.is_some() || !event.metadata.headers.is_empty() {
@@ -133,6 +150,14 @@ impl Append {
             }
         }
         Ok(())
+    }
+}
+
+impl StreamAppend {
+    /// Nothing for a stream yet.
+    #[must_use]
+    pub fn new(stream: StreamName, expected: impl Into<ExpectedVersion>) -> Self {
+        Self { stream, expected: expected.into(), events: Vec::new(), state: None }
     }
 }
 
@@ -266,6 +291,28 @@ impl AppendedStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{EventName, MAX_PAYLOAD_BYTES};
+
+    fn checked(schema_version: u32, payload: &Payload, events: usize) -> Result<(), InvalidAppend> {
+        let name = EventName::new("e").unwrap();
+        let event = || NewEvent::raw(name.clone(), schema_version, payload.clone());
+        let events = (0..events).map(|_| event()).collect();
+        Append::to(StreamName::new("a").unwrap(), ExpectedVersion::Any, events).check()
+    }
+
+    #[test]
+    fn g12_what_no_store_can_keep_is_refused_before_it_is_asked() {
+        let small = Payload::from_stored("1");
+        for version in [0, MAX_SCHEMA_VERSION + 1, u32::MAX] {
+            let refused = checked(version, &small, 1);
+            assert!(matches!(refused, Err(InvalidAppend::SchemaVersion { .. })), "{version}");
+        }
+        assert!(checked(MAX_SCHEMA_VERSION, &small, 1).is_ok());
+        let large = Payload::from_stored(vec![b' '; MAX_PAYLOAD_BYTES]);
+        let most = MAX_APPEND_BYTES / MAX_PAYLOAD_BYTES;
+        assert!(checked(1, &large, most).is_ok());
+        assert!(matches!(checked(1, &large, most + 1), Err(InvalidAppend::TooLarge { .. })));
+    }
 
     #[test]
     fn g7_another_destination_or_content_is_another_command() {

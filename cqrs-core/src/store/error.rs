@@ -230,11 +230,17 @@ pub enum InvalidAppend {
         /// The id.
         id: EventId,
     },
-    /// An event's schema version is 0; they count from 1.
-    #[error("event {id} has schema version 0, they count from 1")]
+    /// An event's schema version is 0 or beyond [`MAX_SCHEMA_VERSION`](super::MAX_SCHEMA_VERSION).
+    #[error("the schema version of event {id} is not between 1 and 2147483647")]
     SchemaVersion {
         /// The event.
         id: EventId,
+    },
+    /// It is larger than [`MAX_APPEND_BYTES`](super::MAX_APPEND_BYTES). Cut it into several.
+    #[error("it has {bytes} bytes, the limit is {}", super::MAX_APPEND_BYTES)]
+    TooLarge {
+        /// The payloads of its events and states together.
+        bytes: usize,
     },
     /// An event's metadata cannot be stored.
     #[error("the metadata of event {id} cannot be stored")]

@@ -11,7 +11,10 @@ mod list;
 mod read;
 mod subscribe;
 
-pub use append::{Append, Appended, AppendedStream, CommandKey, CommandRecord, StreamAppend};
+pub use append::{
+    Append, Appended, AppendedStream, CommandKey, CommandRecord, MAX_APPEND_BYTES,
+    MAX_SCHEMA_VERSION, StreamAppend,
+};
 pub use error::{
     AppendError, Conflict, ConflictKind, InvalidAppend, ReadError, Retry, StoreError,
     StoreErrorKind,

@@ -1,0 +1,52 @@
+-- The log. No row of these three tables is ever changed or removed.
+
+create table cqrs.streams (
+  id bigint generated always as identity primary key,
+  name text collate "C" not null unique,
+  -- What stands before the first dash.
+  category text collate "C" not null generated always as (split_part(name, '-', 1)) stored,
+  constraint streams_name_length check (octet_length(name) between 1 and 2048)
+);
+create index streams_category on cqrs.streams (category);
+
+create table cqrs.event_types (
+  id integer generated always as identity primary key,
+  name text collate "C" not null unique,
+  constraint event_types_name_length check (octet_length(name) between 1 and 255)
+);
+
+-- No version counter and no foreign key: `append` alone writes here, and the newest row tells.
+create table cqrs.events (
+  position bigint primary key,
+  stream_id bigint not null,
+  version bigint not null,
+  type_id integer not null,
+  schema_version integer not null,
+  event_id uuid not null unique,
+  recorded_at timestamptz not null,
+  -- When it was stored, where that is not `recorded_at`.
+  stored_at timestamptz,
+  -- A copy of what `metadata` says, for the index.
+  correlation_id uuid,
+  data json not null,
+  metadata json,
+  unique (stream_id, version)
+);
+create index events_correlation on cqrs.events (correlation_id, position)
+  where correlation_id is not null;
+-- An insert-only table is vacuumed for its visibility map; in small pieces rather than seldom.
+alter table cqrs.events set (autovacuum_vacuum_insert_scale_factor = 0.02);
+
+create function cqrs.refuse_change() returns trigger language plpgsql as $$
+begin
+  raise exception '% on "%" is refused: the log is append-only', tg_op, tg_table_name
+    using errcode = 'insufficient_privilege',
+          hint = 'To correct an event, append another one.';
+end $$;
+
+create trigger log_is_append_only before update or delete or truncate on cqrs.events
+  for each statement execute function cqrs.refuse_change();
+create trigger log_is_append_only before update or delete or truncate on cqrs.streams
+  for each statement execute function cqrs.refuse_change();
+create trigger log_is_append_only before update or delete or truncate on cqrs.event_types
+  for each statement execute function cqrs.refuse_change();

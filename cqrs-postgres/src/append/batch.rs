@@ -1,0 +1,305 @@
+//! One call of the database: a batch in columns, and what it answers.
+
+use std::sync::Arc;
+
+use cqrs_core::{
+    Appended, AppendedStream, Conflict, ExpectedVersion, Position, StreamName, Timestamp, Version,
+};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Row};
+use uuid::Uuid;
+
+use super::{Prepared, Verdict};
+use crate::moment::Moment;
+use crate::names::Names;
+use crate::read::{signed, unsigned};
+use crate::sql::Sql;
+
+pub(crate) const APPEND: &str = "
+select accepted, known, part_versions, part_streams, head, stored_at
+  from cqrs.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+                   $18, $19, $20)";
+
+pub(crate) const APPEND_ONE: &str = "
+select accepted, known, part_version, stream, head, stored_at
+  from cqrs.append_one($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+
+/// What a batch did.
+pub(crate) struct Outcome {
+    /// One for each append, in order.
+    pub(crate) verdicts: Vec<Verdict>,
+    /// The position of the newest event afterwards.
+    pub(crate) head: Position,
+    /// The numbers of the streams that were written to.
+    pub(crate) streams: Vec<(StreamName, i64)>,
+}
+
+/// Sends a batch. No stream may occur twice in it.
+pub(crate) async fn send(
+    connection: &mut PgConnection,
+    sql: &Sql,
+    names: &Names,
+    batch: &[&Prepared],
+) -> Result<Outcome, sqlx::Error> {
+    match batch {
+        [one] if one.is_short() => send_one(connection, sql, names, one).await,
+        _ => {
+            let columns = Columns::of(batch, names);
+            Ok(send_columns(connection, sql, columns).await?.outcome(batch))
+        }
+    }
+}
+
+impl Prepared {
+    /// Whether it is one event for one stream.
+    fn is_short(&self) -> bool {
+        matches!(self.append.streams.as_slice(),
+            [part] if part.events.len() == 1 && part.state.is_none())
+    }
+}
+
+fn expected(expected: ExpectedVersion) -> i64 {
+    match expected {
+        ExpectedVersion::Any => -1,
+        ExpectedVersion::StreamExists => -2,
+        ExpectedVersion::NoStream => 0,
+        // No stream gets there, so it is refused as it should be.
+        ExpectedVersion::Exact(version) => signed(version.get()),
+    }
+}
+
+async fn send_one(
+    connection: &mut PgConnection,
+    sql: &Sql,
+    names: &Names,
+    one: &Prepared,
+) -> Result<Outcome, sqlx::Error> {
+    let (Some(part), Some(event)) = (one.append.streams.first(), one.append.events().next()) else {
+        return Err(sqlx::Error::Protocol("an append of one event has one".into()));
+    };
+    let stream = names.known().stream_id(&part.stream);
+    let row = sqlx::query(AssertSqlSafe(Arc::clone(&sql.append_one)))
+        .bind(stream)
+        .bind(part.stream.as_str())
+        .bind(expected(part.expected))
+        .bind(event.id.as_uuid())
+        .bind(one.types.first())
+        .bind(schema_version(event.schema_version))
+        .bind(event.recorded_at.map(Moment))
+        .bind(event.metadata.correlation_id.map(|id| id.as_uuid()))
+        .bind(event.payload.as_str())
+        .bind(one.metadata.first().and_then(Option::as_deref))
+        .bind(one.append.command.map(|key| key.id.as_uuid()))
+        .bind(one.append.command.map(|key| key.fingerprint))
+        .fetch_one(connection)
+        .await?;
+    let accepted: bool = row.try_get(0)?;
+    let known: bool = row.try_get(1)?;
+    let stream: Option<i64> = row.try_get(3)?;
+    let answer = Answer {
+        accepted: Some(vec![accepted]),
+        known: if known { vec![1] } else { Vec::new() },
+        versions: vec![row.try_get(2)?],
+        streams: vec![stream],
+        head: row.try_get(4)?,
+        stored_at: row.try_get::<Moment, _>(5)?.0,
+    };
+    Ok(answer.outcome(&[one]))
+}
+
+/// `Append::check` refuses what does not fit.
+fn schema_version(version: u32) -> i32 {
+    i32::try_from(version).unwrap_or(i32::MAX)
+}
+
+#[derive(Default)]
+struct Columns<'a> {
+    part_appends: Vec<i32>,
+    part_ids: Vec<Option<i64>>,
+    part_names: Vec<&'a str>,
+    part_expected: Vec<i64>,
+    part_counts: Vec<i64>,
+    event_parts: Vec<i32>,
+    event_numbers: Vec<i64>,
+    event_ids: Vec<Uuid>,
+    event_types: Vec<i32>,
+    event_schemas: Vec<i32>,
+    event_times: Vec<Option<Moment>>,
+    event_correlations: Vec<Option<Uuid>>,
+    event_datas: Vec<&'a str>,
+    event_metadatas: Vec<Option<&'a str>>,
+    command_appends: Vec<i32>,
+    command_ids: Vec<Uuid>,
+    command_fingerprints: Vec<Uuid>,
+    state_parts: Vec<i32>,
+    state_tags: Vec<&'a str>,
+    state_payloads: Vec<&'a str>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(batch: &[&'a Prepared], names: &Names) -> Self {
+        let mut columns = Self::default();
+        let mut known = names.known();
+        for (number, prepared) in (1..).zip(batch) {
+            if let Some(key) = prepared.append.command {
+                columns.command_appends.push(number);
+                columns.command_ids.push(key.id.as_uuid());
+                columns.command_fingerprints.push(key.fingerprint);
+            }
+            let mut metadata = prepared.metadata.iter();
+            columns.event_types.extend(&prepared.types);
+            for part in &prepared.append.streams {
+                columns.part_appends.push(number);
+                columns.part_ids.push(known.stream_id(&part.stream));
+                columns.part_names.push(part.stream.as_str());
+                columns.part_expected.push(expected(part.expected));
+                columns.part_counts.push(signed(part.events.len() as u64));
+                let part_number = i32::try_from(columns.part_ids.len()).unwrap_or(i32::MAX);
+                if let Some(state) = &part.state {
+                    columns.state_parts.push(part_number);
+                    columns.state_tags.push(&state.tag);
+                    columns.state_payloads.push(state.payload.as_str());
+                }
+                for (in_part, event) in (1..).zip(&part.events) {
+                    columns.event_parts.push(part_number);
+                    columns.event_numbers.push(in_part);
+                    columns.event_ids.push(event.id.as_uuid());
+                    columns.event_schemas.push(schema_version(event.schema_version));
+                    columns.event_times.push(event.recorded_at.map(Moment));
+                    let correlation = event.metadata.correlation_id.map(|id| id.as_uuid());
+                    columns.event_correlations.push(correlation);
+                    columns.event_datas.push(event.payload.as_str());
+                    columns.event_metadatas.push(metadata.next().and_then(Option::as_deref));
+                }
+            }
+        }
+        columns
+    }
+
+    /// Puts the events into another order.
+    fn reorder(&mut self, order: &[usize]) {
+        fn reorder<T: Copy>(column: &mut Vec<T>, order: &[usize]) {
+            *column = order.iter().filter_map(|at| column.get(*at).copied()).collect();
+        }
+        reorder(&mut self.event_parts, order);
+        reorder(&mut self.event_numbers, order);
+        reorder(&mut self.event_ids, order);
+        reorder(&mut self.event_types, order);
+        reorder(&mut self.event_schemas, order);
+        reorder(&mut self.event_times, order);
+        reorder(&mut self.event_correlations, order);
+        reorder(&mut self.event_datas, order);
+        reorder(&mut self.event_metadatas, order);
+    }
+}
+
+/// Sends one append whose events stand in the log in another order than that of its streams, and
+/// returns the head afterwards.
+pub(crate) async fn send_ordered(
+    connection: &mut PgConnection,
+    sql: &Sql,
+    names: &Names,
+    prepared: &Prepared,
+    order: &[usize],
+) -> Result<Position, sqlx::Error> {
+    let batch = [prepared];
+    let mut columns = Columns::of(&batch, names);
+    columns.reorder(order);
+    Ok(send_columns(connection, sql, columns).await?.outcome(&batch).head)
+}
+
+async fn send_columns(
+    connection: &mut PgConnection,
+    sql: &Sql,
+    columns: Columns<'_>,
+) -> Result<Answer, sqlx::Error> {
+    let row = sqlx::query(AssertSqlSafe(Arc::clone(&sql.append)))
+        .bind(columns.part_appends)
+        .bind(columns.part_ids)
+        .bind(columns.part_names)
+        .bind(columns.part_expected)
+        .bind(columns.part_counts)
+        .bind(columns.event_parts)
+        .bind(columns.event_numbers)
+        .bind(columns.event_ids)
+        .bind(columns.event_types)
+        .bind(columns.event_schemas)
+        .bind(columns.event_times)
+        .bind(columns.event_correlations)
+        .bind(columns.event_datas)
+        .bind(columns.event_metadatas)
+        .bind(columns.command_appends)
+        .bind(columns.command_ids)
+        .bind(columns.command_fingerprints)
+        .bind(columns.state_parts)
+        .bind(columns.state_tags)
+        .bind(columns.state_payloads)
+        .fetch_one(connection)
+        .await?;
+    Answer::read(&row)
+}
+
+/// The row the database answers with; see the function `append`.
+struct Answer {
+    accepted: Option<Vec<bool>>,
+    known: Vec<i32>,
+    versions: Vec<i64>,
+    streams: Vec<Option<i64>>,
+    head: i64,
+    stored_at: Timestamp,
+}
+
+impl Answer {
+    fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            accepted: row.try_get(0)?,
+            known: row.try_get::<Option<_>, _>(1)?.unwrap_or_default(),
+            versions: row.try_get(2)?,
+            streams: row.try_get(3)?,
+            head: row.try_get(4)?,
+            stored_at: row.try_get::<Moment, _>(5)?.0,
+        })
+    }
+
+    /// Positions are given to the accepted appends in their order.
+    fn outcome(self, batch: &[&Prepared]) -> Outcome {
+        let mut head = unsigned(self.head);
+        let mut parts = self.versions.into_iter().zip(self.streams);
+        let mut streams = Vec::new();
+        let mut verdicts = Vec::with_capacity(batch.len());
+        for (number, prepared) in (1..).zip(batch) {
+            let append = &prepared.append;
+            let at = verdicts.len();
+            let accepted = self.accepted.as_ref().is_none_or(|all| all.get(at) == Some(&true));
+            let mut stored = Vec::with_capacity(append.streams.len());
+            let mut conflict = None;
+            for (part, (before, id)) in append.streams.iter().zip(&mut parts) {
+                let before = Version::new(unsigned(before));
+                if !accepted {
+                    if conflict.is_none() && !part.expected.accepts(before) {
+                        let stream = part.stream.clone();
+                        conflict = Some(Conflict::new(stream, part.expected, before));
+                    }
+                    continue;
+                }
+                let events = part.events.len() as u64;
+                head += events;
+                let position = if events == 0 { Position::START } else { Position::new(head) };
+                let version = before.plus(events);
+                stored.push(AppendedStream::new(part.stream.clone(), version, events, position));
+                if let (Some(id), true) = (id, events > 0) {
+                    streams.push((part.stream.clone(), id));
+                }
+            }
+            verdicts.push(if accepted {
+                Verdict::Stored(Appended::new(stored, self.stored_at))
+            } else if self.known.contains(&number) {
+                Verdict::Known(conflict)
+            } else {
+                // A refused append has a part that was refused; nothing known is safe to look up.
+                conflict.map_or(Verdict::Known(None), Verdict::Refused)
+            });
+        }
+        Outcome { verdicts, head: Position::new(head), streams }
+    }
+}
