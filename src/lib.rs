@@ -98,6 +98,17 @@
 //! # Ok(()) }
 //! ```
 //!
+//! On Postgres (feature `postgres`) it is the same behind one other line:
+//!
+//! ```
+//! # #[cfg(feature = "postgres")]
+//! # async fn run() -> Result<(), cqrs::StoreError> {
+//! use cqrs::postgres::PgStore;
+//!
+//! let store = PgStore::builder().url("postgres://localhost/shop").migrate().await?;
+//! # Ok(()) }
+//! ```
+//!
 //! An append is a value: events for one or several streams, each with the version it expects, all
 //! stored or none.
 //!
@@ -227,6 +238,7 @@
 //! |---|---|---|
 //! | `memory` | yes | the store in memory |
 //! | `derive` | yes | `derive(Event)`, `derive(Command)` |
+//! | `postgres` | no | the Postgres store |
 //! | `testing` | no | given/when/then, clock, ids, the conformance suite |
 
 #![deny(missing_docs)]
@@ -251,6 +263,8 @@ pub use cqrs_core::{
 };
 #[cfg(feature = "memory")]
 pub use cqrs_memory as memory;
+#[cfg(feature = "postgres")]
+pub use cqrs_postgres as postgres;
 #[cfg(feature = "testing")]
 pub use cqrs_testing as testing;
 
