@@ -40,6 +40,7 @@ as $$
 declare
   part_accepted boolean[];
   all_accepted boolean;
+  part_shifts bigint[];        -- how many events before each part are refused
   written bigint;
 begin
   -- Above READ COMMITTED the snapshot is older than the lock, and what is read is out of date.
@@ -61,21 +62,23 @@ begin
       from unnest(part_streams, part_names) with ordinality p(id, name, n);
   end if;
 
-  select array_agg(p.version order by p.n), array_agg(p.ok order by p.n), bool_and(p.ok)
+  -- The join is lateral, so the answers come in the order of the parts.
+  select array_agg(p.version), array_agg(p.ok), bool_and(p.ok)
     into part_versions, part_accepted, all_accepted
     from (
-      select p.n, coalesce(newest.version, 0) as version,
+      select coalesce(newest.version, 0) as version,
              case p.expected
                when -1 then true
                when -2 then newest.version is not null
                else p.expected = coalesce(newest.version, 0)
              end as ok
-        from unnest(part_streams, part_expected) with ordinality p(id, expected, n)
+        from unnest(part_streams, part_expected) p(id, expected)
         left join lateral (
           select e.version from cqrs.events e
            where e.stream_id = p.id order by e.version desc limit 1
         ) newest on true
     ) p;
+  part_shifts := array_fill(0::bigint, array[cardinality(part_names)]);
 
   if not all_accepted then
     select array_agg(a.ok order by a.append) into accepted
@@ -83,6 +86,12 @@ begin
         select p.append, bool_and(p.ok) as ok
           from unnest(part_appends, part_accepted) p(append, ok) group by p.append
       ) a;
+    select array_agg(p.shift order by p.n) into part_shifts
+      from (
+        select p.n, sum(case when accepted[p.append] then 0 else p.events end)
+                    over (order by p.n) as shift
+          from unnest(part_appends, part_counts) with ordinality p(append, events, n)
+      ) p;
     -- Who repeats an append expects a version that is long past. That is no conflict.
     select array_agg(k.append) into known
       from (
@@ -116,7 +125,7 @@ begin
 
   insert into cqrs.events (position, stream_id, version, type_id, schema_version, event_id,
                            recorded_at, stored_at, correlation_id, data, metadata)
-  select head + row_number() over (order by e.n),
+  select head + e.n - part_shifts[e.part],
          part_streams[e.part], part_versions[e.part] + e.number, e.type, e.schema, e.id,
          coalesce(e.at, stored_at), case when e.at is not null then stored_at end,
          e.correlation, e.data::json, e.metadata::json
