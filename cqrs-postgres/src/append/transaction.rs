@@ -13,6 +13,8 @@ use crate::names::Names;
 
 pub(crate) const LOCK: &str = "
 select current_setting('transaction_isolation'),
+       case current_setting('synchronous_commit')
+         when 'off' then set_config('synchronous_commit', 'on', true) end,
        pg_advisory_xact_lock(hashtextextended('cqrs.append', 0))";
 
 impl PgStore {

@@ -1,0 +1,126 @@
+//! Appending inside a transaction of the caller's.
+
+use cluster::Database;
+use cqrs_core::{
+    Append, AppendError, EventStore, EventStoreExt, ExpectedVersion, StoreErrorKind, Subscribe,
+    Version,
+};
+use futures_util::StreamExt;
+use sqlx::{ConnectOptions, Connection};
+
+use crate::{all, contents, event, one, store_in, stream};
+
+#[tokio::test]
+async fn b021_what_is_rolled_back_never_was() {
+    let database = Database::create().await;
+    let store = store_in(&database).await;
+    let mut connection = database.options().connect().await.unwrap();
+    store.append(one("a-1", "before")).await.unwrap();
+
+    let mut transaction = connection.begin().await.unwrap();
+    let appended = store.append_in(&mut transaction, one("a-1", "undone")).await.unwrap();
+    assert_eq!((appended.version().get(), appended.position().get()), (2, 2));
+    // Of a stream that was never there, nothing may be remembered either.
+    store.append_in(&mut transaction, one("never-1", "undone")).await.unwrap();
+    transaction.rollback().await.unwrap();
+
+    assert_eq!(contents(&store).await, ["before"]);
+    assert_eq!(store.stream_info(&stream("never-1")).await.unwrap(), None);
+    let next = store.append(one("a-1", "after")).await.unwrap();
+    assert_eq!((next.version().get(), next.position().get()), (2, 2));
+    let fresh = Append::to(stream("never-1"), ExpectedVersion::NoStream, vec![event("first")]);
+    assert_eq!(store.append(fresh).await.unwrap().version().get(), 1);
+}
+
+#[tokio::test]
+async fn b022_what_is_committed_appears_with_the_commit_and_the_callers_rows() {
+    let database = Database::create().await;
+    let store = store_in(&database).await;
+    let mut connection = database.options().connect().await.unwrap();
+    sqlx::raw_sql("create table orders (id int)").execute(&mut connection).await.unwrap();
+    let mut followed = store.subscribe(Subscribe::all()).await.unwrap();
+
+    let mut transaction = connection.begin().await.unwrap();
+    sqlx::raw_sql("insert into orders values (7)").execute(&mut *transaction).await.unwrap();
+    let append = one("order-7", "placed").and_to(
+        stream("stock-1"),
+        ExpectedVersion::NoStream,
+        vec![event("reserved")],
+    );
+    let appended = store.append_in(&mut transaction, append.clone()).await.unwrap();
+    assert!(all(&store).await.is_empty(), "visible before the commit");
+    transaction.commit().await.unwrap();
+
+    assert_eq!(contents(&store).await, ["placed", "reserved"]);
+    // Told by the commit itself, not by the poll: this store did not write it.
+    let first = followed.next().await.unwrap().unwrap();
+    assert_eq!(first.stream.as_str(), "order-7");
+
+    // Once more: the first answer, in a transaction as outside of one.
+    let mut transaction = connection.begin().await.unwrap();
+    let again = store.append_in(&mut transaction, append.clone()).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(again, appended.clone().again());
+    assert_eq!(store.append(append).await.unwrap(), appended.again());
+}
+
+#[tokio::test]
+async fn a_refused_append_leaves_the_transaction_usable() {
+    let database = Database::create().await;
+    let store = store_in(&database).await;
+    let mut connection = database.options().connect().await.unwrap();
+    let taken = one("a-1", "one");
+    store.append(taken.clone()).await.unwrap();
+
+    let mut transaction = connection.begin().await.unwrap();
+    let conflict = Append::to(stream("a-1"), ExpectedVersion::NoStream, vec![event("two")]);
+    let refused = store.append_in(&mut transaction, conflict).await.unwrap_err();
+    assert!(matches!(refused, AppendError::Conflict(c) if c.actual == Version::new(1)));
+    let elsewhere = taken.streams[0].events.clone();
+    let duplicate = Append::to(stream("b-1"), ExpectedVersion::Any, elsewhere);
+    let refused = store.append_in(&mut transaction, duplicate).await.unwrap_err();
+    assert!(matches!(refused, AppendError::DuplicateEvent { .. }));
+    store.append_in(&mut transaction, one("a-1", "three")).await.unwrap();
+    store.append_in(&mut transaction, one("a-1", "four")).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(contents(&store).await, ["one", "three", "four"]);
+}
+
+/// Above READ COMMITTED a transaction looks at the log as it was before it held the lock.
+#[tokio::test]
+async fn g2_a_transaction_that_looks_at_the_past_is_refused() {
+    let database = Database::create().await;
+    let store = store_in(&database).await;
+    let mut connection = database.options().connect().await.unwrap();
+    for level in ["repeatable read", "serializable"] {
+        let mut transaction = connection.begin().await.unwrap();
+        let set = sqlx::AssertSqlSafe(format!("set transaction isolation level {level}"));
+        sqlx::raw_sql(set).execute(&mut *transaction).await.unwrap();
+        let refused = store.append_in(&mut transaction, one("a-1", "late")).await.unwrap_err();
+        let AppendError::Store(refused) = refused else { panic!("{refused}") };
+        assert_eq!(refused.kind(), StoreErrorKind::Unsupported);
+        transaction.rollback().await.unwrap();
+    }
+    // Nor does the function itself do it, whoever calls it.
+    let direct = "begin isolation level repeatable read;
+        select cqrs.append_one(null, 'a-1', -1, gen_random_uuid(), 1, 1, null, null, '1', null, null, null)";
+    let refused = sqlx::raw_sql(direct).execute(&mut connection).await.unwrap_err();
+    assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "CQ001");
+}
+
+/// The commit of a transaction is durable even where the server's default says otherwise.
+#[tokio::test]
+async fn g1_a_callers_commit_is_durable() {
+    let database = Database::create().await;
+    let store = store_in(&database).await;
+    let mut connection = database.options().connect().await.unwrap();
+    sqlx::raw_sql("set synchronous_commit = off").execute(&mut connection).await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    store.append_in(&mut transaction, one("a-1", "kept")).await.unwrap();
+    let set: String = sqlx::query_scalar("select current_setting('synchronous_commit')")
+        .fetch_one(&mut *transaction)
+        .await
+        .unwrap();
+    assert_eq!(set, "on");
+    transaction.commit().await.unwrap();
+}
