@@ -1,7 +1,9 @@
 //! Tables: created, exported, kept apart, and closed to changes.
 
 use cluster::Database;
-use cqrs_core::{EventStore, Payload, Position, Snapshot, SnapshotStore, Timestamp, Version};
+use cqrs_core::{
+    EventStore, Payload, Position, Snapshot, SnapshotStore, StoreErrorKind, Timestamp, Version,
+};
 use cqrs_postgres::PgStore;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
@@ -84,6 +86,29 @@ async fn b100_the_exported_script_makes_what_migrating_makes() {
 }
 
 #[tokio::test]
+async fn b100_from_every_older_version_the_tables_become_the_same() {
+    let database = Database::create().await;
+    let mut connection = database.options().connect().await.unwrap();
+    store_in(&database).await;
+    let wanted = catalogue(&mut connection, "cqrs").await;
+    let builder = PgStore::builder().options(database.options());
+    for older in 0..builder.migrations().await.unwrap().len() {
+        let name = format!("from_{older}");
+        let builder = builder.clone().schema(&name);
+        let script = builder.sql().unwrap();
+        let end = script.find(&format!("\n-- {}: ", older + 1)).unwrap();
+        let script = AssertSqlSafe(format!("{} commit;", &script[..end]));
+        sqlx::raw_sql(script).execute(&mut connection).await.unwrap();
+        let refused = builder.clone().connect().await.unwrap_err();
+        let expected =
+            if older == 0 { StoreErrorKind::SchemaMissing } else { StoreErrorKind::SchemaOutdated };
+        assert_eq!(refused.kind(), expected);
+        builder.migrate().await.unwrap();
+        assert_eq!(catalogue(&mut connection, &name).await, wanted, "from version {older}");
+    }
+}
+
+#[tokio::test]
 async fn b094_l48_the_database_refuses_to_change_the_log() {
     let database = Database::create().await;
     let store = store_in(&database).await;
@@ -162,6 +187,6 @@ async fn names_with_a_meaning_in_sql_are_only_names() {
     assert_eq!(all(&store).await.len(), 1);
     for name in ["", "Upper", "a;b", "a\"b", "pg_mine", "1st"] {
         let refused = builder.clone().schema(name).connect().await.unwrap_err();
-        assert_eq!(refused.kind(), cqrs_core::StoreErrorKind::Unsupported, "{name}");
+        assert_eq!(refused.kind(), StoreErrorKind::Unsupported, "{name}");
     }
 }

@@ -1,0 +1,58 @@
+//! A log far larger than what a reader may hold. Alone in its process, whose memory is measured.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used)] // tests fail by panicking
+
+use cluster::Database;
+use cqrs_core::{EventStore, LogRead, NewEvent, StreamName, StreamRead};
+use cqrs_postgres::PgStore;
+use futures_util::StreamExt;
+use futures_util::stream::iter;
+
+/// Events in the log. The whole of it takes about 450 bytes an event in memory.
+const EVENTS: u64 = 1_000_000;
+/// What reading may add to the process, in bytes.
+const ROOM: u64 = 64 * 1024 * 1024;
+
+/// The most memory this process ever had, in bytes.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    1024 * line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+}
+
+#[tokio::test]
+async fn a_million_events_are_replayed_in_constant_memory() {
+    let database = Database::create().await;
+    let store = PgStore::builder().options(database.options()).migrate().await.unwrap();
+    let streams: Vec<_> =
+        (0..100).map(|n| StreamName::new(format!("account-{n}")).unwrap()).collect();
+    // Half of them in one stream.
+    let events = (0..EVENTS).map(|n| {
+        let stream = if n % 2 == 0 { 0 } else { usize::try_from(n).unwrap() % 100 };
+        let content = format!("{n:0>140}");
+        (streams.get(stream).unwrap().clone(), NewEvent::json("test.happened", &content).unwrap())
+    });
+    store.import(iter(events)).await.unwrap();
+
+    // Buffers and caches of a first read are there for good.
+    let mut warm_up = store.read_log(LogRead::forward().limit(20_000));
+    while let Some(page) = warm_up.next().await {
+        page.unwrap();
+    }
+    let before = peak();
+    let mut count = 0;
+    let mut log = store.read_log(LogRead::forward());
+    while let Some(page) = log.next().await {
+        count += page.unwrap().events.len() as u64;
+    }
+    assert_eq!(count, EVENTS);
+    let mut count = 0;
+    let mut one = store.read_stream(StreamRead::forward(streams.first().unwrap().clone()));
+    while let Some(page) = one.next().await {
+        count += page.unwrap().events.len() as u64;
+    }
+    assert_eq!(count, EVENTS / 2);
+    let grown = peak() - before;
+    assert!(grown < ROOM, "reading took {} MiB more", grown / 1024 / 1024);
+}
