@@ -62,7 +62,8 @@ begin
       from unnest(part_streams, part_names) with ordinality p(id, name, n);
   end if;
 
-  -- The join is lateral, so the answers come in the order of the parts.
+  -- The join is lateral, so the answers come in the order of the parts. Nothing below an expected
+  -- version is looked at: an index page full of a stream's old versions costs more than the rest.
   select array_agg(p.version), array_agg(p.ok), bool_and(p.ok)
     into part_versions, part_accepted, all_accepted
     from (
@@ -75,12 +76,21 @@ begin
         from unnest(part_streams, part_expected) p(id, expected)
         left join lateral (
           select e.version from cqrs.events e
-           where e.stream_id = p.id order by e.version desc limit 1
+           where e.stream_id = p.id and e.version >= p.expected
+           order by e.version desc limit 1
         ) newest on true
     ) p;
   part_shifts := array_fill(0::bigint, array[cardinality(part_names)]);
 
   if not all_accepted then
+    -- Where a stream is behind what was expected, it is looked up after all.
+    select array_agg(case when p.version = 0 and p.expected > 0
+                       then coalesce((select max(e.version) from cqrs.events e
+                                       where e.stream_id = p.id), 0)
+                       else p.version end order by p.n)
+      into part_versions
+      from unnest(part_streams, part_expected, part_versions)
+           with ordinality p(id, expected, version, n);
     select array_agg(a.ok order by a.append) into accepted
       from (
         select p.append, bool_and(p.ok) as ok

@@ -36,13 +36,18 @@ begin
   end if;
   select coalesce((select max(e.position) from cqrs.events e), 0),
          coalesce((select e.version from cqrs.events e
-                    where e.stream_id = stream order by e.version desc limit 1), 0)
+                    where e.stream_id = stream and e.version >= part_expected
+                    order by e.version desc limit 1), 0)
     into head, part_version;
 
   accepted := part_expected = -1 or part_expected = part_version
     or (part_expected = -2 and part_version > 0);
   known := false;
   if not accepted then
+    if part_version = 0 then
+      select coalesce(max(e.version), 0) into part_version
+        from cqrs.events e where e.stream_id = stream;
+    end if;
     known := exists (select from cqrs.events e where e.event_id = append_one.event_id)
       or exists (select from cqrs.commands c where c.id = command_id);
     return;
