@@ -34,6 +34,12 @@ create table cqrs.events (
 );
 create index events_correlation on cqrs.events (correlation_id, position)
   where correlation_id is not null;
+-- Large payloads are packed by lz4 where the server has it (14 and newer): a quarter faster than
+-- the built-in way, and smaller.
+do $$ begin
+  execute 'alter table cqrs.events alter column data set compression lz4';
+exception when syntax_error or invalid_parameter_value or feature_not_supported then null;
+end $$;
 -- An insert-only table is vacuumed for its visibility map; in small pieces rather than seldom.
 alter table cqrs.events set (autovacuum_vacuum_insert_scale_factor = 0.02);
 
