@@ -80,3 +80,19 @@ async fn somebody_far_behind_reads_the_log_and_then_follows() {
     );
     assert_eq!(quick.unwrap(), slow.unwrap()[1..]);
 }
+
+/// By the notification alone: nobody polls here.
+#[tokio::test]
+async fn g5_a_waiting_process_is_told_of_anothers_commit() {
+    let database = Database::create().await;
+    let (here, there) = (store_in(&database).await, store_in(&database).await);
+    for n in 0..20 {
+        let waiting = here.head_beyond(Position::new(n));
+        let (told, appended) = tokio::join!(
+            tokio::time::timeout(std::time::Duration::from_secs(20), waiting),
+            there.append(one("a-1", "there"))
+        );
+        assert!(told.is_ok(), "not told of event {}", n + 1);
+        appended.unwrap();
+    }
+}
