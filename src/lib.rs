@@ -193,6 +193,26 @@
 //! # Ok(()) }
 //! ```
 //!
+//! A [`DurableSubscription`] follows under a name: what is acknowledged moves a checkpoint, and after
+//! a restart delivery goes on behind it. Of several processes that open one name, one is served and
+//! the others stand by.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let store = cqrs::memory::MemoryStore::new();
+//! # let added = vec![cqrs::NewEvent::json("cart.added", "abc")?];
+//! # use cqrs::{Append, EventStore, ExpectedVersion, StreamName};
+//! # store.append(Append::to(StreamName::new("cart-1")?, ExpectedVersion::Any, added)).await?;
+//! use cqrs::{Durable, EventStoreExt, Subscribe, SubscriptionName};
+//!
+//! let billing = Durable::new(SubscriptionName::new("billing")?, Subscribe::all());
+//! let mut events = store.subscribe_durable(store.clone(), billing);
+//! let event = events.next().await?;
+//! println!("{} happened", event.event.name);
+//! events.acks().ack(event.position).await?;
+//! # Ok(()) }
+//! ```
+//!
 //! Old events are read as today's through [`Upcasters`]; the stored bytes stay as they are.
 //!
 //! # 5. Test
@@ -246,19 +266,21 @@
 
 // Listed, so that nothing becomes public by accident.
 pub use cqrs_core::{
-    Aggregate, App, AppBuilder, Append, AppendError, Appended, AppendedStream, AsOf, BuildError,
-    CachePolicy, Category, CausationId, Changes, Clock, Command, CommandContext, CommandId,
-    CommandKey, CommandRecord, Conflict, ConflictKind, CorrelationId, DEFAULT_PAGE_SIZE,
-    DecodeError, DecodeFailure, Denial, Direction, Dispatch, DispatchError, Done, Event, EventId,
-    EventName, EventSourced, EventStore, EventStoreExt, EventType, ExpectedVersion, Filter, Flow,
-    IdGenerator, InvalidAppend, InvalidEvent, InvalidName, InvalidTimestamp, InvalidUpcasters,
-    LoadError, Loaded, LogRead, MAX_APPEND_BYTES, MAX_CATEGORY_BYTES, MAX_EVENT_NAME_BYTES,
-    MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH, MAX_SCHEMA_VERSION, MAX_STREAM_NAME_BYTES, Metadata,
-    Middleware, NewEvent, Outcome, Page, Pages, Past, Payload, PayloadError, Persistence, Position,
-    RandomIds, RawEvent, ReadError, Recorded, RecordedEvent, Repository, Retry, SaveStateError,
-    Snapshot, SnapshotPolicy, SnapshotStore, Start, State, StateStore, StateStored, Steps,
-    StoreError, StoreErrorKind, StoredState, StreamAppend, StreamInfo, StreamListing, StreamName,
-    StreamOrder, StreamQuery, StreamRead, Subscribe, Subscription, SystemClock, Timestamp,
+    AckError, Acks, Aggregate, App, AppBuilder, Append, AppendError, Appended, AppendedStream,
+    AsOf, BuildError, CachePolicy, Category, CausationId, Changes, Checkpoint, CheckpointError,
+    CheckpointStore, Claim, ClaimError, Clock, Command, CommandContext, CommandId, CommandKey,
+    CommandRecord, Conflict, ConflictKind, CorrelationId, DEFAULT_PAGE_SIZE, DecodeError,
+    DecodeFailure, Denial, Direction, Dispatch, DispatchError, Done, Durable, DurableError,
+    DurableSubscription, Event, EventId, EventName, EventSourced, EventStore, EventStoreExt,
+    EventType, ExpectedVersion, Filter, Flow, IdGenerator, InvalidAppend, InvalidEvent,
+    InvalidName, InvalidTimestamp, InvalidUpcasters, LoadError, Loaded, LogRead, MAX_APPEND_BYTES,
+    MAX_CATEGORY_BYTES, MAX_EVENT_NAME_BYTES, MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH,
+    MAX_SCHEMA_VERSION, MAX_STREAM_NAME_BYTES, Metadata, Middleware, NewEvent, Outcome, Page,
+    Pages, Past, Payload, PayloadError, Persistence, Position, RandomIds, RawEvent, ReadError,
+    Recorded, RecordedEvent, Repository, Retry, SaveStateError, Snapshot, SnapshotPolicy,
+    SnapshotStore, Start, State, StateStore, StateStored, Steps, StoreError, StoreErrorKind,
+    StoredState, StreamAppend, StreamInfo, StreamListing, StreamName, StreamOrder, StreamQuery,
+    StreamRead, Subscribe, Subscription, SubscriptionName, SystemClock, Timestamp, UnexpectedAck,
     Upcasters, Upcasting, Uuid, Version, app, repository, upcast,
 };
 #[cfg(feature = "memory")]

@@ -10,6 +10,7 @@
 mod aggregate;
 pub mod app;
 mod command;
+mod durable;
 mod event;
 mod id;
 mod metadata;
@@ -31,6 +32,10 @@ pub use app::{
 pub use command::Command;
 #[cfg(feature = "derive")]
 pub use cqrs_macros::{Command, Event};
+pub use durable::{
+    AckError, Acks, Checkpoint, CheckpointError, CheckpointStore, Claim, ClaimError, Durable,
+    DurableError, DurableSubscription, SubscriptionName, UnexpectedAck,
+};
 pub use event::{
     DecodeError, DecodeFailure, Event, EventType, InvalidEvent, NewEvent, RawEvent, Recorded,
     RecordedEvent,

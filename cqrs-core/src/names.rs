@@ -267,6 +267,29 @@ impl std::hash::Hash for EventName {
     }
 }
 
+/// The name of a durable subscription.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SubscriptionName(Arc<str>);
+
+impl SubscriptionName {
+    /// Checks and keeps a name.
+    ///
+    /// # Errors
+    /// [`InvalidName`] when it is empty, longer than 255 bytes, contains NUL or starts with `$`.
+    pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidName> {
+        let name = name.as_ref();
+        check("subscription name", name, MAX_EVENT_NAME_BYTES)?;
+        Ok(Self(Arc::from(name)))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 macro_rules! text {
     ($($name:ident),*) => {$(
         impl fmt::Display for $name {
@@ -315,7 +338,7 @@ macro_rules! text {
         }
     )*};
 }
-text!(StreamName, Category, EventName);
+text!(StreamName, Category, EventName, SubscriptionName);
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,13 @@
 //! Everything a store holds; one lock guards it all.
 
-use cqrs_core::{CommandId, CommandRecord, Snapshot, StoredState, StreamName, Timestamp};
+use std::collections::BTreeMap;
+
+use cqrs_core::{
+    CommandId, CommandRecord, Snapshot, StoredState, StreamName, SubscriptionName, Timestamp,
+};
 use hashbrown::HashMap;
 
+use crate::checkpoints::Kept;
 use crate::log::Log;
 
 /// The log and what is kept beside it.
@@ -12,6 +17,9 @@ pub(crate) struct Contents {
     pub(crate) commands: HashMap<CommandId, CommandRecord>,
     pub(crate) states: HashMap<StreamName, StoredState>,
     pub(crate) snapshots: HashMap<StreamName, Snapshot>,
+    pub(crate) checkpoints: BTreeMap<SubscriptionName, Kept>,
+    /// How many claims were ever made on checkpoints.
+    pub(crate) claims: u64,
 }
 
 impl Contents {

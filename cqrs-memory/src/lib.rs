@@ -39,6 +39,7 @@
 
 mod append;
 mod builder;
+mod checkpoints;
 mod contents;
 mod index;
 mod list;

@@ -40,6 +40,11 @@ pub enum Step {
     /// It is kept, and nobody has been told. An error becomes
     /// [`SaveStateError::OutcomeUnknown`](cqrs_core::SaveStateError::OutcomeUnknown).
     AfterSaveState,
+    /// Before a subscription is claimed, its claim renewed or released, its checkpoint saved,
+    /// reset or removed.
+    BeforeCheckpoint,
+    /// It is done, and nobody has been told.
+    AfterCheckpoint,
 }
 
 /// What is called at each step, never while the store is locked.

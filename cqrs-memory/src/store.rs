@@ -57,7 +57,7 @@ impl MemoryStore {
         Self { shared: Arc::new(Shared { contents, grown, clock, hooks }) }
     }
 
-    /// Empties the store: events, commands, snapshots, states. The next event is again at
+    /// Empties the store: events, commands, snapshots, states, checkpoints. The next event is again at
     /// position 1, so what reads or subscribes meanwhile must begin anew.
     pub fn reset(&self) {
         let old = std::mem::take(&mut *self.contents_mut());
@@ -74,6 +74,10 @@ impl MemoryStore {
         self.shared.contents.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
     pub(crate) fn hooks(&self) -> &Hooks {
         &self.shared.hooks
     }
@@ -84,7 +88,7 @@ impl MemoryStore {
         if self.hooks().are_set() && self.contents().check(&append)?.is_none() {
             self.hooks().at(Step::DuringAppend)?;
         }
-        let now = self.shared.clock.now();
+        let now = self.now();
         let Committed { appended, replaced } = {
             let mut contents = self.contents_mut();
             if let Some(first) = contents.check(&append)? {

@@ -3,15 +3,18 @@
 #![allow(clippy::unwrap_used)] // tests fail by panicking
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cqrs_core::{
-    Append, AppendError, Appended, CommandId, CommandRecord, EventStore, LogRead, Pages, Position,
-    SaveStateError, Snapshot, SnapshotStore, State, StateStore, StoreError, StoredState,
-    StreamInfo, StreamListing, StreamName, StreamQuery, StreamRead, Timestamp, Upcasters,
-    Upcasting, Version,
+    Append, AppendError, Appended, Checkpoint, CheckpointError, CheckpointStore, Claim, ClaimError,
+    CommandId, CommandRecord, EventStore, LogRead, Pages, Position, SaveStateError, Snapshot,
+    SnapshotStore, State, StateStore, StoreError, StoredState, StreamInfo, StreamListing,
+    StreamName, StreamQuery, StreamRead, SubscriptionName, Timestamp, Upcasters, Upcasting,
+    Version,
 };
 use cqrs_memory::MemoryStore;
+use uuid::Uuid;
 
 mod alone {
     cqrs_testing::conformance! { store = cqrs_memory::MemoryStore::new() }
@@ -93,5 +96,51 @@ impl StateStore for Wrapped {
         state: State,
     ) -> Result<Version, SaveStateError> {
         self.rest.save_state(name, expected, state).await
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl CheckpointStore for Wrapped {
+    async fn claim(
+        &self,
+        name: &SubscriptionName,
+        start: Position,
+        owner: Uuid,
+        lease: Duration,
+    ) -> Result<Claim, ClaimError> {
+        Arc::new(self.rest.clone()).claim(name, start, owner, lease).await
+    }
+    async fn renew(&self, claim: &Claim, lease: Duration) -> Result<(), CheckpointError> {
+        Arc::new(self.rest.clone()).renew(claim, lease).await
+    }
+    async fn save_checkpoint(
+        &self,
+        claim: &Claim,
+        position: Position,
+    ) -> Result<(), CheckpointError> {
+        Arc::new(self.rest.clone()).save_checkpoint(claim, position).await
+    }
+    async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
+        Arc::new(self.rest.clone()).release(claim).await
+    }
+    async fn find_checkpoint(
+        &self,
+        name: &SubscriptionName,
+    ) -> Result<Option<Checkpoint>, StoreError> {
+        Arc::new(self.rest.clone()).find_checkpoint(name).await
+    }
+    async fn list_checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
+        Arc::new(self.rest.clone()).list_checkpoints().await
+    }
+    async fn reset_checkpoint(
+        &self,
+        name: &SubscriptionName,
+        position: Position,
+    ) -> Result<bool, StoreError> {
+        Arc::new(self.rest.clone()).reset_checkpoint(name, position).await
+    }
+    async fn delete_checkpoint(&self, name: &SubscriptionName) -> Result<bool, StoreError> {
+        Arc::new(self.rest.clone()).delete_checkpoint(name).await
     }
 }

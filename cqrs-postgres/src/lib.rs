@@ -29,6 +29,7 @@
 
 mod append;
 mod builder;
+mod checkpoints;
 mod commands;
 mod connections;
 mod epoch;

@@ -9,12 +9,13 @@ use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 use crate::error::store_error;
 
 /// What has to be done, in order. A migration that was released is never edited: another follows.
-const MIGRATIONS: [(&str, &str); 5] = [
+const MIGRATIONS: [(&str, &str); 6] = [
     ("log", include_str!("../migrations/0001_log.sql")),
     ("records", include_str!("../migrations/0002_records.sql")),
     ("append", include_str!("../migrations/0003_append.sql")),
     ("append-one", include_str!("../migrations/0004_append_one.sql")),
     ("log-view", include_str!("../migrations/0005_log_view.sql")),
+    ("subscriptions", include_str!("../migrations/0006_subscriptions.sql")),
 ];
 
 const TRACKING: &str = "create table if not exists cqrs.migrations (

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::schema::Schema;
-use crate::{append, commands, list, read, snapshot, state};
+use crate::{append, checkpoints, commands, list, read, snapshot, state};
 
 macro_rules! statements {
     ($($name:ident = $text:expr;)*) => {
@@ -36,6 +36,13 @@ statements! {
     stream_backward = read::stream::BACKWARD;
     stream_version = read::stream::VERSION;
     count_streams = list::COUNT;
+    claim_checkpoint = checkpoints::CLAIM;
+    renew_checkpoint = checkpoints::RENEW;
+    save_checkpoint = checkpoints::SAVE;
+    release_checkpoint = checkpoints::RELEASE;
+    list_checkpoints = checkpoints::LIST;
+    reset_checkpoint = checkpoints::RESET;
+    delete_checkpoint = checkpoints::DELETE;
     load_snapshot = snapshot::LOAD;
     save_snapshot = snapshot::SAVE;
     delete_snapshot = snapshot::DELETE;

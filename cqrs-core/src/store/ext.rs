@@ -10,7 +10,10 @@ use super::{
     Append, AppendError, Appended, EventStore, InvalidAppend, LogRead, Pages, ReadError,
     StoreError, StreamRead, Subscribe, Subscription,
 };
-use crate::{Event, ExpectedVersion, NewEvent, Recorded, RecordedEvent, StreamName};
+use crate::{
+    CheckpointStore, Durable, DurableSubscription, Event, ExpectedVersion, NewEvent, Recorded,
+    RecordedEvent, StreamName,
+};
 
 /// Comfort on top of [`EventStore`]; it comes with every store, nobody implements it.
 #[async_trait]
@@ -75,6 +78,19 @@ pub trait EventStoreExt: EventStore {
         Self: Sized + Clone,
     {
         Subscription::open(Arc::new(self.clone()), subscribe).await
+    }
+
+    /// Follows the log under a name, behind what was acknowledged before. Nothing is read or
+    /// claimed before the first event is asked for.
+    fn subscribe_durable(
+        &self,
+        checkpoints: impl CheckpointStore,
+        durable: Durable,
+    ) -> DurableSubscription
+    where
+        Self: Sized + Clone,
+    {
+        DurableSubscription::open(Arc::new(self.clone()), Arc::new(checkpoints), durable)
     }
 }
 

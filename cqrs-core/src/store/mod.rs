@@ -22,6 +22,7 @@ pub use error::{
 pub use ext::EventStoreExt;
 pub use list::{StreamInfo, StreamListing, StreamOrder, StreamQuery};
 pub use read::{DEFAULT_PAGE_SIZE, Direction, Filter, LogRead, Page, Pages, StreamRead};
+pub(crate) use subscribe::Follow;
 pub use subscribe::{Start, Subscribe, Subscription};
 
 use std::sync::Arc;

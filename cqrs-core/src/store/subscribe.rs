@@ -119,8 +119,8 @@ impl Subscription {
             Start::At(moment) => Some(moment),
             Start::Origin | Start::Now | Start::After(_) => None,
         };
-        let follow =
-            Follow { store, subscribe, cursor, not_before, reading: None, pause: FIRST_PAUSE };
+        let mut follow = Follow::after(store, subscribe, cursor);
+        follow.not_before = not_before;
         let pages = futures_util::stream::unfold(Some(follow), |follow| async {
             let mut follow = follow?;
             match follow.next_page().await {
@@ -163,7 +163,8 @@ impl Stream for Subscription {
     }
 }
 
-struct Follow {
+/// The loop behind every subscription.
+pub(crate) struct Follow {
     store: Arc<dyn EventStore>,
     subscribe: Subscribe,
     /// Everything up to here was handed out or did not pass the filter.
@@ -174,9 +175,54 @@ struct Follow {
     pause: Duration,
 }
 
+impl std::fmt::Debug for Follow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Follow").field("cursor", &self.cursor).finish_non_exhaustive()
+    }
+}
+
 impl Follow {
+    pub(crate) const fn after(
+        store: Arc<dyn EventStore>,
+        subscribe: Subscribe,
+        cursor: Position,
+    ) -> Self {
+        Self { store, subscribe, cursor, not_before: None, reading: None, pause: FIRST_PAUSE }
+    }
+
+    /// The position before the first event that was recorded at or after a moment.
+    pub(crate) async fn position_before(
+        store: &dyn EventStore,
+        moment: Timestamp,
+    ) -> Result<Position, ReadError> {
+        let mut pages = store.read_log(LogRead::forward());
+        let mut position = Position::START;
+        while let Some(page) = pages.next().await {
+            for event in page?.events {
+                if event.recorded_at >= moment {
+                    return Ok(position);
+                }
+                position = event.position;
+            }
+        }
+        Ok(position)
+    }
+
     /// The next page with something in it.
     async fn next_page(&mut self) -> Result<Page<Position>, ReadError> {
+        loop {
+            let page = self.step().await?;
+            if !page.events.is_empty() {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// The next page, also one that only says how far the log was looked at.
+    ///
+    /// # Cancel safety
+    /// Safe: what it returns is the only thing that moves the cursor.
+    pub(crate) async fn step(&mut self) -> Result<Page<Position>, ReadError> {
         loop {
             let reading = self.reading.get_or_insert_with(|| {
                 self.store.read_log(
@@ -192,9 +238,7 @@ impl Follow {
                     // Invariant: the cursor moves only over what is handed out in this page.
                     self.cursor = self.cursor.max(page.through);
                     self.skip_old(&mut page.events);
-                    if !page.events.is_empty() {
-                        return Ok(page);
-                    }
+                    return Ok(page);
                 }
                 Some(Err(error)) if error.retry() == Retry::Never => return Err(error),
                 Some(Err(error)) => {

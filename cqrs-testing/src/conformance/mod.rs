@@ -17,6 +17,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // cases fail by panicking
 
 mod append;
+mod durable;
 mod fixtures;
 mod hostile;
 mod isolation;
@@ -28,12 +29,12 @@ mod state;
 mod streams;
 mod subscribe;
 
-use cqrs_core::{EventStore, SnapshotStore, StateStore};
+use cqrs_core::{CheckpointStore, EventStore, SnapshotStore, StateStore};
 
 /// What the suite is run against.
-pub trait Store: EventStore + SnapshotStore + StateStore + Clone {}
+pub trait Store: EventStore + SnapshotStore + StateStore + CheckpointStore + Clone {}
 
-impl<S: EventStore + SnapshotStore + StateStore + Clone> Store for S {}
+impl<S: EventStore + SnapshotStore + StateStore + CheckpointStore + Clone> Store for S {}
 
 macro_rules! cases {
     (($d:tt) $($module:ident { $($name:ident: $law:literal,)* })*) => {
@@ -191,6 +192,18 @@ cases! { ($)
         b123_b150_a_filtered_subscription: "A filtered subscription delivers only what passes, past and present.",
         g5_the_head_is_waited_for: "head_beyond returns at once for what is there, and after an append.",
         l14_b161_a_slow_subscriber_holds_nothing_up: "A subscriber that does not read delays nobody and misses nothing.",
+    }
+    durable {
+        l16_b133_it_goes_on_behind_its_checkpoint: "A durable subscription goes on behind what was acknowledged.",
+        b119_b120_b121_the_start_counts_once: "Where a durable subscription starts counts when its name is new.",
+        b142_b143_acknowledging_one_by_one: "The checkpoint is the highest position below which everything is acknowledged.",
+        b150_what_is_passed_over_is_done: "Events that do not pass the filter move the checkpoint by themselves.",
+        b179_one_is_served_and_the_others_stand_by: "Of several under one name one is served, and another when it ends.",
+        g6_a_claim_is_given_to_one_at_a_time: "A claim is given out when nobody holds it, and renewed only by its holder.",
+        g6_a_lost_claim_moves_nothing: "A claim that is not the newest moves and releases nothing, whatever ended it.",
+        b146_a_checkpoint_never_decreases: "Saving a lower checkpoint changes nothing.",
+        b134_b135_reset_and_removed_while_in_use: "A subscription that was reset or removed while in use begins anew.",
+        checkpoints_are_listed_by_name: "Checkpoints are listed by name.",
     }
     isolation {
         b110_b200_stores_do_not_see_each_other: "Two stores share no streams, snapshots, states, commands or positions.",

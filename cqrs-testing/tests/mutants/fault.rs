@@ -84,6 +84,17 @@ pub(crate) enum Fault {
     // Following.
     SeamSkipsOne,
     HintNever,
+    // Checkpoints.
+    CheckpointTooHigh,
+    CheckpointsUnsorted,
+    ClaimForEverybody,
+    DeleteForgotten,
+    LastCheckpointKept,
+    LostClaimUnnoticed,
+    ReleaseForgotten,
+    RenewalForgotten,
+    ResetForgotten,
+    StartCountsAlways,
     // Isolation.
     StoresShareEverything,
 }
@@ -177,5 +188,19 @@ pub(crate) const CAUGHT_BY: &[(Fault, &str)] = &[
     (F::CategoriesIgnored, "b123_b150_a_filtered_subscription"),
     (F::HintNever, "g5_the_head_is_waited_for"),
     (F::LogLosesEvents, "l14_b161_a_slow_subscriber_holds_nothing_up"),
+    (F::StartCountsAlways, "l16_b133_it_goes_on_behind_its_checkpoint"),
+    (F::StartCountsAlways, "b119_b120_b121_the_start_counts_once"),
+    (F::CheckpointTooHigh, "b119_b120_b121_the_start_counts_once"),
+    (F::CheckpointTooHigh, "b142_b143_acknowledging_one_by_one"),
+    (F::CursorStuck, "b150_what_is_passed_over_is_done"),
+    (F::ClaimForEverybody, "b179_one_is_served_and_the_others_stand_by"),
+    (F::ClaimForEverybody, "g6_a_claim_is_given_to_one_at_a_time"),
+    (F::ReleaseForgotten, "g6_a_claim_is_given_to_one_at_a_time"),
+    (F::RenewalForgotten, "g6_a_claim_is_given_to_one_at_a_time"),
+    (F::LostClaimUnnoticed, "g6_a_lost_claim_moves_nothing"),
+    (F::DeleteForgotten, "g6_a_lost_claim_moves_nothing"),
+    (F::LastCheckpointKept, "b146_a_checkpoint_never_decreases"),
+    (F::ResetForgotten, "b134_b135_reset_and_removed_while_in_use"),
+    (F::CheckpointsUnsorted, "checkpoints_are_listed_by_name"),
     (F::StoresShareEverything, "b110_b200_stores_do_not_see_each_other"),
 ];

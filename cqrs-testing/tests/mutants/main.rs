@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // tests fail by panicking
 
 mod broken;
+mod broken_checkpoints;
 mod fault;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,0 +1,259 @@
+//! Subscriptions with a name.
+
+use std::time::Duration;
+
+use cqrs_core::{
+    AckError, Category, CheckpointError, ClaimError, Durable, DurableSubscription, EventStoreExt,
+    Filter, Position, Start, Subscribe, SubscriptionName,
+};
+use uuid::Uuid;
+
+use super::Store;
+use super::fixtures::{Any, append};
+use crate::eventually;
+
+/// Far beyond what any store needs; only a broken one gets there.
+const LONG: Duration = Duration::from_secs(20);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn name(name: &str) -> SubscriptionName {
+    SubscriptionName::new(name).unwrap()
+}
+
+fn open<S: Store>(store: &S, called: &str, subscribe: Subscribe) -> DurableSubscription {
+    store.subscribe_durable(store.clone(), Durable::new(name(called), subscribe))
+}
+
+async fn next(events: &mut DurableSubscription) -> u64 {
+    match tokio::time::timeout(LONG, events.next()).await {
+        Ok(Ok(event)) => event.position.get(),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn position<S: Store>(store: &S, called: &str) -> Option<u64> {
+    let found = store.find_checkpoint(&name(called)).await.unwrap();
+    found.map(|checkpoint| checkpoint.position.get())
+}
+
+pub(super) async fn l16_b133_it_goes_on_behind_its_checkpoint<S: Store>(
+    fresh: &impl AsyncFn() -> S,
+) {
+    let store = fresh().await;
+    append(&store, "a-1", Any, 10).await.unwrap();
+    let mut events = open(&store, "billing", Subscribe::all().page_size(4));
+    for n in 1..=10 {
+        assert_eq!(next(&mut events).await, n);
+        if n == 7 {
+            events.acks().ack(Position::new(7)).await.unwrap();
+        }
+    }
+    assert_eq!(position(&store, "billing").await, Some(7));
+    events.close().await.unwrap();
+    // Where it starts is settled, whatever is asked for now.
+    let mut events = open(&store, "billing", Subscribe::all().from(Start::Now));
+    assert_eq!(next(&mut events).await, 8);
+    append(&store, "a-1", Any, 1).await.unwrap();
+    for n in 9..=11 {
+        assert_eq!(next(&mut events).await, n);
+    }
+    // Another name starts by itself.
+    assert_eq!(next(&mut open(&store, "mailing", Subscribe::all())).await, 1);
+}
+
+pub(super) async fn b119_b120_b121_the_start_counts_once<S: Store>(fresh: &impl AsyncFn() -> S) {
+    let store = fresh().await;
+    append(&store, "a-1", Any, 5).await.unwrap();
+    for (called, start, expected) in [
+        ("origin", Start::Origin, 0),
+        ("after", Start::After(Position::new(3)), 3),
+        ("now", Start::Now, 5),
+    ] {
+        let mut events = open(&store, called, Subscribe::all().from(start));
+        if expected < 5 {
+            assert_eq!(next(&mut events).await, expected + 1, "{called}");
+        } else {
+            // The subscription is made when the first event is asked for.
+            let made =
+                eventually(LONG, || async { position(&store, called).await.ok_or("not made") });
+            tokio::select! {
+                event = events.next() => panic!("{event:?}"),
+                _ = made => {}
+            }
+        }
+        assert_eq!(position(&store, called).await, Some(expected), "{called}");
+        events.close().await.unwrap();
+    }
+    append(&store, "a-1", Any, 1).await.unwrap();
+    assert_eq!(next(&mut open(&store, "now", Subscribe::all())).await, 6);
+}
+
+pub(super) async fn b142_b143_acknowledging_one_by_one<S: Store>(fresh: &impl AsyncFn() -> S) {
+    let store = fresh().await;
+    append(&store, "a-1", Any, 8).await.unwrap();
+    let mut events = open(&store, "billing", Subscribe::all());
+    for n in 1..=8 {
+        assert_eq!(next(&mut events).await, n);
+    }
+    let acks = events.acks();
+    for (acked, saved) in [(1, 1), (2, 2), (3, 3), (6, 3), (5, 3), (4, 6), (7, 7), (8, 8)] {
+        acks.ack_one(Position::new(acked)).await.unwrap();
+        assert_eq!(position(&store, "billing").await, Some(saved), "after {acked}");
+    }
+    for wrong in [0, 8, 9] {
+        let refused = acks.ack(Position::new(wrong)).await;
+        assert!(matches!(refused, Err(AckError::Unexpected(_))), "{refused:?}");
+    }
+    assert_eq!(position(&store, "billing").await, Some(8));
+}
+
+pub(super) async fn b150_what_is_passed_over_is_done<S: Store>(fresh: &impl AsyncFn() -> S) {
+    let store = fresh().await;
+    append(&store, "busy-1", Any, 6).await.unwrap();
+    append(&store, "rare-1", Any, 1).await.unwrap();
+    append(&store, "busy-1", Any, 3).await.unwrap();
+    let rare = Subscribe::to(Filter::category(Category::new("rare").unwrap()));
+    let mut events = open(&store, "billing", rare.clone());
+    assert_eq!(next(&mut events).await, 7);
+    assert_eq!(events.acks().checkpoint(), Some(Position::new(6)));
+    events.acks().ack(Position::new(7)).await.unwrap();
+    events.close().await.unwrap();
+    // The three behind it do not pass and need no acknowledgement.
+    assert_eq!(position(&store, "billing").await, Some(10));
+    append(&store, "rare-1", Any, 1).await.unwrap();
+    assert_eq!(next(&mut open(&store, "billing", rare)).await, 11);
+}
+
+pub(super) async fn b179_one_is_served_and_the_others_stand_by<S: Store>(
+    fresh: &impl AsyncFn() -> S,
+) {
+    let store = fresh().await;
+    append(&store, "a-1", Any, 2).await.unwrap();
+    let mut first = open(&store, "billing", Subscribe::all());
+    assert_eq!(next(&mut first).await, 1);
+    let mut second = open(&store, "billing", Subscribe::all());
+    let silent = tokio::time::timeout(Duration::from_millis(50), second.next()).await;
+    assert!(silent.is_err(), "{silent:?}");
+    first.acks().ack(Position::new(1)).await.unwrap();
+    first.close().await.unwrap();
+    assert_eq!(next(&mut second).await, 2);
+    second.acks().ack(Position::new(2)).await.unwrap();
+    assert_eq!(position(&store, "billing").await, Some(2));
+}
+
+pub(super) async fn g6_a_claim_is_given_to_one_at_a_time<S: Store>(fresh: &impl AsyncFn() -> S) {
+    let store = fresh().await;
+    let (here, there) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let billing = name("billing");
+    let first = store.claim(&billing, Position::new(3), here, HOUR).await.unwrap();
+    assert_eq!(first.checkpoint, Position::new(3));
+    let held = store.claim(&billing, Position::START, there, HOUR).await.unwrap_err();
+    assert!(matches!(held, ClaimError::Held { .. }), "{held}");
+    let shown = store.find_checkpoint(&billing).await.unwrap().unwrap();
+    assert_eq!(shown.owner, Some(here));
+    assert!(shown.held_until.is_some());
+    // The same owner may start over, which ends its own older claim.
+    let again = store.claim(&billing, Position::START, here, HOUR).await.unwrap();
+    assert!(again.epoch > first.epoch);
+    assert_eq!(again.checkpoint, Position::new(3));
+    // Given back, it is free at once.
+    store.release(&again).await.unwrap();
+    assert_eq!(store.find_checkpoint(&billing).await.unwrap().unwrap().owner, None);
+    let other = store.claim(&billing, Position::START, there, Duration::ZERO).await.unwrap();
+    // Run out, it is free too; renewed in time by nobody else, it is held again.
+    store.renew(&other, HOUR).await.unwrap();
+    let held = store.claim(&billing, Position::START, here, HOUR).await.unwrap_err();
+    assert!(matches!(held, ClaimError::Held { .. }), "{held}");
+    store.renew(&other, Duration::ZERO).await.unwrap();
+    let last = store.claim(&billing, Position::START, here, HOUR).await.unwrap();
+    assert!(last.epoch > other.epoch);
+}
+
+pub(super) async fn g6_a_lost_claim_moves_nothing<S: Store>(fresh: &impl AsyncFn() -> S) {
+    let store = fresh().await;
+    let billing = name("billing");
+    let (here, there) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let claim = async |owner, lease| store.claim(&billing, Position::START, owner, lease).await;
+    let lost = async |claim: &cqrs_core::Claim| {
+        for tried in
+            [store.save_checkpoint(claim, Position::new(99)).await, store.renew(claim, HOUR).await]
+        {
+            assert!(matches!(tried, Err(CheckpointError::Lost)), "{tried:?}");
+        }
+        store.release(claim).await.unwrap();
+    };
+    let paused = claim(here, Duration::ZERO).await.unwrap();
+    let newer = claim(there, HOUR).await.unwrap();
+    store.save_checkpoint(&newer, Position::new(5)).await.unwrap();
+    lost(&paused).await;
+    // Neither moved nor released by the old one.
+    let shown = store.find_checkpoint(&billing).await.unwrap().unwrap();
+    assert_eq!((shown.position, shown.owner), (Position::new(5), Some(there)));
+
+    assert!(store.reset_checkpoint(&billing, Position::new(2)).await.unwrap());
+    lost(&newer).await;
+    assert_eq!(position(&store, "billing").await, Some(2));
+    let after_reset = claim(here, HOUR).await.unwrap();
+    assert_eq!(after_reset.checkpoint, Position::new(2));
+
+    assert!(store.delete_checkpoint(&billing).await.unwrap());
+    assert!(!store.delete_checkpoint(&billing).await.unwrap());
+    assert!(!store.reset_checkpoint(&billing, Position::new(1)).await.unwrap());
+    lost(&after_reset).await;
+    // Made anew it is another one: no old claim fits it.
+    let fresh = claim(there, HOUR).await.unwrap();
+    assert_eq!(fresh.checkpoint, Position::START);
+    for old in [&paused, &newer, &after_reset] {
+        lost(old).await;
+    }
+    assert_eq!(position(&store, "billing").await, Some(0));
+}
+
+pub(super) async fn b146_a_checkpoint_never_decreases<S: Store>(fresh: &impl AsyncFn() -> S) {
+    let store = fresh().await;
+    let billing = name("billing");
+    let claim = store.claim(&billing, Position::START, Uuid::from_u128(1), HOUR).await.unwrap();
+    for (saved, kept) in [(4, 4), (2, 4), (0, 4), (7, 7), (7, 7), (6, 7)] {
+        store.save_checkpoint(&claim, Position::new(saved)).await.unwrap();
+        assert_eq!(position(&store, "billing").await, Some(kept));
+    }
+}
+
+pub(super) async fn b134_b135_reset_and_removed_while_in_use<S: Store>(
+    fresh: &impl AsyncFn() -> S,
+) {
+    let store = fresh().await;
+    append(&store, "a-1", Any, 4).await.unwrap();
+    let lease = Duration::from_millis(90);
+    let durable = Durable::new(name("billing"), Subscribe::all()).lease(lease);
+    let mut events = store.subscribe_durable(store.clone(), durable);
+    for n in 1..=4 {
+        assert_eq!(next(&mut events).await, n);
+    }
+    let old = events.acks();
+    old.ack(Position::new(3)).await.unwrap();
+    assert!(store.reset_checkpoint(&name("billing"), Position::new(1)).await.unwrap());
+    // It learns of it and begins anew, and what was in flight is not acknowledged any more.
+    assert_eq!(next(&mut events).await, 2);
+    assert!(old.ack(Position::new(4)).await.is_err());
+    assert_eq!(position(&store, "billing").await, Some(1));
+    assert!(store.delete_checkpoint(&name("billing")).await.unwrap());
+    // Removed, it is made again from its start. What had arrived before may still be handed out.
+    let mut seen = next(&mut events).await;
+    while seen > 1 {
+        assert!(seen <= 4);
+        seen = next(&mut events).await;
+    }
+}
+
+pub(super) async fn checkpoints_are_listed_by_name<S: Store>(fresh: &impl AsyncFn() -> S) {
+    let store = fresh().await;
+    assert!(store.list_checkpoints().await.unwrap().is_empty());
+    for (called, at) in [("b", 2), ("a", 1), ("c", 3)] {
+        store.claim(&name(called), Position::new(at), Uuid::from_u128(1), HOUR).await.unwrap();
+    }
+    let listed = store.list_checkpoints().await.unwrap();
+    let listed: Vec<_> = listed.iter().map(|one| (one.name.as_str(), one.position.get())).collect();
+    assert_eq!(listed, [("a", 1), ("b", 2), ("c", 3)]);
+    assert_eq!(store.find_checkpoint(&name("d")).await.unwrap(), None);
+}

@@ -1,0 +1,120 @@
+//! The same store's checkpoints.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cqrs_core::{
+    Checkpoint, CheckpointError, CheckpointStore, Claim, ClaimError, Payload, Position, Snapshot,
+    SnapshotStore, StoreError, StreamName, SubscriptionName, Timestamp, Version,
+};
+use uuid::Uuid;
+
+use crate::broken::Broken;
+use crate::fault::Fault;
+
+/// Where a mutant that remembers the last position instead of the highest keeps it.
+fn last(name: &SubscriptionName) -> StreamName {
+    StreamName::new(format!("last-{name}")).unwrap()
+}
+
+#[async_trait]
+impl CheckpointStore for Broken {
+    async fn claim(
+        &self,
+        name: &SubscriptionName,
+        start: Position,
+        owner: Uuid,
+        lease: Duration,
+    ) -> Result<Claim, ClaimError> {
+        if self.fault == Fault::StartCountsAlways {
+            self.inner.reset_checkpoint(name, start).await?;
+        }
+        match self.inner.claim(name, start, owner, lease).await {
+            Err(ClaimError::Held { .. }) if self.fault == Fault::ClaimForEverybody => {
+                let kept = self.inner.find_checkpoint(name).await?;
+                let position = kept.map_or(start, |kept| kept.position);
+                self.inner.reset_checkpoint(name, position).await?;
+                self.inner.claim(name, start, owner, lease).await
+            }
+            claimed => claimed,
+        }
+    }
+
+    async fn renew(&self, claim: &Claim, lease: Duration) -> Result<(), CheckpointError> {
+        match self.fault {
+            Fault::RenewalForgotten => Ok(()),
+            _ => self.inner.renew(claim, lease).await,
+        }
+    }
+
+    async fn save_checkpoint(
+        &self,
+        claim: &Claim,
+        position: Position,
+    ) -> Result<(), CheckpointError> {
+        let saved = self.inner.save_checkpoint(claim, position).await;
+        match (self.fault, saved) {
+            (Fault::LostClaimUnnoticed, Err(CheckpointError::Lost)) => Ok(()),
+            (Fault::LastCheckpointKept, Ok(())) => {
+                let version = Version::new(position.get());
+                let nothing = Payload::encode(&()).unwrap();
+                let moment = Timestamp::UNIX_EPOCH;
+                let snapshot = Snapshot::new(last(&claim.name), version, "", nothing, moment);
+                Ok(self.inner.save_snapshot(snapshot).await?)
+            }
+            (_, saved) => saved,
+        }
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
+        match self.fault {
+            Fault::ReleaseForgotten => Ok(()),
+            _ => self.inner.release(claim).await,
+        }
+    }
+
+    async fn find_checkpoint(
+        &self,
+        name: &SubscriptionName,
+    ) -> Result<Option<Checkpoint>, StoreError> {
+        let mut found = self.inner.find_checkpoint(name).await?;
+        if let Some(found) = &mut found {
+            match self.fault {
+                Fault::CheckpointTooHigh => found.position = found.position.next(),
+                Fault::LastCheckpointKept => {
+                    if let Some(snapshot) = self.inner.load_snapshot(&last(name)).await? {
+                        found.position = Position::new(snapshot.version.get());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    async fn list_checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
+        let mut listed = self.inner.list_checkpoints().await?;
+        if self.fault == Fault::CheckpointsUnsorted {
+            listed.reverse();
+        }
+        Ok(listed)
+    }
+
+    async fn reset_checkpoint(
+        &self,
+        name: &SubscriptionName,
+        position: Position,
+    ) -> Result<bool, StoreError> {
+        match self.fault {
+            Fault::ResetForgotten => Ok(self.inner.find_checkpoint(name).await?.is_some()),
+            _ => self.inner.reset_checkpoint(name, position).await,
+        }
+    }
+
+    async fn delete_checkpoint(&self, name: &SubscriptionName) -> Result<bool, StoreError> {
+        match self.fault {
+            Fault::DeleteForgotten => Ok(self.inner.find_checkpoint(name).await?.is_some()),
+            _ => self.inner.delete_checkpoint(name).await,
+        }
+    }
+}
