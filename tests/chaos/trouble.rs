@@ -1,0 +1,109 @@
+//! What happens to the server while others work.
+
+use std::time::{Duration, Instant};
+
+use cluster::Cluster;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Row};
+
+/// Choices that a seed repeats (splitmix64).
+pub(crate) struct Chance(u64);
+
+impl Chance {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+
+    /// Once in so many times.
+    pub(crate) fn one_in(&mut self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+}
+
+pub(crate) struct Trouble<'a> {
+    pub(crate) lasts: Duration,
+    /// Connections are killed.
+    pub(crate) kills: bool,
+    /// The server is stopped as by a crash and started again.
+    pub(crate) crashes: Option<&'a Cluster>,
+}
+
+impl Trouble<'_> {
+    pub(crate) async fn happen(self, options: &PgConnectOptions, mut chance: Chance) -> String {
+        let until = Instant::now() + self.lasts;
+        let (mut kills, mut crashes) = (0, 0);
+        let mut connection = None;
+        while Instant::now() < until {
+            // Not to wait for something: this is the pace of the trouble.
+            tokio::time::sleep(Duration::from_millis(20 + chance.below(200))).await;
+            if !self.kills {
+                continue;
+            }
+            if let Some(cluster) = self.crashes
+                && chance.one_in(12)
+            {
+                cluster.kill().unwrap();
+                cluster.restart().unwrap();
+                crashes += 1;
+                connection = None;
+            } else if let Some(killed) = kill_some(&mut connection, options, &mut chance).await {
+                kills += killed;
+            } else {
+                connection = None;
+            }
+        }
+        format!("{kills} connections killed, {crashes} crashes")
+    }
+}
+
+/// Ends about a third of the connections to the database; `None` when it cannot be asked.
+async fn kill_some(
+    connection: &mut Option<PgConnection>,
+    options: &PgConnectOptions,
+    chance: &mut Chance,
+) -> Option<u64> {
+    if connection.is_none() {
+        *connection = Some(options.connect().await.ok()?);
+    }
+    let others = "select pid from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid() order by pid";
+    let connection = connection.as_mut()?;
+    let rows = sqlx::query(others).fetch_all(&mut *connection).await.ok()?;
+    let mut killed = 0;
+    for row in rows {
+        if chance.one_in(3) {
+            let kill = sqlx::query("select pg_terminate_backend($1)").bind(row.get::<i32, _>(0));
+            kill.execute(&mut *connection).await.ok()?;
+            killed += 1;
+        }
+    }
+    Some(killed)
+}
+
+/// Makes both functions go on without the lock.
+pub(crate) async fn remove_the_lock(options: &PgConnectOptions) {
+    let mut connection = options.connect().await.unwrap();
+    let functions = "select pg_get_functiondef(p.oid) from pg_proc p
+        join pg_namespace n on n.oid = p.pronamespace
+        where n.nspname = 'cqrs' and p.proname in ('append', 'append_one')";
+    let rows = sqlx::query(functions).fetch_all(&mut connection).await.unwrap();
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        let text: String = row.get(0);
+        let without: String = text
+            .lines()
+            .filter(|line| !line.contains("pg_advisory_xact_lock"))
+            .collect::<Vec<_>>()
+            .join("\n");
+        assert_ne!(text.trim_end(), without.trim_end(), "there was no lock to remove");
+        sqlx::raw_sql(AssertSqlSafe(without)).execute(&mut connection).await.unwrap();
+    }
+}

@@ -1,0 +1,230 @@
+//! Processes that write, and note what they were told.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use cluster::Database;
+use cqrs_core::{Append, AppendError, Appended, EventStore, ExpectedVersion, NewEvent, StreamName};
+use cqrs_postgres::PgStore;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection};
+use uuid::Uuid;
+
+use crate::books::{Books, Note};
+use crate::trouble::Chance;
+
+/// What a child process is told: the database, its seed, its tasks, and the folder for its notes.
+const CHILD: [&str; 4] = ["CHAOS_DATABASE", "CHAOS_SEED", "CHAOS_TASKS", "CHAOS_NOTES"];
+
+pub(crate) struct Writers {
+    folder: PathBuf,
+    children: Vec<(Child, PathBuf)>,
+}
+
+impl Writers {
+    pub(crate) fn start(database: &Database, seed: u64, processes: u64, tasks: u64) -> Self {
+        let folder = std::env::temp_dir().join(format!("cqrs-chaos-{}", Uuid::now_v7()));
+        std::fs::create_dir(&folder).unwrap();
+        let children = (0..processes)
+            .map(|n| {
+                let notes = folder.join(format!("notes-{n}"));
+                let child = Command::new(std::env::current_exe().unwrap())
+                    .args(["--exact", "writer::child", "--ignored", "--nocapture"])
+                    .env(CHILD[0], database.url())
+                    .env(CHILD[1], seed.wrapping_add(1_000 * n).to_string())
+                    .env(CHILD[2], tasks.to_string())
+                    .env(CHILD[3], &notes)
+                    .stdout(Stdio::null())
+                    .spawn()
+                    .unwrap();
+                (child, notes)
+            })
+            .collect();
+        Self { folder, children }
+    }
+
+    /// Tells them to finish, waits, and reads what they noted.
+    pub(crate) fn stop(mut self) -> Books {
+        std::fs::write(self.folder.join("stop"), "").unwrap();
+        let until = Instant::now() + Duration::from_secs(90);
+        let mut books = Books::default();
+        for (child, notes) in &mut self.children {
+            while child.try_wait().unwrap().is_none() {
+                assert!(Instant::now() < until, "a writer does not end");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            assert!(child.wait().unwrap().success(), "a writer failed");
+            let text = std::fs::read_to_string(notes).unwrap();
+            books
+                .notes
+                .extend(text.lines().map(|line| serde_json::from_str::<Note>(line).unwrap()));
+        }
+        books
+    }
+}
+
+impl Drop for Writers {
+    fn drop(&mut self) {
+        for (child, _) in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Runs in a process of its own; see [`Writers::start`].
+#[test]
+#[ignore = "started by the others, in processes of their own"]
+fn child() {
+    let Some(told) = CHILD.iter().map(|name| std::env::var(name).ok()).collect::<Option<Vec<_>>>()
+    else {
+        return;
+    };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(write(
+        &told[0],
+        told[1].parse().unwrap(),
+        told[2].parse().unwrap(),
+        Path::new(&told[3]),
+    ));
+}
+
+async fn write(url: &str, seed: u64, tasks: u64, notes: &Path) {
+    let options: PgConnectOptions = url.parse().unwrap();
+    let file = Arc::new(Mutex::new(std::fs::File::create(notes).unwrap()));
+    let stop = notes.with_file_name("stop");
+    let store = loop {
+        // The server may just be down.
+        if let Ok(store) = PgStore::builder().options(options.clone()).connect().await {
+            break store;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let tasks = (0..tasks).map(|task| {
+        let mut writer = Writer {
+            store: store.clone(),
+            options: options.clone(),
+            chance: Chance::new(seed.wrapping_add(task)),
+            notes: Arc::clone(&file),
+            stop: stop.clone(),
+        };
+        tokio::spawn(async move { writer.work().await })
+    });
+    for task in futures_util::future::join_all(tasks).await {
+        task.unwrap();
+    }
+    store.close().await;
+}
+
+struct Writer {
+    store: PgStore,
+    options: PgConnectOptions,
+    chance: Chance,
+    notes: Arc<Mutex<std::fs::File>>,
+    stop: PathBuf,
+}
+
+impl Writer {
+    fn note(&self, note: &Note) {
+        let mut line = serde_json::to_string(note).unwrap();
+        line.push('\n');
+        self.notes.lock().unwrap().write_all(line.as_bytes()).unwrap();
+    }
+
+    async fn work(&mut self) {
+        while !self.stop.exists() {
+            let append = self.something();
+            if self.chance.one_in(12) {
+                self.in_a_transaction(append).await;
+            } else {
+                self.append(append).await;
+            }
+        }
+    }
+
+    /// One to five events for one or two of a few streams, which all processes share.
+    fn something(&mut self) -> Append {
+        let mut part = || {
+            let stream = StreamName::new(format!("chaos-{}", self.chance.below(20))).unwrap();
+            let most = if self.chance.one_in(4) { 5 } else { 1 };
+            let events = 1 + self.chance.below(most);
+            let events = (0..events).map(|n| NewEvent::json("chaos.happened", &n).unwrap());
+            (stream, events.collect::<Vec<_>>())
+        };
+        let (first, second) = (part(), part());
+        let append = Append::to(first.0.clone(), ExpectedVersion::Any, first.1);
+        if first.0 != second.0 && self.chance.one_in(3) {
+            return append.and_to(second.0, ExpectedVersion::Any, second.1);
+        }
+        append
+    }
+
+    fn acknowledged(&self, append: &Append, appended: &Appended) {
+        let positions = appended.streams.iter().flat_map(|stream| {
+            let first = stream.first_position().unwrap().get();
+            first..=stream.position.get()
+        });
+        self.note(&Note::Acknowledged { ids: ids(append), positions: positions.collect() });
+    }
+
+    /// Appends, and asks again for as long as the outcome is unknown.
+    async fn append(&self, append: Append) {
+        let mut is_unknown = false;
+        loop {
+            match self.store.append(append.clone()).await {
+                Ok(appended) => return self.acknowledged(&append, &appended),
+                Err(AppendError::OutcomeUnknown(_)) => is_unknown = true,
+                Err(AppendError::Store(error)) if error.retry() != cqrs_core::Retry::Never => {
+                    self.note(&Note::Failed);
+                }
+                Err(other) => panic!("{other:?}"),
+            }
+            if self.stop.exists() && is_unknown && self.store.head().await.is_err() {
+                return self.note(&Note::Unknown { ids: ids(&append) });
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Appends in a transaction of its own, thinks, and commits or not.
+    async fn in_a_transaction(&mut self, append: Append) {
+        let pause = Duration::from_millis(self.chance.below(30));
+        let commits = !self.chance.one_in(4);
+        let Ok(mut connection) = self.options.connect().await else { return };
+        match self.transaction(&mut connection, &append, pause, commits).await {
+            Ok(Some(appended)) => self.acknowledged(&append, &appended),
+            Ok(None) => self.note(&Note::RolledBack { ids: ids(&append) }),
+            // Killed on the way: the same append tells what became of it.
+            Err(()) => self.append(append).await,
+        }
+    }
+
+    async fn transaction(
+        &self,
+        connection: &mut PgConnection,
+        append: &Append,
+        pause: Duration,
+        commits: bool,
+    ) -> Result<Option<Appended>, ()> {
+        let mut transaction = connection.begin().await.map_err(drop)?;
+        let appended =
+            self.store.append_in(&mut transaction, append.clone()).await.map_err(drop)?;
+        tokio::time::sleep(pause).await;
+        if commits {
+            transaction.commit().await.map_err(drop)?;
+            return Ok(Some(appended));
+        }
+        // Rolled back by the server too, should this not reach it.
+        let _ = transaction.rollback().await;
+        Ok(None)
+    }
+}
+
+fn ids(append: &Append) -> Vec<Uuid> {
+    append.events().map(|event| event.id.as_uuid()).collect()
+}
