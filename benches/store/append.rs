@@ -1,0 +1,125 @@
+//! Durable appends by more and more callers, against as many that insert the same rows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use cluster::Database;
+use cqrs::{EventStore, StreamName, Version};
+use cqrs_postgres::PgStore;
+
+use crate::Effort;
+use crate::plain;
+use crate::report::{Report, Target};
+use crate::samples::{Sample, Spread, expecting};
+
+/// Callers, events an append, and the ratio to reach.
+const CELLS: [(usize, usize, Option<f64>); 10] = [
+    (1, 1, Some(0.75)),
+    (8, 1, Some(1.1)),
+    (32, 1, Some(2.2)),
+    (128, 1, Some(3.2)),
+    (256, 1, Some(3.5)),
+    (1, 10, Some(0.7)),
+    (8, 10, None),
+    (32, 10, Some(1.05)),
+    (128, 10, None),
+    (256, 10, None),
+];
+
+/// Streams of different rounds have nothing in common.
+static ROUND: AtomicU64 = AtomicU64::new(0);
+
+/// Callers who each append to a stream of their own, again and again.
+pub(crate) async fn callers(
+    store: &PgStore,
+    callers: usize,
+    events: usize,
+    lasts: Duration,
+) -> Sample {
+    let round = ROUND.fetch_add(1, Ordering::Relaxed);
+    let stop = Arc::new(AtomicBool::new(false));
+    let tasks: Vec<_> = (0..callers)
+        .map(|caller| {
+            let (store, stop) = (store.clone(), Arc::clone(&stop));
+            let name = format!("bench-{}-{round}-{caller}", std::process::id());
+            let stream = StreamName::new(name).unwrap();
+            tokio::spawn(async move {
+                let mut latencies = Vec::new();
+                let mut version = Version::ZERO;
+                while !stop.load(Ordering::Relaxed) {
+                    let append = expecting(&stream, version, events);
+                    let start = Instant::now();
+                    version = store.append(append).await.unwrap().version();
+                    latencies.push(start.elapsed());
+                }
+                latencies
+            })
+        })
+        .collect();
+    let start = Instant::now();
+    tokio::time::sleep(lasts).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut latencies = Vec::new();
+    for task in tasks {
+        latencies.extend(task.await.unwrap());
+    }
+    Sample::of(latencies, start.elapsed())
+}
+
+pub(crate) async fn measure(
+    database: &Database,
+    store: &PgStore,
+    effort: &Effort,
+    report: &mut Report,
+) {
+    report.section("Durable appends against plain INSERTs of the same rows, by as many callers");
+    let mut curve = Vec::new();
+    for (count, events, target) in CELLS {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for _ in 0..effort.rounds {
+            theirs.push(plain::callers(database, count, events, effort.lasts).await);
+            ours.push(callers(store, count, events, effort.lasts).await);
+        }
+        let ratios =
+            ours.iter().zip(&theirs).map(|(ours, theirs)| ours.per_second / theirs.per_second);
+        let ratio = Spread::of(ratios);
+        let (ours, theirs) = (middle(ours), middle(theirs));
+        let what = format!(
+            "{count} callers, {events} {}: {:.0}/s (plain {:.0}), p50 {} ({}), p99 {} ({})",
+            if events == 1 { "event" } else { "events" },
+            ours.per_second,
+            theirs.per_second,
+            micros(ours.p50),
+            micros(theirs.p50),
+            micros(ours.p99),
+            micros(theirs.p99),
+        );
+        report.ratio(&what, ratio, target.map(Target::AtLeast));
+        if events == 1 {
+            curve.push((count, ours.per_second, theirs.per_second));
+        }
+    }
+    report.curve(curve);
+
+    let ratios = async {
+        let mut ratios = Vec::new();
+        for _ in 0..effort.rounds {
+            let bare = plain::bare_batches(database, 128, effort.lasts).await;
+            let ours = callers(store, 128, 1, effort.lasts).await;
+            ratios.push(ours.per_second / bare);
+        }
+        ratios
+    };
+    let what = "128 callers, 1 event, against bare INSERTs of 128 rows with nothing checked";
+    report.ratio(what, Spread::of(ratios.await), Some(Target::AtLeast(0.7)));
+}
+
+fn middle(mut samples: Vec<Sample>) -> Sample {
+    samples.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
+    samples.swap_remove(samples.len() / 2)
+}
+
+pub(crate) fn micros(latency: Duration) -> String {
+    format!("{:.2} ms", latency.as_secs_f64() * 1_000.0)
+}
