@@ -59,6 +59,11 @@ impl Payload {
         Self(json.into())
     }
 
+    /// Size, depth and NUL once more, for payloads that were [only believed](Self::from_stored).
+    pub(crate) fn check(&self) -> Result<(), PayloadError> {
+        check_storable(&self.0)
+    }
+
     /// The JSON text. Empty if a store handed back something that is not UTF-8.
     #[must_use]
     pub fn as_str(&self) -> &str {

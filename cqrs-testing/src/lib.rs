@@ -9,7 +9,8 @@
 //!
 //! # Stores
 //! [`conformance!`](macro@conformance) expands to one test for each law of
-//! [`EventStore`](cqrs_core::EventStore), under its own name.
+//! [`EventStore`](cqrs_core::EventStore), under its own name. [`model::compare`] does the same
+//! random operations on two stores and compares what they answer.
 //!
 //! # Time, ids, waiting
 //! [`ManualClock`], [`SeededIds`], [`eventually`].
@@ -26,6 +27,7 @@ mod clock;
 pub mod conformance;
 mod eventually;
 mod ids;
+pub mod model;
 
 pub use aggregate::{Given, Then, given, given_nothing};
 pub use clock::ManualClock;

@@ -134,13 +134,17 @@ impl Append {
                 return Err(InvalidAppend::RepeatedEvent { id: twice.id });
             }
         }
-        let states = self.streams.iter().filter_map(|part| part.state.as_ref());
+        let states = || self.streams.iter().filter_map(|part| part.state.as_ref());
+        for state in states() {
+            state.payload.check()?;
+        }
         let bytes = self.events().map(|event| event.payload.as_bytes().len()).sum::<usize>()
-            + states.map(|state| state.payload.as_bytes().len()).sum::<usize>();
+            + states().map(|state| state.payload.as_bytes().len()).sum::<usize>();
         if bytes > MAX_APPEND_BYTES {
             return Err(InvalidAppend::TooLarge { bytes });
         }
         for event in self.events() {
+            event.payload.check()?;
             if !(1..=MAX_SCHEMA_VERSION).contains(&event.schema_version) {
                 return Err(InvalidAppend::SchemaVersion { id: event.id });
             }

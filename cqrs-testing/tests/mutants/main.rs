@@ -68,3 +68,38 @@ fn every_case_catches_a_mutant() {
         .collect();
     assert!(idle.is_empty(), "no broken store shows that these can fail: {idle:#?}");
 }
+
+/// The random comparison finds what no case was written for; here it is shown that it can.
+#[test]
+fn the_random_comparison_finds_broken_stores() {
+    let differs = |fault: Fault, seed: u64| {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        let broken = Broken { inner: MemoryStore::new(), fault };
+        let right = MemoryStore::new();
+        let compared = cqrs_testing::model::compare(&right, &broken, seed, 300);
+        catch_unwind(AssertUnwindSafe(|| runtime.block_on(compared))).is_err()
+    };
+    for fault in [
+        Fault::VersionsUnchecked,
+        Fault::EventsReversed,
+        Fault::StreamsReversed,
+        Fault::RepeatedUnmarked,
+        Fault::DuplicateStored,
+        Fault::CommandForgotten,
+        Fault::FingerprintUnchecked,
+        Fault::OwnTimeIgnored,
+        Fault::SchemaVersionLost,
+        Fault::FromExclusive,
+        Fault::PageSizeIgnored,
+        Fault::TypesIgnored,
+        Fault::CorrelationIgnored,
+        Fault::CursorTooFar,
+        Fault::SearchIsPattern,
+        Fault::StateForgotten,
+        Fault::SnapshotStays,
+    ] {
+        assert!((1..=20).any(|seed| differs(fault, seed)), "{fault:?} was not found");
+    }
+    assert!((1..=20).all(|seed| !differs(Fault::None, seed)));
+}
