@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use cqrs_core::{StoreError, StoreErrorKind};
+use cqrs_core::{Clock, StoreError, StoreErrorKind};
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{Mutex, mpsc, watch};
@@ -44,6 +44,7 @@ pub struct PgStoreBuilder {
     queue: usize,
     statement_timeout: Duration,
     listen: bool,
+    clock: Option<Arc<dyn Clock>>,
 }
 
 impl PgStoreBuilder {
@@ -56,6 +57,7 @@ impl PgStoreBuilder {
             queue: 1_024,
             statement_timeout: Duration::from_secs(30),
             listen: true,
+            clock: None,
         }
     }
 
@@ -112,6 +114,13 @@ impl PgStoreBuilder {
     /// Without it their events are found by polling only.
     pub const fn listen(mut self, on: bool) -> Self {
         self.listen = on;
+        self
+    }
+
+    /// Takes the time of new events from this clock instead of the server's: for tests and
+    /// stories. The time of storing, which an append's answer tells, stays the server's.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
         self
     }
 
@@ -228,6 +237,7 @@ impl PgStoreBuilder {
                 queue,
                 writer: Mutex::new(Some(writer)),
                 closing,
+                clock: self.clock,
                 listen: self.listen.then_some(listen_options),
                 listener: OnceLock::new(),
             }),

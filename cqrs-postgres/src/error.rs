@@ -63,6 +63,9 @@ fn kind(error: &sqlx::Error) -> StoreErrorKind {
         "42703" => Kind::SchemaOutdated,
         "42501" => Kind::PermissionDenied,
         WRONG_ISOLATION => Kind::Unsupported,
+        // A pooler in transaction mode: it refuses our settings, or the statement was prepared in
+        // another session.
+        "08P01" | "26000" | "42P05" => Kind::Unsupported,
         // A standby, which may become the primary; a deadlock or a serialisation failure.
         "25006" | "40001" | "40P01" => Kind::Unavailable,
         // Too many connections: it passes. Disk, memory and other limits need room.
@@ -102,7 +105,9 @@ const fn message(kind: StoreErrorKind) -> &'static str {
             "the tables of the event store are outdated; `PgStoreBuilder::migrate` updates them"
         }
         StoreErrorKind::PermissionDenied => "the database refuses access",
-        StoreErrorKind::Unsupported => "the database cannot do this here",
+        StoreErrorKind::Unsupported => {
+            "the database cannot do this here (behind a pooler: let it work in session mode)"
+        }
         _ => "the database refused the statement",
     }
 }

@@ -4,8 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use cqrs_core::{
-    Append, AppendError, Appended, CommandId, CommandRecord, EventStore, LogRead, Pages, Position,
-    StoreError, StreamInfo, StreamListing, StreamName, StreamQuery, StreamRead, Timestamp, Version,
+    Append, AppendError, Appended, Clock, CommandId, CommandRecord, EventStore, LogRead, Pages,
+    Position, StoreError, StreamInfo, StreamListing, StreamName, StreamQuery, StreamRead,
+    Timestamp, Version,
 };
 use sqlx::Row;
 use sqlx::postgres::PgConnectOptions;
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) writer: Mutex<Option<JoinHandle<()>>>,
     /// Tells the writer to take nothing new.
     pub(crate) closing: tokio::sync::watch::Sender<bool>,
+    /// The time of new events, if it is not the server's.
+    pub(crate) clock: Option<Arc<dyn Clock>>,
     /// How to listen, if that is wanted, and who does once somebody waits.
     pub(crate) listen: Option<PgConnectOptions>,
     pub(crate) listener: OnceLock<AbortHandle>,

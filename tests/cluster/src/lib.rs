@@ -12,8 +12,10 @@
 
 mod binaries;
 mod database;
+mod pooler;
 mod server;
 
 pub use binaries::{Binaries, NotInstalled};
 pub use database::Database;
+pub use pooler::Pooler;
 pub use server::Cluster;

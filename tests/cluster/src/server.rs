@@ -156,7 +156,7 @@ impl Drop for Cluster {
     }
 }
 
-fn as_server_user(mut command: Command) -> Command {
+pub(crate) fn as_server_user(mut command: Command) -> Command {
     if let Some((user, group)) = other_user() {
         command.uid(user).gid(group);
     }

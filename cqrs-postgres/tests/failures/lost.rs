@@ -1,0 +1,168 @@
+//! Answers that are lost, and servers that die.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use cluster::{Cluster, Database};
+use cqrs_core::{Append, AppendError, EventStore, ExpectedVersion, NewEvent, StreamName};
+use cqrs_postgres::PgStore;
+use cqrs_testing::eventually;
+use uuid::Uuid;
+
+use crate::{all, one, run, session, store_in};
+
+/// Holds every commit that adds events, behind the insert, until the test lets go.
+const HOLD_COMMITS: &str = "
+create function public.hold() returns trigger language plpgsql as $$ begin
+  perform pg_advisory_xact_lock_shared(77);
+  return null;
+end $$;
+create constraint trigger hold after insert on cqrs.events
+  deferrable initially deferred for each row execute function public.hold()";
+
+#[tokio::test]
+async fn b045_a_connection_killed_between_insert_and_commit() {
+    let database = Database::create().await;
+    let store = store_in(&database).await;
+    store.append(one("a-1")).await.unwrap();
+    let mut admin = session(&database).await;
+    run(&mut admin, HOLD_COMMITS).await;
+    let append = one("a-1").and_to(
+        StreamName::new("b-1").unwrap(),
+        ExpectedVersion::Any,
+        vec![NewEvent::json("test.happened", &1).unwrap()],
+    );
+    run(&mut admin, "select pg_advisory_lock(77)").await;
+    let appending = tokio::spawn({
+        let (store, append) = (store.clone(), append.clone());
+        async move { store.append(append).await }
+    });
+    let connection = tokio::sync::Mutex::new(&mut admin);
+    eventually(Duration::from_secs(10), || async {
+        let kill = "select count(pg_terminate_backend(pid)) from pg_locks
+            where locktype = 'advisory' and objid = 77 and not granted";
+        let killed: i64 =
+            sqlx::query_scalar(kill).fetch_one(&mut **connection.lock().await).await.unwrap();
+        if killed > 0 { Ok(()) } else { Err("not at its commit") }
+    })
+    .await;
+    let unknown = appending.await.unwrap().unwrap_err();
+    assert!(matches!(unknown, AppendError::OutcomeUnknown(_)), "{unknown:?}");
+    run(&mut admin, "select pg_advisory_unlock(77)").await;
+    assert_eq!(all(&store).await.len(), 1, "half of it is there");
+    let appended = store.append(append.clone()).await.unwrap();
+    assert!(!appended.repeated);
+    assert_eq!(store.append(append).await.unwrap(), appended.again());
+    assert_eq!(all(&store).await.len(), 3);
+}
+
+/// b024, l47: the server dies again and again under load. What was acknowledged is there, what is
+/// unknown is there as a whole or not at all, and asked again it is there once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b024_l47_a_server_that_crashes_under_load() {
+    let cluster = Cluster::start().unwrap();
+    let database = Database::on(&cluster.url()).await;
+    let store = store_in(&database).await;
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writers: Vec<_> = (0..16)
+        .map(|n| {
+            let (store, stop) = (store.clone(), std::sync::Arc::clone(&stop));
+            tokio::spawn(async move {
+                let mut acknowledged = Vec::new();
+                let mut unknown = 0;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let events =
+                        (0..3).map(|k| NewEvent::json("test.happened", &k).unwrap()).collect();
+                    let stream = StreamName::new(format!("a-{n}")).unwrap();
+                    let append = Append::to(stream, ExpectedVersion::Any, events);
+                    let appended = loop {
+                        match store.append(append.clone()).await {
+                            Ok(appended) => break appended,
+                            Err(AppendError::OutcomeUnknown(_)) => unknown += 1,
+                            Err(error) => assert_eq!(error.retry(), cqrs_core::Retry::AfterDelay),
+                        }
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    };
+                    acknowledged.push((append, appended));
+                }
+                (acknowledged, unknown)
+            })
+        })
+        .collect();
+    for _ in 0..3 {
+        let before = all(&store).await.len();
+        // Under load: something has been written since the last crash.
+        eventually(Duration::from_secs(20), || async {
+            match store.head().await {
+                Ok(head) if head.get() as usize > before + 100 => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+        cluster.kill().unwrap();
+        cluster.restart().unwrap();
+        eventually(Duration::from_secs(20), || async {
+            store.head().await.map(drop).map_err(|error| format!("{error:?}"))
+        })
+        .await;
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let mut unknown = 0;
+    let mut acknowledged = Vec::new();
+    for writer in writers {
+        let (appends, unknowns) = writer.await.unwrap();
+        acknowledged.extend(appends);
+        unknown += unknowns;
+    }
+    let log = all(&store).await;
+    assert!((1..).zip(&log).all(|(position, event)| event.position.get() == position));
+    let places: HashMap<Uuid, u64> =
+        log.iter().map(|event| (event.id.as_uuid(), event.position.get())).collect();
+    assert_eq!(places.len(), log.len(), "an event twice");
+    assert_eq!(log.len(), acknowledged.len() * 3, "an event that nobody was told of");
+    for (append, appended) in &acknowledged {
+        let last = append.events().last().unwrap().id.as_uuid();
+        assert_eq!(places.get(&last), Some(&appended.position().get()));
+    }
+    println!("{} appends acknowledged, {unknown} answers lost", acknowledged.len());
+}
+
+/// Behind a new connection may stand a database with another past: numbers that were learnt from
+/// the old one must not be believed.
+#[tokio::test]
+async fn g1_what_was_learnt_from_a_lost_database_is_forgotten() {
+    let database = Database::create().await;
+    let store = store_in(&database).await;
+    for name in ["first-1", "second-1"] {
+        store.append(one(name)).await.unwrap();
+    }
+    let other = Append::to(
+        StreamName::new("first-1").unwrap(),
+        ExpectedVersion::Any,
+        vec![NewEvent::json("test.other", &1).unwrap()],
+    );
+    store.append(other).await.unwrap();
+    all(&store).await;
+    // Restored from elsewhere, with the numbers the other way round.
+    let mut admin = session(&database).await;
+    run(&mut admin, "drop schema cqrs cascade").await;
+    let restored = store_in(&database).await;
+    for name in ["other", "happened"] {
+        let event = NewEvent::json(&format!("test.{name}"), &0).unwrap();
+        let stream = StreamName::new(if name == "other" { "second-1" } else { "first-1" }).unwrap();
+        restored.append(Append::to(stream, ExpectedVersion::Any, vec![event])).await.unwrap();
+    }
+    let cut = "select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid()";
+    run(&mut admin, cut).await;
+    let append = one("second-1");
+    while let Err(error) = store.append(append.clone()).await {
+        assert!(matches!(error, AppendError::OutcomeUnknown(_)), "{error:?}");
+    }
+    let fresh = PgStore::builder().options(database.options()).connect().await.unwrap();
+    let (seen, truth) = (all(&store).await, all(&fresh).await);
+    assert_eq!(seen, truth);
+    let last = truth.last().unwrap();
+    assert_eq!((last.stream.as_str(), last.event.name.as_str()), ("second-1", "test.happened"));
+    assert_eq!(last.version.get(), 2);
+}

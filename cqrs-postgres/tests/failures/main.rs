@@ -1,0 +1,57 @@
+//! What goes wrong around a store: one clear error each, nothing lost, and the same store works
+//! again when the cause is gone.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // tests fail by panicking
+
+mod connecting;
+mod hostile;
+mod lost;
+mod pooler;
+mod running;
+
+use cluster::Database;
+use cqrs_core::{
+    Append, AppendError, EventStore, ExpectedVersion, LogRead, NewEvent, RecordedEvent, Retry,
+    StoreError, StoreErrorKind, StreamName,
+};
+use cqrs_postgres::PgStore;
+use futures_util::TryStreamExt;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, ConnectOptions};
+
+async fn store_in(database: &Database) -> PgStore {
+    PgStore::builder().options(database.options()).migrate().await.unwrap()
+}
+
+async fn session(database: &Database) -> PgConnection {
+    database.options().connect().await.unwrap()
+}
+
+async fn run(connection: &mut PgConnection, sql: &str) {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.unwrap();
+}
+
+fn one(stream: &str) -> Append {
+    let event = NewEvent::json("test.happened", stream).unwrap();
+    Append::to(StreamName::new(stream).unwrap(), ExpectedVersion::Any, vec![event])
+}
+
+async fn all(store: &PgStore) -> Vec<RecordedEvent> {
+    let pages: Vec<_> = store.read_log(LogRead::forward()).try_collect().await.unwrap();
+    pages.into_iter().flat_map(|page| page.events).collect()
+}
+
+/// The trouble that an append reports when nothing of it was stored.
+fn trouble(refused: AppendError) -> StoreError {
+    match refused {
+        AppendError::Store(error) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// One kind of trouble, one line of text, and whether a retry helps.
+fn is(error: &StoreError, kind: StoreErrorKind, retry: Retry) {
+    assert_eq!((error.kind(), error.retry()), (kind, retry), "{error:?}");
+    let told = error.to_string();
+    assert!(!told.is_empty() && !told.contains('\n') && !told.ends_with('.'), "{told}");
+}
