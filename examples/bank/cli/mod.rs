@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use cqrs::memory::MemoryStore;
+use example_store::StoreArguments;
 
 use clock::StoryClock;
 use story::Story;
@@ -30,12 +30,15 @@ pub const DEFAULT_STORY: &str = include_str!("../story.txt");
 struct Arguments {
     /// A file, or `-` for standard input; the story that ships, if left out.
     story: Option<PathBuf>,
+
+    #[command(flatten)]
+    store: StoreArguments,
 }
 
 /// Reads the arguments and runs the story.
 #[must_use]
 pub fn main() -> ExitCode {
-    let Arguments { story } = Arguments::parse();
+    let Arguments { story, store } = Arguments::parse();
     let (name, bytes) = match read(story) {
         Ok(story) => story,
         Err(message) => {
@@ -44,7 +47,7 @@ pub fn main() -> ExitCode {
         }
     };
     let (out, complaints) = (&mut io::stdout().lock(), &mut io::stderr().lock());
-    match run(&name, &bytes, Paint::detect(), out, complaints) {
+    match run(&store, &name, &bytes, Paint::detect(), out, complaints) {
         Ok(summary) if summary.is_clean() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(1),
         // Whoever reads has had enough: `bank | head`.
@@ -69,12 +72,12 @@ fn read(story: Option<PathBuf>) -> Result<(String, Vec<u8>), String> {
     std::fs::read(&path).map(|bytes| (name.clone(), bytes)).map_err(|e| format!("{name}: {e}"))
 }
 
-/// Runs a story on a fresh store in memory: what happens goes to `out`, lines that are not
-/// understood to `complaints`.
+/// Runs a story: what happens goes to `out`, lines that are not understood to `complaints`.
 ///
 /// # Errors
-/// When `out` or `complaints` cannot be written.
+/// When the store cannot be opened, or `out` or `complaints` cannot be written.
 pub fn run(
+    store: &StoreArguments,
     name: &str,
     bytes: &[u8],
     paint: Paint,
@@ -82,7 +85,9 @@ pub fn run(
     complaints: &mut dyn Write,
 ) -> io::Result<Summary> {
     let clock = StoryClock::default();
-    let store = MemoryStore::builder().clock(clock.clone()).build();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    runtime.block_on(Story::new(store, clock, paint, out, complaints).run(name, bytes))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let store = store.open("bank", clock.clone()).await.map_err(io::Error::other)?;
+        Story::new(store, clock, paint, out, complaints).run(name, bytes).await
+    })
 }

@@ -5,25 +5,31 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use cqrs::memory::MemoryStore;
-use cqrs::{App, DispatchError, EventStore};
+use cqrs::{App, DispatchError, EventStore, SystemClock};
+use example_store::StoreArguments;
 
 use crate::domain::product::{IncreaseProductQuantity, ShipProductQuantity};
 use crate::domain::{ProductCommand, ProductEvent, Quantity, Sku};
 use crate::read::products;
 
-/// Runs the warehouse's storyboard in memory: 50 come in, 49 go out, 20 more are refused.
+/// Runs the warehouse's storyboard: 50 come in, 49 go out, 20 more are refused.
 #[derive(Debug, Parser)]
 #[command(name = "warehouse")]
-struct Arguments {}
+struct Arguments {
+    #[command(flatten)]
+    store: StoreArguments,
+}
 
 /// Reads the arguments and runs the storyboard.
 #[must_use]
 pub fn main() -> ExitCode {
-    let Arguments {} = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let Arguments { store } = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let told = runtime.map_err(Into::into).and_then(|runtime| {
-        runtime.block_on(storyboard(MemoryStore::new(), &mut io::stdout().lock()))
+        runtime.block_on(async {
+            let store = store.open("warehouse", SystemClock).await?;
+            storyboard(store, &mut io::stdout().lock()).await
+        })
     });
     match told {
         Ok(()) => ExitCode::SUCCESS,

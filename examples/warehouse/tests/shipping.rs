@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::sync::Arc;
+
+use cluster::Database;
 use cqrs::memory::MemoryStore;
-use cqrs::{App, Persistence};
+use cqrs::{App, EventStore, Persistence};
+use cqrs_postgres::PgStore;
 use warehouse::domain::product::{IncreaseProductQuantity, ShipProductQuantity};
 use warehouse::domain::{Product, Sku};
 use warehouse::read::products;
@@ -16,14 +20,21 @@ fn ship(pieces: u64) -> ShipProductQuantity {
     ShipProductQuantity { sku: sku(), quantity: pieces.try_into().unwrap() }
 }
 
-/// An application with ten pieces on hand, over events and over state rows.
-async fn apps_with_ten() -> [App; 2] {
-    let store = MemoryStore::new();
-    let states = App::builder(store.clone())
-        .aggregate::<Product>(Persistence::state(store, "1"))
-        .build()
-        .unwrap();
-    let apps = [App::new(MemoryStore::new()), states];
+/// Applications with ten pieces on hand: over events and over state rows, in memory and on Postgres.
+async fn apps_with_ten(database: &Database) -> Vec<App> {
+    let mut apps = Vec::new();
+    for schema in ["events", "states"] {
+        let builder = PgStore::builder().options(database.options()).schema(schema);
+        let kept = builder.migrate().await.unwrap();
+        let memory = MemoryStore::new();
+        apps.extend(match schema {
+            "events" => [App::new(memory), App::new(kept)],
+            _ => [
+                over_states(memory.clone(), Persistence::state(memory, "1")),
+                over_states(kept.clone(), Persistence::state(kept, "1")),
+            ],
+        });
+    }
     for app in &apps {
         let quantity = 10.try_into().unwrap();
         app.dispatch(IncreaseProductQuantity { sku: sku(), quantity }).await.unwrap();
@@ -31,10 +42,15 @@ async fn apps_with_ten() -> [App; 2] {
     apps
 }
 
+fn over_states(store: impl EventStore, persistence: Persistence<Product>) -> App {
+    App::builder(store).aggregate::<Product>(persistence).build().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn w14_shipments_at_once_never_oversell() {
     for (shipments, pieces, accepted, left) in [(2, 8, 1, 2), (20, 1, 10, 0)] {
-        for app in apps_with_ten().await {
+        let database = Database::create().await;
+        for app in apps_with_ten(&database).await {
             let tasks: Vec<_> = (0..shipments)
                 .map(|_| tokio::spawn(app.dispatch(ship(pieces)).into_future()))
                 .collect();
@@ -53,9 +69,17 @@ async fn w14_shipments_at_once_never_oversell() {
 
 #[tokio::test]
 async fn w03_the_storyboard_on_the_command_line() {
-    let mut told = Vec::new();
-    warehouse::cli::storyboard(MemoryStore::new(), &mut told).await.unwrap();
-    let told = String::from_utf8(told).unwrap();
+    let database = Database::create().await;
+    let kept = PgStore::builder().options(database.options()).migrate().await.unwrap();
+    let stores: [Arc<dyn EventStore>; 2] = [Arc::new(MemoryStore::new()), Arc::new(kept)];
+    for store in stores {
+        let mut told = Vec::new();
+        warehouse::cli::storyboard(store, &mut told).await.unwrap();
+        it_tells_the_storyboard(&String::from_utf8(told).unwrap());
+    }
+}
+
+fn it_tells_the_storyboard(told: &str) {
     let steps = [
         "no products yet",
         "50 on hand",
@@ -63,7 +87,7 @@ async fn w03_the_storyboard_on_the_command_line() {
         "refused: Insufficient quantity on hand.",
         "1 on hand",
     ];
-    let mut rest = told.as_str();
+    let mut rest = told;
     for step in steps {
         let (_, behind) = rest.split_once(step).unwrap_or_else(|| panic!("{step}, then:\n{told}"));
         rest = behind;

@@ -5,6 +5,7 @@
 mod accounts;
 mod history;
 mod ledger;
+mod postgres;
 mod program;
 mod repositories;
 mod story;

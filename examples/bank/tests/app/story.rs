@@ -1,11 +1,14 @@
 //! Stories run in this process, and what they print.
 
 use bank::cli::{DEFAULT_STORY, Paint, Summary, run};
+use example_store::StoreArguments;
 
 /// What goes to standard output and to standard error, and how it went.
 fn told(story: &[u8]) -> (String, String, Summary) {
     let (mut out, mut complaints) = (Vec::new(), Vec::new());
-    let summary = run("story.txt", story, Paint::No, &mut out, &mut complaints).unwrap();
+    let summary =
+        run(&StoreArguments::default(), "story.txt", story, Paint::No, &mut out, &mut complaints)
+            .unwrap();
     (String::from_utf8(out).unwrap(), String::from_utf8(complaints).unwrap(), summary)
 }
 
@@ -128,7 +131,7 @@ fn the_past_is_what_it_was_and_the_clock_never_goes_back() {
 fn colours_are_only_added_when_wanted() {
     let mut out = Vec::new();
     let story = b"open a \"Ann\" 1.00\nclose a";
-    run("-", story, Paint::Yes, &mut out, &mut Vec::new()).unwrap();
+    run(&StoreArguments::default(), "-", story, Paint::Yes, &mut out, &mut Vec::new()).unwrap();
     let out = String::from_utf8(out).unwrap();
     assert!(out.contains("\u{1b}[32m  + v1 bank.account-opened"), "{out:?}");
     assert!(out.contains("\u{1b}[31m  x refused"), "{out:?}");

@@ -1,0 +1,83 @@
+//! The same bank on Postgres: nothing in its rules knows.
+
+use bank::cli::{DEFAULT_STORY, Paint, run};
+use bank::read::accounts;
+use cluster::Database;
+use cqrs::App;
+use cqrs_postgres::PgStore;
+use example_store::StoreArguments;
+
+use crate::{deposit, eur, open, withdraw};
+
+fn told(store: &StoreArguments, story: &[u8]) -> String {
+    let (mut out, mut complaints) = (Vec::new(), Vec::new());
+    run(store, "story.txt", story, Paint::No, &mut out, &mut complaints).unwrap();
+    assert!(complaints.is_empty());
+    String::from_utf8(out).unwrap()
+}
+
+fn database() -> Database {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(Database::create())
+}
+
+#[test]
+fn the_story_that_ships_reads_the_same_on_postgres() {
+    let database = database();
+    let out = told(&StoreArguments::postgres(&database.url()), DEFAULT_STORY.as_bytes());
+    assert_eq!(out, include_str!("../../golden/story.out"));
+}
+
+#[test]
+fn what_happened_is_still_there_after_a_restart() {
+    let database = database();
+    let store = StoreArguments::postgres(&database.url());
+    told(&store, b"open ann \"Ann\" 10.00\ndeposit ann 2.50");
+    let out = told(&store, b"open ann \"Mallory\" 1.00\nwithdraw ann 0.50\nbalance ann");
+    assert!(out.contains("balance 12.00"), "{out}");
+    assert!(out.contains("refused"), "{out}");
+    // Another schema is another bank.
+    let elsewhere = StoreArguments { schema: Some("elsewhere".to_owned()), ..store };
+    assert!(told(&elsewhere, b"open ann \"Ann\" 3.00").contains("balance 3.00"));
+}
+
+#[test]
+fn a_database_that_is_not_there_is_one_clear_line() {
+    let missing = StoreArguments::postgres("postgres://nobody:nothing@127.0.0.1:1/none");
+    let (mut out, mut complaints) = (Vec::new(), Vec::new());
+    let story = DEFAULT_STORY.as_bytes();
+    let failed = run(&missing, "-", story, Paint::No, &mut out, &mut complaints).unwrap_err();
+    let told = failed.to_string();
+    assert!(told.starts_with("the database is not available: ") && !told.contains('\n'), "{told}");
+    for wrong in ["postgres", "oracle://x"] {
+        let wrong = StoreArguments { store: wrong.to_owned(), ..StoreArguments::default() };
+        assert!(run(&wrong, "-", story, Paint::No, &mut out, &mut complaints).is_err());
+    }
+    assert!(out.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn bank_b14_ten_tills_at_one_account_on_postgres() {
+    let database = Database::create().await;
+    let store =
+        || async { PgStore::builder().options(database.options()).migrate().await.unwrap() };
+    // As two processes: each has a connection and a memory of its own.
+    let stores = [store().await, store().await];
+    let apps = stores.clone().map(App::new);
+    apps[0].dispatch(open(1, "Alice", "100.00")).await.unwrap();
+    let tills: Vec<_> = (0..10)
+        .map(|till| tokio::spawn(apps[till % 2].dispatch(withdraw(1, "20.00")).into_future()))
+        .collect();
+    let (mut paid, mut refused) = (0, 0);
+    for till in tills {
+        match till.await.unwrap() {
+            Ok(_) => paid += 1,
+            Err(error) if error.refused().is_some() => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!((paid, refused), (5, 5));
+    assert_eq!(apps[1].dispatch(deposit(1, "0.01")).await.unwrap().version.get(), 7);
+    let accounts = accounts(&stores[0]).await.unwrap();
+    assert_eq!(accounts.iter().map(|row| row.balance).collect::<Vec<_>>(), [eur("0.01")]);
+}
