@@ -13,6 +13,7 @@ mod hooked;
 mod ledger;
 mod memory_bounds;
 mod middleware;
+mod model;
 mod past;
 mod repeated;
 mod repositories;

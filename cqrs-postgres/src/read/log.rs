@@ -140,7 +140,8 @@ impl Cursor for LogCursor {
     type At = Position;
 
     async fn next(&mut self) -> Result<Option<Page<Position>>, ReadError> {
-        if matches!(self.rest, Rest::Unread) {
+        let is_first = matches!(self.rest, Rest::Unread);
+        if is_first {
             self.begin().await?;
         }
         let size = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.read.page_size);
@@ -165,7 +166,9 @@ impl Cursor for LogCursor {
             Direction::Backward => last.unwrap_or(Position::START),
         };
         self.pass(events.len() == size, through);
-        Ok(Some(Page::new(events, through)))
+        // Only a forward read has something to say without events: how far it looked.
+        let says = is_first || self.read.direction == Direction::Forward || !events.is_empty();
+        Ok(says.then(|| Page::new(events, through)))
     }
 
     fn goes_on(&self) -> bool {

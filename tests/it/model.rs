@@ -1,0 +1,24 @@
+//! The same random operations in memory and on Postgres give the same answers.
+
+use cluster::Database;
+use cqrs_memory::MemoryStore;
+use cqrs_postgres::PgStore;
+use cqrs_testing::model;
+
+async fn compare(seed: u64, operations: usize) {
+    let database = Database::create().await;
+    let kept = PgStore::builder().options(database.options()).migrate().await.unwrap();
+    model::compare(&MemoryStore::new(), &kept, seed, operations).await;
+}
+
+#[tokio::test]
+async fn b197_memory_and_postgres_answer_the_same_to_known_seeds() {
+    for seed in 1..=10 {
+        compare(seed, 300).await;
+    }
+}
+
+#[tokio::test]
+async fn b197_memory_and_postgres_answer_the_same_to_a_new_seed() {
+    compare(model::seed(), 1_500).await;
+}
