@@ -23,6 +23,7 @@ create function cqrs.append(
   state_parts integer[],
   state_tags text[],
   state_payloads text[],
+  now timestamptz,             -- null: the server's time
   out accepted boolean[],      -- for each append; null: all of them
   out known integer[],         -- the refused appends of which something is already stored
   out part_versions bigint[],  -- where each stream was before
@@ -51,7 +52,7 @@ begin
   -- Nothing of the log is read above this line. From here on every statement sees the log as the
   -- last holder of the lock left it, and nobody adds to it until this transaction has ended.
   perform pg_advisory_xact_lock(hashtextextended('cqrs.append', 0));
-  stored_at := clock_timestamp();
+  stored_at := coalesce(now, clock_timestamp());
   select coalesce(max(e.position), 0) into head from cqrs.events e;
 
   part_streams := part_ids;

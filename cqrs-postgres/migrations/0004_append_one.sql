@@ -13,6 +13,7 @@ create function cqrs.append_one(
   event_metadata text,
   command_id uuid,             -- null: none
   command_fingerprint uuid,
+  now timestamptz,             -- null: the server's time
   out accepted boolean,
   out known boolean,           -- refused, and something of it is already stored
   out part_version bigint,     -- where the stream was before
@@ -29,7 +30,7 @@ begin
 
   -- Nothing of the log is read above this line; see append.
   perform pg_advisory_xact_lock(hashtextextended('cqrs.append', 0));
-  stored_at := clock_timestamp();
+  stored_at := coalesce(now, clock_timestamp());
   stream := part_stream;
   if stream is null then
     select s.id into stream from cqrs.streams s where s.name = part_name;

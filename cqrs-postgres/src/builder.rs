@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::PgStore;
-use crate::append::writer::Writer;
+use crate::append::writer::{Setup, Writer};
 use crate::connections::{Connections, connect};
 use crate::epoch::Epoch;
 use crate::head::Head;
@@ -117,8 +117,7 @@ impl PgStoreBuilder {
         self
     }
 
-    /// Takes the time of new events from this clock instead of the server's: for tests and
-    /// stories. The time of storing, which an append's answer tells, stays the server's.
+    /// Takes the time of storing from this clock instead of the server's: for tests and stories.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self
@@ -213,15 +212,16 @@ impl PgStoreBuilder {
         let sql = Arc::new(Sql::of(&schema));
         let (queue, jobs) = mpsc::channel(self.queue);
         let (closing, is_closing) = watch::channel(false);
-        let writer = Writer::new(
-            jobs,
-            is_closing,
-            (options.clone(), within),
-            Arc::clone(&sql),
-            Arc::clone(&names),
-            Arc::clone(&head),
-            epoch.clone(),
-        );
+        let setup = Setup {
+            options: options.clone(),
+            within,
+            sql: Arc::clone(&sql),
+            names: Arc::clone(&names),
+            head: Arc::clone(&head),
+            epoch: epoch.clone(),
+            clock: self.clock.clone(),
+        };
+        let writer = Writer::new(jobs, is_closing, setup);
         let writer = tokio::spawn(writer.run(connection));
         let listen_options = self.listen_options.unwrap_or_else(|| options.clone());
         let connections = Connections::new(options, self.read_connections, within, epoch.clone());

@@ -50,7 +50,7 @@ pub(crate) struct Shared {
     pub(crate) writer: Mutex<Option<JoinHandle<()>>>,
     /// Tells the writer to take nothing new.
     pub(crate) closing: tokio::sync::watch::Sender<bool>,
-    /// The time of new events, if it is not the server's.
+    /// The time of storing, if it is not the server's.
     pub(crate) clock: Option<Arc<dyn Clock>>,
     /// How to listen, if that is wanted, and who does once somebody waits.
     pub(crate) listen: Option<PgConnectOptions>,
@@ -112,6 +112,11 @@ impl Shared {
         let head = Position::new(unsigned(head));
         self.head.raise(head);
         Ok(head)
+    }
+
+    /// The time of storing, if it is not the server's.
+    pub(crate) fn now(&self) -> Option<Timestamp> {
+        self.clock.as_ref().map(|clock| clock.now())
     }
 
     /// Starts to listen when somebody first waits.

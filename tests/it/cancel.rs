@@ -1,14 +1,16 @@
 //! Futures that are dropped at any await.
+//!
+//! In memory only, where the places to be dropped at can be counted.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake};
 
+use super::fresh::fresh;
 use cqrs::*;
-use cqrs_memory::MemoryStore;
 use futures_util::TryStreamExt;
 
-use crate::hooked::Hooked;
-use crate::ledger::{Ledger, LedgerEvent, put, take};
+use super::cases::hooked::Hooked;
+use super::cases::ledger::{Ledger, LedgerEvent, put, take};
 
 /// Does nothing: whoever polls here polls again by hand.
 struct Ignore;
@@ -28,7 +30,7 @@ fn poll_and_drop<F: Future>(future: F, times: usize) -> Option<F::Output> {
 }
 
 /// A store that gives way at every step, so that there are many places to be dropped at.
-fn yielding() -> Hooked {
+async fn yielding() -> Hooked {
     let give_way = |_, _| -> futures_util::future::BoxFuture<'static, _> {
         Box::pin(async {
             for _ in 0..3 {
@@ -37,7 +39,7 @@ fn yielding() -> Hooked {
             Ok(())
         })
     };
-    Hooked::new().before(give_way).after(give_way)
+    Hooked::new().await.before(give_way).after(give_way)
 }
 
 #[tokio::test]
@@ -49,12 +51,14 @@ async fn l34_a_dropped_dispatch_is_stored_whole_or_not_at_all() {
         // A small generator is enough to spread the drops; its seed is printed below.
         random =
             random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let store = yielding();
+        let store = yielding().await;
         let app = App::new(store.clone());
         app.dispatch(put("a", 10)).await.unwrap();
 
-        let many =
-            app.dispatch(crate::ledger::change("a", crate::ledger::What::TakeAll(vec![1, 2])));
+        let many = app.dispatch(super::cases::ledger::change(
+            "a",
+            super::cases::ledger::What::TakeAll(vec![1, 2]),
+        ));
         let many = many.command_id(CommandId::random()).into_future();
         finished += usize::from(poll_and_drop(many, (random >> 33) as usize % 12).is_some());
 
@@ -82,7 +86,7 @@ async fn l34_every_place_to_be_dropped_at() {
     // As above, at each await in turn instead of at random.
     let mut polls = 0;
     loop {
-        let store = yielding();
+        let store = yielding().await;
         let app = App::new(store.clone());
         let id = CommandId::random();
         let finished = poll_and_drop(app.dispatch(put("a", 5)).command_id(id).into_future(), polls);
@@ -101,7 +105,7 @@ async fn l34_every_place_to_be_dropped_at() {
 
 #[tokio::test]
 async fn a_dropped_command_lets_the_waiting_ones_pass() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let app = App::new(store);
     let mut stuck = Box::pin(app.dispatch(put("a", 1)).into_future());
     let waker = Arc::new(Ignore).into();

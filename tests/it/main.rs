@@ -1,21 +1,59 @@
-//! Whole-system tests: an application over a real store, through the public API only.
+//! Whole-system tests: an application over a real store, through the public API only. Each runs in
+//! memory and on Postgres.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // tests fail by panicking
 #![allow(unreachable_pub)] // a test binary has no public surface
+#![allow(clippy::duplicate_mod)] // the same cases on purpose
 
-mod cancel;
-mod conflicts;
-mod damaged;
-mod dispatch;
-mod evolution;
-mod following;
-mod hooked;
-mod ledger;
-mod memory_bounds;
-mod middleware;
 mod model;
-mod past;
-mod repeated;
-mod repositories;
-mod snapshots;
-mod steps;
+
+#[path = "."]
+mod in_memory {
+    pub mod fresh {
+        use cqrs::Clock;
+        pub type Store = cqrs_memory::MemoryStore;
+
+        /// What no event can be read from.
+        pub const BROKEN: [&str; 2] = ["{broken", ""];
+
+        pub async fn fresh() -> Store {
+            Store::new()
+        }
+
+        pub async fn fresh_with(clock: impl Clock) -> Store {
+            Store::builder().clock(clock).build()
+        }
+    }
+
+    mod cancel;
+    #[path = "cases/mod.rs"]
+    mod cases;
+    mod memory_only;
+}
+
+#[path = "."]
+mod on_postgres {
+    /// A database of its own for each store.
+    pub mod fresh {
+        use cluster::Database;
+        use cqrs::Clock;
+        pub type Store = cqrs_postgres::PgStore;
+
+        /// What no event can be read from; what is no JSON at all does not even get in.
+        pub const BROKEN: [&str; 2] = ["[]", "{}"];
+
+        pub async fn fresh() -> Store {
+            let options = Database::create().await.keep();
+            Store::builder().options(options).migrate().await.unwrap()
+        }
+
+        pub async fn fresh_with(clock: impl Clock) -> Store {
+            let options = Database::create().await.keep();
+            Store::builder().options(options).clock(clock).migrate().await.unwrap()
+        }
+    }
+
+    #[path = "cases/mod.rs"]
+    #[allow(dead_code)] // what only `memory_only` uses
+    mod cases;
+}

@@ -18,11 +18,11 @@ use crate::sql::Sql;
 pub(crate) const APPEND: &str = "
 select accepted, known, part_versions, part_streams, head, stored_at
   from cqrs.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-                   $18, $19, $20)";
+                   $18, $19, $20, $21)";
 
 pub(crate) const APPEND_ONE: &str = "
 select accepted, known, part_version, stream, head, stored_at
-  from cqrs.append_one($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+  from cqrs.append_one($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
 /// What a batch did.
 pub(crate) struct Outcome {
@@ -34,18 +34,19 @@ pub(crate) struct Outcome {
     pub(crate) streams: Vec<(StreamName, i64)>,
 }
 
-/// Sends a batch. No stream may occur twice in it.
+/// Sends a batch, stored at `now` or else at the server's time. No stream may occur twice in it.
 pub(crate) async fn send(
     connection: &mut PgConnection,
     sql: &Sql,
     names: &Names,
     batch: &[&Prepared],
+    now: Option<Timestamp>,
 ) -> Result<Outcome, sqlx::Error> {
     match batch {
-        [one] if one.is_short() => send_one(connection, sql, names, one).await,
+        [one] if one.is_short() => send_one(connection, sql, names, one, now).await,
         _ => {
             let columns = Columns::of(batch, names);
-            Ok(send_columns(connection, sql, columns).await?.outcome(batch))
+            Ok(send_columns(connection, sql, columns, now).await?.outcome(batch))
         }
     }
 }
@@ -73,6 +74,7 @@ async fn send_one(
     sql: &Sql,
     names: &Names,
     one: &Prepared,
+    now: Option<Timestamp>,
 ) -> Result<Outcome, sqlx::Error> {
     let (Some(part), Some(event)) = (one.append.streams.first(), one.append.events().next()) else {
         return Err(sqlx::Error::Protocol("an append of one event has one".into()));
@@ -91,6 +93,7 @@ async fn send_one(
         .bind(one.metadata.first().and_then(Option::as_deref))
         .bind(one.append.command.map(|key| key.id.as_uuid()))
         .bind(one.append.command.map(|key| key.fingerprint))
+        .bind(now.map(Moment))
         .fetch_one(connection)
         .await?;
     let accepted: bool = row.try_get(0)?;
@@ -201,17 +204,19 @@ pub(crate) async fn send_ordered(
     names: &Names,
     prepared: &Prepared,
     order: &[usize],
+    now: Option<Timestamp>,
 ) -> Result<Position, sqlx::Error> {
     let batch = [prepared];
     let mut columns = Columns::of(&batch, names);
     columns.reorder(order);
-    Ok(send_columns(connection, sql, columns).await?.outcome(&batch).head)
+    Ok(send_columns(connection, sql, columns, now).await?.outcome(&batch).head)
 }
 
 async fn send_columns(
     connection: &mut PgConnection,
     sql: &Sql,
     columns: Columns<'_>,
+    now: Option<Timestamp>,
 ) -> Result<Answer, sqlx::Error> {
     let row = sqlx::query(AssertSqlSafe(Arc::clone(&sql.append)))
         .bind(columns.part_appends)
@@ -234,6 +239,7 @@ async fn send_columns(
         .bind(columns.state_parts)
         .bind(columns.state_tags)
         .bind(columns.state_payloads)
+        .bind(now.map(Moment))
         .fetch_one(connection)
         .await?;
     Answer::read(&row)

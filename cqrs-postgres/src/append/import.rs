@@ -122,8 +122,14 @@ impl PgStore {
         let count = piece.order.len() as u64;
         let order = piece.positions();
         let prepared = Prepared::new(piece.append, shared).await?;
-        let sending =
-            batch::send_ordered(connection, &shared.sql, &shared.names, &prepared, &order);
+        let sending = batch::send_ordered(
+            connection,
+            &shared.sql,
+            &shared.names,
+            &prepared,
+            &order,
+            shared.now(),
+        );
         let error = match timeout(shared.connections.within(), sending).await {
             Ok(Ok(head)) => {
                 shared.head.raise(head);

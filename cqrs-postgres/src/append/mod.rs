@@ -49,14 +49,8 @@ pub(crate) enum Verdict {
 }
 
 impl Prepared {
-    pub(crate) async fn new(mut append: Append, shared: &Shared) -> Result<Self, AppendError> {
+    pub(crate) async fn new(append: Append, shared: &Shared) -> Result<Self, AppendError> {
         append.check()?;
-        if let Some(clock) = &shared.clock {
-            let now = clock.now();
-            for event in append.streams.iter_mut().flat_map(|part| &mut part.events) {
-                event.recorded_at.get_or_insert(now);
-            }
-        }
         let (types, epoch) = types::ids(&append, shared).await?;
         let metadata = metadata(&append)?;
         let states = append.streams.iter().filter_map(|part| part.state.as_ref());

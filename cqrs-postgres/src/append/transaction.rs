@@ -59,7 +59,7 @@ impl PgStore {
         }
         // Numbers learnt here may be rolled back, so they are not remembered.
         let names = Names::new(shared.epoch.clone());
-        let sent = batch::send(&mut *transaction, &shared.sql, &names, &[&prepared]).await;
+        let sent = batch::send(transaction, &shared.sql, &names, &[&prepared], shared.now()).await;
         let outcome = sent.map_err(|error| prepared.blame(store_error(error)))?;
         match outcome.verdicts.into_iter().next() {
             Some(Verdict::Stored(appended)) => Ok(appended),

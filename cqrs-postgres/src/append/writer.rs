@@ -12,7 +12,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cqrs_core::{AppendError, StoreError, StreamName};
+use cqrs_core::{AppendError, Clock, StoreError, StreamName};
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -50,15 +50,23 @@ pub(crate) struct Answer {
     pub(crate) verdict: Result<Verdict, AppendError>,
 }
 
+/// What the writer works with.
+pub(crate) struct Setup {
+    pub(crate) options: PgConnectOptions,
+    /// The longest wait for an answer.
+    pub(crate) within: Duration,
+    pub(crate) sql: Arc<Sql>,
+    pub(crate) names: Arc<Names>,
+    pub(crate) head: Arc<Head>,
+    pub(crate) epoch: Epoch,
+    /// The time of storing, if it is not the server's.
+    pub(crate) clock: Option<Arc<dyn Clock>>,
+}
+
 pub(crate) struct Writer {
     queue: mpsc::Receiver<Job>,
     closing: watch::Receiver<bool>,
-    options: PgConnectOptions,
-    within: Duration,
-    sql: Arc<Sql>,
-    names: Arc<Names>,
-    head: Arc<Head>,
-    epoch: Epoch,
+    setup: Setup,
     connection: Option<PgConnection>,
     last_used: Instant,
     /// Taken from the queue and left for the next batch, in order.
@@ -79,25 +87,10 @@ impl Writer {
     pub(crate) fn new(
         queue: mpsc::Receiver<Job>,
         closing: watch::Receiver<bool>,
-        (options, within): (PgConnectOptions, Duration),
-        sql: Arc<Sql>,
-        names: Arc<Names>,
-        head: Arc<Head>,
-        epoch: Epoch,
+        setup: Setup,
     ) -> Self {
-        Self {
-            queue,
-            closing,
-            options,
-            within,
-            sql,
-            names,
-            head,
-            epoch,
-            connection: None,
-            last_used: Instant::now(),
-            waiting: VecDeque::new(),
-        }
+        let (last_used, waiting) = (Instant::now(), VecDeque::new());
+        Self { queue, closing, setup, connection: None, last_used, waiting }
     }
 
     /// Works until the store is closed or dropped and all that was queued is answered.
@@ -179,7 +172,7 @@ impl Writer {
             }
             return;
         }
-        let now = self.epoch.now();
+        let now = self.setup.epoch.now();
         let (batch, stale): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|job| job.prepared.is_of(now));
         for job in stale {
@@ -212,8 +205,8 @@ impl Writer {
     }
 
     fn learn(&self, outcome: &Outcome) {
-        self.head.raise(outcome.head);
-        let mut known = self.names.known();
+        self.setup.head.raise(outcome.head);
+        let mut known = self.setup.names.known();
         for (stream, id) in &outcome.streams {
             known.learn_stream_id(stream, *id);
         }
@@ -222,8 +215,9 @@ impl Writer {
     async fn send(&mut self, batch: &[&Prepared]) -> Result<Outcome, Failure> {
         // Taken out, so that one dropped in the middle of a statement is not used again.
         let Some(mut connection) = self.connection.take() else { return Err(Failure::Silence) };
-        let sending = batch::send(&mut connection, &self.sql, &self.names, batch);
-        let failure = match timeout(self.within, sending).await {
+        let now = self.setup.clock.as_ref().map(|clock| clock.now());
+        let sending = batch::send(&mut connection, &self.setup.sql, &self.setup.names, batch, now);
+        let failure = match timeout(self.setup.within, sending).await {
             Ok(Err(error)) if is_lost(&error) => Failure::Unknown(Arc::new(error)),
             Err(_) => Failure::Silence,
             Ok(answered) => {
@@ -232,7 +226,7 @@ impl Writer {
                 return answered.map_err(|error| Failure::Refused(Arc::new(error)));
             }
         };
-        self.epoch.connection_lost();
+        self.setup.epoch.connection_lost();
         Err(failure)
     }
 
@@ -244,9 +238,9 @@ impl Writer {
                 self.connection = Some(connection);
                 return Ok(());
             }
-            self.epoch.connection_lost();
+            self.setup.epoch.connection_lost();
         }
-        self.connection = Some(durable(connect(&self.options).await?).await?);
+        self.connection = Some(durable(connect(&self.setup.options).await?).await?);
         self.last_used = Instant::now();
         Ok(())
     }

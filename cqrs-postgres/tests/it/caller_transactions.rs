@@ -103,7 +103,7 @@ async fn g2_a_transaction_that_looks_at_the_past_is_refused() {
     }
     // Nor does the function itself do it, whoever calls it.
     let direct = "begin isolation level repeatable read;
-        select cqrs.append_one(null, 'a-1', -1, gen_random_uuid(), 1, 1, null, null, '1', null, null, null)";
+        select cqrs.append_one(null, 'a-1', -1, gen_random_uuid(), 1, 1, null, null, '1', null, null, null, null)";
     let refused = sqlx::raw_sql(direct).execute(&mut connection).await.unwrap_err();
     assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "CQ001");
 }

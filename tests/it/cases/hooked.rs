@@ -3,21 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::fresh::{Store, fresh};
 use async_trait::async_trait;
 use cqrs::{
     Append, AppendError, Appended, CommandId, CommandRecord, EventStore, LogRead, Pages, Position,
     StoreError, StreamInfo, StreamListing, StreamName, StreamQuery, StreamRead, Timestamp, Version,
 };
-use cqrs_memory::MemoryStore;
 use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 
-type Hook = dyn Fn(u64, MemoryStore) -> BoxFuture<'static, Result<(), AppendError>> + Send + Sync;
+type Hook = dyn Fn(u64, Store) -> BoxFuture<'static, Result<(), AppendError>> + Send + Sync;
 
 /// Counts appends, stream reads and the events they gave; a hook that fails stands for the answer.
 #[derive(Clone)]
 pub struct Hooked {
-    pub inner: MemoryStore,
+    pub inner: Store,
     pub appends: Arc<AtomicU64>,
     pub reads: Arc<AtomicU64>,
     pub events: Arc<AtomicU64>,
@@ -33,10 +33,10 @@ impl std::fmt::Debug for Hooked {
 }
 
 impl Hooked {
-    pub fn new() -> Self {
+    pub async fn new() -> Self {
         let quiet: Arc<Hook> = Arc::new(|_, _| Box::pin(async { Ok(()) }));
         Self {
-            inner: MemoryStore::new(),
+            inner: fresh().await,
             appends: Arc::default(),
             reads: Arc::default(),
             events: Arc::default(),
@@ -48,10 +48,7 @@ impl Hooked {
 
     pub fn before(
         mut self,
-        hook: impl Fn(u64, MemoryStore) -> BoxFuture<'static, Result<(), AppendError>>
-        + Send
-        + Sync
-        + 'static,
+        hook: impl Fn(u64, Store) -> BoxFuture<'static, Result<(), AppendError>> + Send + Sync + 'static,
     ) -> Self {
         self.before = Arc::new(hook);
         self
@@ -59,10 +56,7 @@ impl Hooked {
 
     pub fn after(
         mut self,
-        hook: impl Fn(u64, MemoryStore) -> BoxFuture<'static, Result<(), AppendError>>
-        + Send
-        + Sync
-        + 'static,
+        hook: impl Fn(u64, Store) -> BoxFuture<'static, Result<(), AppendError>> + Send + Sync + 'static,
     ) -> Self {
         self.after = Arc::new(hook);
         self
@@ -71,10 +65,7 @@ impl Hooked {
     /// Runs behind each look-up of a command, with the number of appends so far.
     pub fn after_lookup(
         mut self,
-        hook: impl Fn(u64, MemoryStore) -> BoxFuture<'static, Result<(), AppendError>>
-        + Send
-        + Sync
-        + 'static,
+        hook: impl Fn(u64, Store) -> BoxFuture<'static, Result<(), AppendError>> + Send + Sync + 'static,
     ) -> Self {
         self.after_lookup = Arc::new(hook);
         self

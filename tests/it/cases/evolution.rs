@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
+use super::fresh::{Store, fresh};
 use cqrs::*;
-use cqrs_memory::MemoryStore;
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ pub fn steps() -> upcast::UpcastersBuilder {
         })
 }
 
-async fn old_events(store: &MemoryStore, events: &[(&str, u32, Value)]) {
+async fn old_events(store: &Store, events: &[(&str, u32, Value)]) {
     let events = events
         .iter()
         .map(|(name, version, json)| {
@@ -89,7 +89,7 @@ async fn old_events(store: &MemoryStore, events: &[(&str, u32, Value)]) {
     store.append(Append::to(stream, ExpectedVersion::Any, events)).await.unwrap();
 }
 
-fn app(store: &MemoryStore, upcasters: Upcasters) -> App {
+fn app(store: &Store, upcasters: Upcasters) -> App {
     App::builder(store.clone())
         .upcasters(upcasters)
         .aggregate::<Till>(Persistence::events())
@@ -99,7 +99,7 @@ fn app(store: &MemoryStore, upcasters: Upcasters) -> App {
 
 #[tokio::test]
 async fn l26_b325_b326_b328_every_reader_sees_todays_version() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     old_events(
         &store,
         &[
@@ -134,7 +134,7 @@ async fn l26_b325_b326_b328_every_reader_sees_todays_version() {
 
 #[tokio::test]
 async fn l26_b329_what_is_missing_or_wrong_is_found_at_start() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let build = |upcasters| {
         App::builder(store.clone())
             .upcasters(upcasters)
@@ -169,7 +169,7 @@ async fn l26_b329_what_is_missing_or_wrong_is_found_at_start() {
 
 #[tokio::test]
 async fn l42_an_application_that_names_nothing_checks_before_the_first_command() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let app = App::new(store.clone());
     let error = app.dispatch(Pay { till: 1, cents: 1 }).await.unwrap_err();
     assert!(matches!(error, DispatchError::Misconfigured(InvalidUpcasters::Missing { .. })));
@@ -179,7 +179,7 @@ async fn l42_an_application_that_names_nothing_checks_before_the_first_command()
 
 #[tokio::test]
 async fn b325_b328_one_event_becomes_two_another_or_none() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     old_events(
         &store,
         &[
@@ -218,7 +218,7 @@ async fn b325_b328_one_event_becomes_two_another_or_none() {
 
 #[tokio::test]
 async fn b330_a_step_that_fails_names_the_event() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     old_events(&store, &[("till.paid", 1, json!({"amount": "a lot"}))]).await;
     let error = app(&store, steps().build().unwrap()).load::<Till>(&1).await.unwrap_err();
     let LoadError::Read(ReadError::Decode(error)) = error else { panic!("{error}") };
@@ -226,7 +226,7 @@ async fn b330_a_step_that_fails_names_the_event() {
     assert_eq!((error.version, error.schema_version), (Version::new(1), 1));
 
     // A step that returns the wrong number of parts is no better.
-    let store = MemoryStore::new();
+    let store = fresh().await;
     old_events(&store, &[("till.paid", 1, json!({}))]).await;
     let wrong = Upcasters::builder()
         .replace("till.paid", 1, &[("till.paid", 2)], |_, _| Ok(vec![]))
@@ -239,7 +239,7 @@ async fn b330_a_step_that_fails_names_the_event() {
 
 #[tokio::test]
 async fn b325_of_an_event_that_was_split_only_the_wanted_part_is_read() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     old_events(&store, &[("till.moved", 1, json!({})), ("till.other", 1, json!({}))]).await;
     let upcasters = Upcasters::builder()
         .replace("till.moved", 1, &[("till.out", 1), ("till.in", 1)], |json, _| {

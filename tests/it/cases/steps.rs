@@ -3,7 +3,7 @@
 use cqrs::{Aggregate, Steps};
 use cqrs_testing::given;
 
-use crate::ledger::{Ledger, LedgerError, LedgerEvent, What, change};
+use super::ledger::{Ledger, LedgerError, LedgerEvent, What, change};
 
 #[test]
 fn b227_each_step_sees_what_the_steps_before_left() {

@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use super::fresh::{Store, fresh, fresh_with};
 use async_trait::async_trait;
 use cqrs::*;
-use cqrs_memory::MemoryStore;
 use cqrs_testing::ManualClock;
 use futures_util::StreamExt;
 
-use crate::ledger::{Ledger, LedgerEvent, put};
+use super::ledger::{Ledger, LedgerEvent, put};
 
 /// Fails some reads and loses every hint.
 #[derive(Clone, Debug)]
-struct Shaky {
-    inner: MemoryStore,
-    failures: Arc<AtomicU32>,
-    kind: StoreErrorKind,
+pub struct Shaky {
+    pub inner: Store,
+    pub failures: Arc<AtomicU32>,
+    pub kind: StoreErrorKind,
 }
 
 #[async_trait]
@@ -60,7 +60,7 @@ impl EventStore for Shaky {
     }
 }
 
-async fn fill(store: &impl EventStore, count: u64) {
+pub async fn fill(store: &impl EventStore, count: u64) {
     let stream = StreamName::new("ledger-a").unwrap();
     for n in 0..count {
         let event = LedgerEvent::Put(n.cast_signed());
@@ -68,45 +68,15 @@ async fn fill(store: &impl EventStore, count: u64) {
     }
 }
 
-async fn positions(subscription: &mut Subscription, count: usize) -> Vec<u64> {
+pub async fn positions(subscription: &mut Subscription, count: usize) -> Vec<u64> {
     let events: Vec<_> = subscription.take(count).collect().await;
     events.into_iter().map(|event| event.unwrap().position.get()).collect()
-}
-
-#[tokio::test(start_paused = true)]
-async fn g4_g5_trouble_and_lost_hints_cost_time_and_no_event() {
-    let inner = MemoryStore::new();
-    let failures = Arc::new(AtomicU32::new(4));
-    let store = Shaky { inner, failures: failures.clone(), kind: StoreErrorKind::Unavailable };
-    fill(&store, 50).await;
-    let mut following = store.subscribe(Subscribe::all().page_size(10)).await.unwrap();
-    assert_eq!(positions(&mut following, 50).await, (1..=50).collect::<Vec<_>>());
-    assert_eq!(failures.load(Ordering::SeqCst), 0);
-
-    // Live, with every hint lost: within the poll interval.
-    let before = tokio::time::Instant::now();
-    let ((), seen) =
-        futures_util::future::join(fill(&store, 3), positions(&mut following, 3)).await;
-    assert_eq!(seen, [51, 52, 53]);
-    assert!(before.elapsed() <= Duration::from_secs(3));
-}
-
-#[tokio::test(start_paused = true)]
-async fn trouble_that_does_not_pass_ends_the_subscription_visibly() {
-    let kind = StoreErrorKind::Corrupt;
-    let store = Shaky { inner: MemoryStore::new(), failures: Arc::new(AtomicU32::new(1)), kind };
-    fill(&store, 2).await;
-    let mut following = store.subscribe(Subscribe::all()).await.unwrap();
-    assert_eq!(positions(&mut following, 2).await, [1, 2]);
-    assert!(matches!(following.next().await, Some(Err(ReadError::Store(e))) if e.kind() == kind));
-    assert!(following.next().await.is_none());
-    assert!(following.next_page().await.is_none());
 }
 
 #[tokio::test]
 async fn l15_b119_b120_every_place_to_start_at() {
     let clock = ManualClock::new();
-    let store = MemoryStore::builder().clock(clock.clone()).build();
+    let store = fresh_with(clock.clone()).await;
     let start = clock.now();
     for _ in 0..5 {
         clock.advance(Duration::from_secs(10));
@@ -130,7 +100,7 @@ async fn l15_b119_b120_every_place_to_start_at() {
 
 #[tokio::test]
 async fn a_page_and_single_events_can_be_mixed() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     fill(&store, 5).await;
     let mut following = store.subscribe(Subscribe::all().page_size(4)).await.unwrap();
     assert_eq!(positions(&mut following, 1).await, [1]);
@@ -141,7 +111,7 @@ async fn a_page_and_single_events_can_be_mixed() {
 
 #[tokio::test]
 async fn an_application_hands_out_its_store_for_subscribing() {
-    let app = App::new(MemoryStore::new());
+    let app = App::new(fresh().await);
     let of_ledgers = Subscribe::to(Filter::types(<Ledger as Aggregate>::Event::TYPES));
     let mut following = app.store().subscribe(of_ledgers).await.unwrap();
     app.dispatch(put("a", 1)).await.unwrap();

@@ -1,10 +1,10 @@
 //! What a dispatch answers, and what it leaves in the log.
 
+use super::fresh::fresh;
 use cqrs::*;
-use cqrs_memory::MemoryStore;
 use futures_util::TryStreamExt;
 
-use crate::ledger::{Change, Ledger, LedgerError, LedgerEvent, What, change, put, take};
+use super::ledger::{Change, Ledger, LedgerError, LedgerEvent, What, change, put, take};
 
 async fn log(store: &impl EventStore) -> Vec<RecordedEvent> {
     store.log_events(LogRead::forward()).try_collect().await.unwrap()
@@ -12,7 +12,7 @@ async fn log(store: &impl EventStore) -> Vec<RecordedEvent> {
 
 #[tokio::test]
 async fn b203_events_are_stored_in_order_and_the_state_is_their_fold() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let app = App::new(store.clone());
     app.dispatch(put("a", 10)).await.unwrap();
     let outcome = app.dispatch(change("a", What::TakeAll(vec![3, 4]))).await.unwrap();
@@ -33,7 +33,7 @@ async fn b203_events_are_stored_in_order_and_the_state_is_their_fold() {
 
 #[tokio::test]
 async fn l05_b204_a_decision_without_events_is_accepted_and_stores_nothing() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let app = App::new(store.clone());
     app.dispatch(put("a", 1)).await.unwrap();
     let outcome = app.dispatch(change("a", What::Nothing)).await.unwrap();
@@ -49,7 +49,7 @@ async fn l05_b204_a_decision_without_events_is_accepted_and_stores_nothing() {
 
 #[tokio::test]
 async fn l09_b206_a_refusal_is_the_domains_own_error_and_stores_nothing() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let app = App::new(store.clone());
     app.dispatch(put("a", 100)).await.unwrap();
     let refused = app.dispatch(take("a", 101)).await.unwrap_err();
@@ -64,7 +64,7 @@ async fn l09_b206_a_refusal_is_the_domains_own_error_and_stores_nothing() {
 
 #[tokio::test]
 async fn b207_a_panicking_rule_is_an_error_for_its_caller_and_nothing_else() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let app = App::new(store.clone());
     app.dispatch(put("a", 1)).await.unwrap();
     let error = app.dispatch(change("a", What::Panic)).await.unwrap_err();
@@ -75,7 +75,7 @@ async fn b207_a_panicking_rule_is_an_error_for_its_caller_and_nothing_else() {
 
 #[tokio::test]
 async fn b207_an_event_that_cannot_be_applied_is_told_as_stored_and_harms_one_aggregate() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let app = App::new(store.clone());
     // It is stored: an error here would make the caller ask again.
     let outcome = app.dispatch(change("a", What::Poison)).with_state().await.unwrap();
@@ -90,7 +90,7 @@ async fn b207_an_event_that_cannot_be_applied_is_told_as_stored_and_harms_one_ag
 
 #[tokio::test]
 async fn l04_events_that_cannot_be_stored_leave_nothing() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let app = App::new(store.clone());
     let error = app.dispatch(change("a", What::Unstorable)).await.unwrap_err();
     assert!(matches!(error, DispatchError::Append(AppendError::Invalid(_))));
@@ -100,7 +100,7 @@ async fn l04_events_that_cannot_be_stored_leave_nothing() {
 
 #[tokio::test]
 async fn b210_b260_b261_b262_metadata_is_on_every_event() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let app = App::new(store.clone());
     let id = CommandId::random();
     app.dispatch(put("a", 10)).await.unwrap();
@@ -126,7 +126,7 @@ async fn b210_b260_b261_b262_metadata_is_on_every_event() {
 
 #[tokio::test]
 async fn b262_b263_l36_a_given_cause_and_conversation_are_kept() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let app = App::new(store.clone());
     let root = app.dispatch(put("a", 10)).await.unwrap();
     let cause = root.events[0].id;
@@ -146,7 +146,7 @@ async fn b262_b263_l36_a_given_cause_and_conversation_are_kept() {
 
 #[tokio::test]
 async fn b256_b258_b267_the_outcome_has_everything_that_was_asked_for() {
-    let app = App::new(MemoryStore::new());
+    let app = App::new(fresh().await);
     let outcome = app.dispatch(put("a", 10)).with_state().await.unwrap();
     assert_eq!(outcome.stream.as_str(), "ledger-a");
     assert_eq!(outcome.state, Some(Ledger { sum: 10 }));
@@ -160,7 +160,7 @@ async fn b256_b258_b267_the_outcome_has_everything_that_was_asked_for() {
 
 #[tokio::test]
 async fn b212_l51_ids_that_cannot_name_a_stream_are_refused_before_anything_runs() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let app = App::new(store.clone());
     for id in ["", "a\0b", &"x".repeat(10_000)] {
         // The rule would panic if it were asked.
@@ -177,7 +177,7 @@ async fn b212_l51_ids_that_cannot_name_a_stream_are_refused_before_anything_runs
 
 #[tokio::test]
 async fn b209_an_aggregate_longer_than_a_page_is_loaded_whole() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let events: Vec<_> = (0..2_500).map(|_| LedgerEvent::Put(1)).collect();
     let stream = StreamName::new("ledger-a").unwrap();
     store.append_events(&stream, ExpectedVersion::NoStream, &events).await.unwrap();
@@ -189,7 +189,7 @@ async fn b209_an_aggregate_longer_than_a_page_is_loaded_whole() {
 
 #[tokio::test]
 async fn b259_a_deadline_that_passes_before_the_append_stores_nothing() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let app = App::builder(store.clone()).deadline(std::time::Duration::ZERO).build().unwrap();
     // A held turn makes the dispatch wait.
     let error = app.dispatch(put("a", 1)).await;
@@ -202,7 +202,7 @@ async fn b259_a_deadline_that_passes_before_the_append_stores_nothing() {
 
 #[tokio::test]
 async fn a_dispatch_can_be_spawned_and_joined() {
-    let app = App::new(MemoryStore::new());
+    let app = App::new(fresh().await);
     let one = tokio::spawn(app.dispatch(put("a", 1)).into_future());
     let all = (0..3).map(|_| app.dispatch(put("a", 1)).into_future());
     let all = futures_util::future::join_all(all).await;
@@ -211,9 +211,9 @@ async fn a_dispatch_can_be_spawned_and_joined() {
     assert_eq!(app.load::<Ledger>(&"a".into()).await.unwrap().state().sum, 4);
 }
 
-#[test]
-fn a_command_and_its_outcome_are_shown_for_logs() {
-    let app = App::new(MemoryStore::new());
+#[tokio::test]
+async fn a_command_and_its_outcome_are_shown_for_logs() {
+    let app = App::new(fresh().await);
     let shown = format!("{:?}", app.dispatch(Change { ledger: "a".into(), what: What::Nothing }));
     assert!(shown.contains("ledger"), "{shown}");
 }
@@ -229,11 +229,11 @@ fn b025_a_typed_event_brings_its_name_and_a_raw_one_is_told_it() {
 
 #[tokio::test]
 async fn b211_b252_one_id_in_two_categories_is_two_aggregates() {
-    let app = App::builder(MemoryStore::new())
-        .upcasters(crate::evolution::steps().build().unwrap())
+    let app = App::builder(fresh().await)
+        .upcasters(super::evolution::steps().build().unwrap())
         .build()
         .unwrap();
     app.dispatch(put("1", 10)).await.unwrap();
-    let other = app.dispatch(crate::evolution::pay(1, 10)).await.unwrap();
+    let other = app.dispatch(super::evolution::pay(1, 10)).await.unwrap();
     assert_eq!((other.stream.as_str(), other.version), ("till-1", Version::new(1)));
 }

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
+use super::fresh::fresh_with;
 use cqrs::*;
-use cqrs_memory::MemoryStore;
 use cqrs_testing::ManualClock;
 
-use crate::ledger::{Ledger, put, take};
+use super::ledger::{Ledger, put, take};
 
 #[tokio::test]
 async fn l30_as_of_a_version_and_as_of_a_moment() {
     let clock = ManualClock::new();
-    let store = MemoryStore::builder().clock(clock.clone()).build();
+    let store = fresh_with(clock.clone()).await;
     let app = App::new(store);
     let mut moments = vec![clock.now()];
     let mut sums = vec![0];

@@ -1,22 +1,20 @@
 //! Writers that meet in one stream.
 
-use std::time::Duration;
-
+use super::fresh::{Store, fresh};
 use cqrs::*;
-use cqrs_memory::MemoryStore;
 use futures_util::future::join_all;
 
-use crate::hooked::Hooked;
-use crate::ledger::{Ledger, LedgerError, LedgerEvent, What, change, put, take};
+use super::hooked::Hooked;
+use super::ledger::{Ledger, LedgerError, LedgerEvent, What, change, put, take};
 
-async fn foreign(store: &MemoryStore, ledger: &str, event: LedgerEvent) {
+pub async fn foreign(store: &Store, ledger: &str, event: LedgerEvent) {
     let stream = StreamName::of("ledger", &ledger).unwrap();
     store.append_events(&stream, ExpectedVersion::Any, &[event]).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn l07_a_hundred_deposits_at_once_all_succeed() {
-    let app = App::new(MemoryStore::new());
+    let app = App::new(fresh().await);
     app.dispatch(put("a", 0)).await.unwrap();
     let tasks = (0..100).map(|_| tokio::spawn(app.dispatch(put("a", 1)).into_future()));
     for outcome in join_all(tasks).await {
@@ -28,7 +26,7 @@ async fn l07_a_hundred_deposits_at_once_all_succeed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn b219_two_applications_over_one_store_lose_and_double_nothing() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     // Each has a cache of its own, as two processes would.
     let apps: Vec<_> =
         (0..2).map(|_| App::builder(store.clone()).retries(1_000).build().unwrap()).collect();
@@ -71,7 +69,7 @@ async fn b219_two_applications_over_one_store_lose_and_double_nothing() {
 
 #[tokio::test]
 async fn b214_b221_a_conflict_reads_what_was_missed_and_decides_again() {
-    let store = Hooked::new().before(|nth, inner| {
+    let store = Hooked::new().await.before(|nth, inner| {
         Box::pin(async move {
             if nth == 1 {
                 foreign(&inner, "a", LedgerEvent::Put(500)).await;
@@ -92,7 +90,7 @@ async fn b214_b221_a_conflict_reads_what_was_missed_and_decides_again() {
 
 #[tokio::test]
 async fn b221_the_rules_see_the_newer_state() {
-    let store = Hooked::new().before(|nth, inner| {
+    let store = Hooked::new().await.before(|nth, inner| {
         Box::pin(async move {
             if nth == 1 {
                 foreign(&inner, "a", LedgerEvent::Taken(80)).await;
@@ -106,45 +104,9 @@ async fn b221_the_rules_see_the_newer_state() {
     assert_eq!(refused.refused(), Some(&LedgerError::NotEnough { wanted: 50, left: 20 }));
 }
 
-#[tokio::test(start_paused = true)]
-async fn b222_b223_a_permanent_conflict_ends_after_the_budget() {
-    for (retries, tries) in [(5, 6), (0, 1), (2, 3)] {
-        let store = Hooked::new().before(|_, inner| {
-            Box::pin(async move {
-                foreign(&inner, "a", LedgerEvent::Put(1)).await;
-                Ok(())
-            })
-        });
-        let app = App::builder(store.clone()).retries(99).build().unwrap();
-        let error = app.dispatch(put("a", 1)).retries(retries).await.unwrap_err();
-        let DispatchError::TooManyAttempts { attempts, conflict } = error else {
-            panic!("{error}");
-        };
-        assert_eq!((attempts, store.appends()), (tries, u64::from(tries)));
-        assert_eq!(conflict.actual.get(), u64::from(tries));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn b225_repetitions_pause_and_keep_the_deadline() {
-    let store = Hooked::new().before(|_, inner| {
-        Box::pin(async move {
-            foreign(&inner, "a", LedgerEvent::Put(1)).await;
-            Ok(())
-        })
-    });
-    let app = App::builder(store.clone()).retries(u32::MAX).build().unwrap();
-    let started = tokio::time::Instant::now();
-    let within = Duration::from_secs(3);
-    let error = app.dispatch(put("a", 1)).deadline(within).await.unwrap_err();
-    assert!(matches!(error, DispatchError::DeadlineExceeded), "{error}");
-    assert_eq!(started.elapsed(), within);
-    assert!(store.appends() < 200, "{} tries in three seconds", store.appends());
-}
-
 #[tokio::test]
 async fn b224_a_version_the_caller_insists_on_is_not_decided_again() {
-    let store = Hooked::new();
+    let store = Hooked::new().await;
     let app = App::new(store.clone());
     app.dispatch(put("a", 1)).expected_version(ExpectedVersion::NoStream).await.unwrap();
     app.dispatch(put("a", 1)).expected_version(Version::new(1)).await.unwrap();
@@ -170,7 +132,7 @@ async fn b224_a_version_the_caller_insists_on_is_not_decided_again() {
 
 #[tokio::test]
 async fn b224_a_pinned_version_lost_in_the_race_is_a_conflict() {
-    let store = Hooked::new().before(|nth, inner| {
+    let store = Hooked::new().await.before(|nth, inner| {
         Box::pin(async move {
             if nth == 1 {
                 foreign(&inner, "a", LedgerEvent::Put(1)).await;
@@ -188,7 +150,7 @@ async fn b224_a_pinned_version_lost_in_the_race_is_a_conflict() {
 
 #[tokio::test]
 async fn b226_other_trouble_is_not_repeated() {
-    let store = Hooked::new().before(|_, _| {
+    let store = Hooked::new().await.before(|_, _| {
         Box::pin(async { Err(StoreError::new(StoreErrorKind::Unavailable, "it is night").into()) })
     });
     let app = App::new(store.clone());
@@ -200,7 +162,7 @@ async fn b226_other_trouble_is_not_repeated() {
 
 #[tokio::test]
 async fn b218_a_stale_memory_neither_refuses_nor_shrugs() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let (a, b) = (App::new(store.clone()), App::new(store));
     a.dispatch(put("x", 10)).await.unwrap();
     b.dispatch(put("x", 90)).await.unwrap();
@@ -213,31 +175,8 @@ async fn b218_a_stale_memory_neither_refuses_nor_shrugs() {
 }
 
 #[tokio::test]
-async fn b221_a_stream_that_became_shorter_is_loaded_anew() {
-    // As after a restore from a backup: the application remembers what the store does not have.
-    for left in 0..3_u64 {
-        let store = MemoryStore::new();
-        let app = App::new(store.clone());
-        for _ in 0..3 {
-            app.dispatch(put("a", 5)).await.unwrap();
-        }
-        store.reset();
-        for _ in 0..left {
-            foreign(&store, "a", LedgerEvent::Put(1)).await;
-        }
-        // Neither is a refusal believed that the old state would give, or that it would not.
-        let refused = app.dispatch(take("a", 20)).await.unwrap_err();
-        let left_over = LedgerError::NotEnough { wanted: 20, left: left.cast_signed() };
-        assert_eq!(refused.refused(), Some(&left_over));
-        let outcome = app.dispatch(put("a", 1)).with_state().await.unwrap();
-        assert_eq!(outcome.version.get(), left + 1);
-        assert_eq!(outcome.state, Some(Ledger { sum: left.cast_signed() + 1 }));
-    }
-}
-
-#[tokio::test]
 async fn b215_b216_what_others_appended_is_taken_in_once_however_much_it_is() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let app = App::new(store.clone());
     app.dispatch(put("a", 1)).await.unwrap();
     for round in 1..=3 {

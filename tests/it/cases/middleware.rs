@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::fresh::{Store, fresh};
 use async_trait::async_trait;
 use cqrs::*;
-use cqrs_memory::MemoryStore;
 
-use crate::ledger::{Change, Ledger, What, change, put, take};
+use super::ledger::{Change, Ledger, What, change, put, take};
 
 type Journal = Arc<Mutex<Vec<String>>>;
 
@@ -50,10 +50,10 @@ impl Middleware for Before {
     }
 }
 
-fn with(
+async fn with(
     before: fn(&mut CommandContext<'_>) -> Result<Flow, Denial>,
-) -> (App, MemoryStore, Journal) {
-    let (store, journal) = (MemoryStore::new(), Journal::default());
+) -> (App, Store, Journal) {
+    let (store, journal) = (fresh().await, Journal::default());
     let app = App::builder(store.clone())
         .middleware(Scribe("first", journal.clone()))
         .middleware(Before(before))
@@ -69,7 +69,7 @@ fn lines(journal: &Journal) -> Vec<String> {
 
 #[tokio::test]
 async fn b269_b273_hooks_run_once_in_order_and_see_the_result() {
-    let (app, _, journal) = with(|_| Ok(Flow::Continue));
+    let (app, _, journal) = with(|_| Ok(Flow::Continue)).await;
     app.dispatch(put("a", 1)).await.unwrap();
     let told =
         ["first before ledger-a", "last before ledger-a", "first after v1 +1", "last after v1 +1"];
@@ -88,7 +88,8 @@ async fn b270_a_refusal_stops_the_command_and_those_behind() {
     let (app, store, journal) = with(|context| {
         assert_eq!(context.command::<Ledger>().unwrap().what, What::Panic);
         Err(Denial::new("not today").field("amount", "is odd"))
-    });
+    })
+    .await;
     let error = app.dispatch(change("a", What::Panic)).await.unwrap_err();
     let DispatchError::Denied(denial) = error else { panic!("{error}") };
     assert_eq!(denial.to_string(), "not today; amount: is odd");
@@ -101,7 +102,8 @@ async fn b271_a_hook_can_answer_in_the_aggregates_place() {
     let (app, store, journal) = with(|context| {
         let (stream, id) = (context.stream().clone(), context.command_id());
         Ok(Flow::answer(Outcome::<Ledger>::unchanged(stream, Version::new(7), id)))
-    });
+    })
+    .await;
     let outcome = app.dispatch(change("a", What::Panic)).await.unwrap();
     assert_eq!(outcome.version, Version::new(7));
     assert_eq!(lines(&journal), ["first before ledger-a", "first after v7 +0"]);
@@ -115,7 +117,8 @@ async fn b272_a_hook_can_change_the_command_its_destination_and_its_metadata() {
         let command: &mut Change = context.command_mut::<Ledger>().unwrap();
         *command = put("b", 2);
         Ok(Flow::Continue)
-    });
+    })
+    .await;
     let outcome = app.dispatch(put("a", 1)).with_state().await.unwrap();
     assert_eq!(outcome.stream.as_str(), "ledger-b");
     assert_eq!(outcome.state, Some(Ledger { sum: 2 }));
@@ -142,8 +145,7 @@ impl Middleware for Stopwatch {
 #[tokio::test]
 async fn b273_b376_values_flow_from_before_to_after_and_commands_can_be_written_down() {
     let journal = Journal::default();
-    let app =
-        App::builder(MemoryStore::new()).middleware(Stopwatch(journal.clone())).build().unwrap();
+    let app = App::builder(fresh().await).middleware(Stopwatch(journal.clone())).build().unwrap();
     app.dispatch(put("a", 1)).await.unwrap();
     assert_eq!(lines(&journal), [r#"42 {"ledger":"a","what":{"Put":1}}"#]);
 }
@@ -161,7 +163,7 @@ impl Middleware for Broken {
 #[tokio::test]
 async fn a_hook_that_panics_behind_a_command_does_not_undo_it() {
     let journal = Journal::default();
-    let app = App::builder(MemoryStore::new())
+    let app = App::builder(fresh().await)
         .middleware(Broken)
         .middleware(Scribe("last", journal.clone()))
         .build()
@@ -172,7 +174,7 @@ async fn a_hook_that_panics_behind_a_command_does_not_undo_it() {
 
 #[tokio::test]
 async fn a_hook_that_panics_before_a_command_is_an_error_for_its_caller() {
-    let (app, store, _) = with(|_| panic!("no rules loaded"));
+    let (app, store, _) = with(|_| panic!("no rules loaded")).await;
     let error = app.dispatch(put("a", 1)).await.unwrap_err();
     assert!(matches!(&error, DispatchError::Panicked { message } if message == "no rules loaded"));
     assert_eq!(store.head().await.unwrap(), Position::START);
@@ -201,7 +203,7 @@ impl Middleware for Reserve {
 #[tokio::test]
 async fn b254_a_hook_sees_the_state_and_can_refuse() {
     let journal = Journal::default();
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let app = App::builder(store.clone()).middleware(Reserve(journal.clone())).build().unwrap();
     app.dispatch(put("a", 10)).await.unwrap();
     app.dispatch(take("a", 2)).await.unwrap();
@@ -221,7 +223,8 @@ async fn b269_a_destination_that_a_hook_spoilt_is_told_to_the_hooks_behind() {
         context.metadata.command_id = None;
         *context.command_mut::<Ledger>().unwrap() = put("", 1);
         Ok(Flow::Continue)
-    });
+    })
+    .await;
     let error = app.dispatch(put("a", 1)).await.unwrap_err();
     assert!(matches!(error, DispatchError::InvalidId(_)), "{error}");
     assert_eq!(lines(&journal)[2..].len(), 2, "both were told");
@@ -232,7 +235,8 @@ async fn b260_a_hook_cannot_take_the_commands_id_away() {
     let (app, _, _) = with(|context| {
         context.metadata.command_id = None;
         Ok(Flow::Continue)
-    });
+    })
+    .await;
     let outcome = app.dispatch(put("a", 1)).await.unwrap();
     assert_eq!(outcome.events[0].metadata.command_id, Some(outcome.command_id));
 }

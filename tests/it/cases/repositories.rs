@@ -1,15 +1,15 @@
 //! The same domain over events, over a state row, and without the dispatcher.
 
+use super::fresh::{Store, fresh};
 use cqrs::*;
-use cqrs_memory::MemoryStore;
 
-use crate::ledger::{Ledger, LedgerError, LedgerEvent, What, change, put, take};
+use super::ledger::{Ledger, LedgerError, LedgerEvent, What, change, put, take};
 
 fn stream() -> StreamName {
     StreamName::new("ledger-a").unwrap()
 }
 
-fn state_stored(store: &MemoryStore) -> App {
+fn state_stored(store: &Store) -> App {
     App::builder(store.clone())
         .aggregate::<Ledger>(Persistence::state(store.clone(), "1"))
         .build()
@@ -18,7 +18,7 @@ fn state_stored(store: &MemoryStore) -> App {
 
 #[tokio::test]
 async fn l38_b212_the_same_story_over_events_and_over_state() {
-    let (events, state) = (MemoryStore::new(), MemoryStore::new());
+    let (events, state) = (fresh().await, fresh().await);
     let apps = [App::new(events.clone()), state_stored(&state)];
     let story = [
         put("a", 10),
@@ -48,7 +48,7 @@ async fn l38_b212_the_same_story_over_events_and_over_state() {
 
 #[tokio::test]
 async fn l38_an_application_service_needs_no_dispatcher() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let repositories: [Box<dyn Repository<Ledger>>; 2] = [
         Box::new(EventSourced::new(store.clone())),
         Box::new(StateStored::new(store.clone(), store.clone(), "1")),
@@ -78,23 +78,23 @@ async fn l38_an_application_service_needs_no_dispatcher() {
 
 #[tokio::test]
 async fn l37_two_saves_of_one_version_of_a_state_conflict_once() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let app = state_stored(&store);
     app.dispatch(put("a", 1)).await.unwrap();
     app.dispatch(put("a", 1)).await.unwrap();
     let repository = app.repository::<Ledger>().unwrap();
-    let saves = (0..2).map(|n| {
+    // Both have seen the same before either saves.
+    let loaded =
+        [repository.load(stream()).await.unwrap(), repository.load(stream()).await.unwrap()];
+    let saves = (0..).zip(loaded).map(|(n, mut ledger)| {
         let repository = repository.clone();
         async move {
-            let mut ledger = repository.load(stream()).await?;
-            tokio::task::yield_now().await;
             let events = vec![LedgerEvent::Put(10 + n)];
             let changes = Changes::new(events, Metadata::default(), &RandomIds).unwrap();
-            Ok::<_, ReadError>(repository.save(&mut ledger, &changes).await)
+            repository.save(&mut ledger, &changes).await
         }
     });
-    let saved: Vec<_> =
-        futures_util::future::join_all(saves).await.into_iter().map(Result::unwrap).collect();
+    let saved = futures_util::future::join_all(saves).await;
     assert_eq!(saved.iter().filter(|s| s.is_ok()).count(), 1);
     assert!(
         saved.iter().any(|s| matches!(s, Err(AppendError::Conflict(c)) if c.actual.get() == 3))
@@ -105,7 +105,7 @@ async fn l37_two_saves_of_one_version_of_a_state_conflict_once() {
 
 #[tokio::test]
 async fn a_state_row_that_is_behind_missing_or_of_another_shape_is_made_good() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let app = state_stored(&store);
     app.dispatch(put("a", 10)).await.unwrap();
     // Somebody appends without the row.
@@ -131,7 +131,7 @@ async fn a_state_row_that_is_behind_missing_or_of_another_shape_is_made_good() {
 
 #[tokio::test]
 async fn changes_that_were_saved_before_are_not_taken_in_twice() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let repositories: [Box<dyn Repository<Ledger>>; 2] = [
         Box::new(EventSourced::new(store.clone())),
         Box::new(StateStored::new(store.clone(), store.clone(), "1")),
@@ -152,7 +152,7 @@ async fn changes_that_were_saved_before_are_not_taken_in_twice() {
 
 #[tokio::test]
 async fn a_panic_while_a_state_is_saved_leaves_nothing_and_claims_nothing() {
-    let store = MemoryStore::new();
+    let store = fresh().await;
     let app = state_stored(&store);
     app.dispatch(put("a", 1)).await.unwrap();
     for command in [put("a", 665), change("a", What::Poison)] {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use super::fresh::fresh;
 use cqrs::*;
-use cqrs_memory::MemoryStore;
 use cqrs_testing::ManualClock;
 
-use crate::hooked::Hooked;
-use crate::ledger::{Ledger, put, take};
+use super::hooked::Hooked;
+use super::ledger::{Ledger, put, take};
 
 fn cached(app: &App) -> usize {
     let shown = format!("{app:?}");
@@ -17,7 +17,7 @@ fn cached(app: &App) -> usize {
 
 #[tokio::test]
 async fn b220_cached_or_not_the_results_are_the_same() {
-    let (cached, uncached) = (Hooked::new(), Hooked::new());
+    let (cached, uncached) = (Hooked::new().await, Hooked::new().await);
     let apps = [
         App::new(cached.clone()),
         App::builder(uncached.clone()).cache(CachePolicy::off()).build().unwrap(),
@@ -41,7 +41,7 @@ async fn b220_cached_or_not_the_results_are_the_same() {
 #[tokio::test]
 async fn b232_an_idle_aggregate_leaves_memory_and_a_busy_one_stays() {
     let clock = ManualClock::new();
-    let store = Hooked::new();
+    let store = Hooked::new().await;
     let app = App::builder(store.clone())
         .clock(clock.clone())
         .cache(CachePolicy::default().idle(Duration::from_secs(60)))
@@ -63,7 +63,7 @@ async fn b232_an_idle_aggregate_leaves_memory_and_a_busy_one_stays() {
 async fn b235_looking_does_not_keep_an_aggregate_in_memory() {
     let clock = ManualClock::new();
     let idle = CachePolicy::default().idle(Duration::from_secs(60));
-    let app = App::builder(MemoryStore::new()).clock(clock.clone()).cache(idle).build().unwrap();
+    let app = App::builder(fresh().await).clock(clock.clone()).cache(idle).build().unwrap();
     app.dispatch(put("a", 1)).await.unwrap();
     clock.advance(Duration::from_secs(40));
     app.load::<Ledger>(&"a".into()).await.unwrap();
@@ -75,7 +75,7 @@ async fn b235_looking_does_not_keep_an_aggregate_in_memory() {
 #[tokio::test]
 async fn b238_memory_is_bounded_however_many_aggregates_there_are() {
     let capacity = CachePolicy::default().capacity(100);
-    let app = App::builder(MemoryStore::new()).cache(capacity).build().unwrap();
+    let app = App::builder(fresh().await).cache(capacity).build().unwrap();
     for n in 0..20_000 {
         app.dispatch(put(&n.to_string(), 1)).await.unwrap();
         assert!(cached(&app) <= 100);
@@ -88,7 +88,7 @@ async fn b238_memory_is_bounded_however_many_aggregates_there_are() {
 
 #[tokio::test]
 async fn b238_the_least_recently_commanded_goes_first() {
-    let store = Hooked::new();
+    let store = Hooked::new().await;
     let capacity = CachePolicy::default().capacity(2);
     let app = App::builder(store.clone()).cache(capacity).build().unwrap();
     for ledger in ["a", "b", "a", "c", "a"] {

@@ -1,0 +1,18 @@
+//! The tests that every store must pass, written once.
+
+pub mod conflicts;
+mod damaged;
+mod dispatch;
+mod evolution;
+pub mod following;
+pub mod hooked;
+pub mod ledger;
+mod memory_bounds;
+mod middleware;
+mod past;
+pub mod repeated;
+mod repositories;
+mod snapshots;
+mod steps;
+
+pub use super::fresh;

@@ -1,0 +1,205 @@
+//! What only memory can show: time that passes by itself, in which a database's answers would come
+//! too late by any number of seconds, and a log that becomes shorter.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use cqrs::*;
+use futures_util::StreamExt;
+
+use super::cases::conflicts::foreign;
+use super::cases::following::{Shaky, fill, positions};
+use super::cases::hooked::Hooked;
+use super::cases::ledger::{Ledger, LedgerError, LedgerEvent, put, take};
+use super::cases::repeated::lost;
+use super::fresh::fresh;
+
+#[tokio::test(start_paused = true)]
+async fn b222_b223_a_permanent_conflict_ends_after_the_budget() {
+    for (retries, tries) in [(5, 6), (0, 1), (2, 3)] {
+        let store = Hooked::new().await.before(|_, inner| {
+            Box::pin(async move {
+                foreign(&inner, "a", LedgerEvent::Put(1)).await;
+                Ok(())
+            })
+        });
+        let app = App::builder(store.clone()).retries(99).build().unwrap();
+        let error = app.dispatch(put("a", 1)).retries(retries).await.unwrap_err();
+        let DispatchError::TooManyAttempts { attempts, conflict } = error else {
+            panic!("{error}");
+        };
+        assert_eq!((attempts, store.appends()), (tries, u64::from(tries)));
+        assert_eq!(conflict.actual.get(), u64::from(tries));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn b225_repetitions_pause_and_keep_the_deadline() {
+    let store = Hooked::new().await.before(|_, inner| {
+        Box::pin(async move {
+            foreign(&inner, "a", LedgerEvent::Put(1)).await;
+            Ok(())
+        })
+    });
+    let app = App::builder(store.clone()).retries(u32::MAX).build().unwrap();
+    let started = tokio::time::Instant::now();
+    let within = Duration::from_secs(3);
+    let error = app.dispatch(put("a", 1)).deadline(within).await.unwrap_err();
+    assert!(matches!(error, DispatchError::DeadlineExceeded), "{error}");
+    assert_eq!(started.elapsed(), within);
+    assert!(store.appends() < 200, "{} tries in three seconds", store.appends());
+}
+
+#[tokio::test(start_paused = true)]
+async fn g4_g5_trouble_and_lost_hints_cost_time_and_no_event() {
+    let inner = fresh().await;
+    let failures = Arc::new(AtomicU32::new(4));
+    let store = Shaky { inner, failures: failures.clone(), kind: StoreErrorKind::Unavailable };
+    fill(&store, 50).await;
+    let mut following = store.subscribe(Subscribe::all().page_size(10)).await.unwrap();
+    assert_eq!(positions(&mut following, 50).await, (1..=50).collect::<Vec<_>>());
+    assert_eq!(failures.load(Ordering::SeqCst), 0);
+
+    // Live, with every hint lost: within the poll interval.
+    let before = tokio::time::Instant::now();
+    let ((), seen) =
+        futures_util::future::join(fill(&store, 3), positions(&mut following, 3)).await;
+    assert_eq!(seen, [51, 52, 53]);
+    assert!(before.elapsed() <= Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn trouble_that_does_not_pass_ends_the_subscription_visibly() {
+    let kind = StoreErrorKind::Corrupt;
+    let store = Shaky { inner: fresh().await, failures: Arc::new(AtomicU32::new(1)), kind };
+    fill(&store, 2).await;
+    let mut following = store.subscribe(Subscribe::all()).await.unwrap();
+    assert_eq!(positions(&mut following, 2).await, [1, 2]);
+    assert!(matches!(following.next().await, Some(Err(ReadError::Store(e))) if e.kind() == kind));
+    assert!(following.next().await.is_none());
+    assert!(following.next_page().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn l06_a_lost_answer_is_asked_for_again_with_the_same_events() {
+    let store = Hooked::new()
+        .await
+        .after(|nth, _| Box::pin(async move { if nth < 3 { Err(lost()) } else { Ok(()) } }));
+    let app = App::new(store.clone());
+    let outcome = app.dispatch(put("a", 10)).await.unwrap();
+    assert_eq!((outcome.version, outcome.position), (Version::new(1), Position::new(1)));
+    assert_eq!(outcome.events[0].event, LedgerEvent::Put(10));
+    assert_eq!(store.inner.head().await.unwrap(), Position::new(1));
+    assert_eq!(app.dispatch(put("a", 1)).await.unwrap().version, Version::new(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn l06_a_lost_append_is_sent_again() {
+    let store = Hooked::new()
+        .await
+        .before(|nth, _| Box::pin(async move { if nth < 2 { Err(lost()) } else { Ok(()) } }));
+    let app = App::new(store.clone());
+    assert!(!app.dispatch(put("a", 10)).await.unwrap().repeated);
+    assert_eq!(store.inner.head().await.unwrap(), Position::new(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn b265_an_unknown_outcome_is_named_and_the_same_id_settles_it() {
+    for stored in [true, false] {
+        // The answer is lost for good, and then the store is down.
+        let trouble = move |nth: u64| match nth {
+            0 => Err(lost()),
+            1..=20 => Err(StoreError::new(StoreErrorKind::Unavailable, "down").into()),
+            _ => Ok(()),
+        };
+        let store = if stored {
+            // Only the first one is stored: later ones fail before they reach the store.
+            Hooked::new()
+                .await
+                .after(move |nth, _| {
+                    Box::pin(async move { if nth == 0 { trouble(0) } else { Ok(()) } })
+                })
+                .before(move |nth, _| {
+                    Box::pin(async move { if nth == 0 { Ok(()) } else { trouble(nth) } })
+                })
+        } else {
+            Hooked::new().await.before(move |nth, _| Box::pin(async move { trouble(nth) }))
+        };
+        let app = App::builder(store.clone()).retries(20).build().unwrap();
+        let id = CommandId::random();
+        let error = app.dispatch(put("a", 10)).command_id(id).await.unwrap_err();
+        assert!(
+            matches!(error, DispatchError::OutcomeUnknown { command_id, .. } if command_id == id),
+            "after a lost answer no later failure says that nothing was stored: {error}"
+        );
+        assert_eq!(error.retry(), Retry::AfterDelay);
+        let outcome = app.dispatch(put("a", 10)).command_id(id).await.unwrap();
+        assert_eq!(outcome.repeated, stored);
+        assert_eq!(store.inner.head().await.unwrap(), Position::new(1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn b259_b265_a_deadline_during_the_append_is_an_unknown_outcome() {
+    let store = Hooked::new().await.after(|nth, _| {
+        Box::pin(async move {
+            if nth == 0 {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        })
+    });
+    let app = App::new(store.clone());
+    let id = CommandId::random();
+    let within = Duration::from_secs(5);
+    let error = app.dispatch(put("a", 1)).command_id(id).deadline(within).await.unwrap_err();
+    assert!(matches!(error, DispatchError::OutcomeUnknown { .. }), "{error}");
+    let outcome = app.dispatch(put("a", 1)).command_id(id).deadline(within).await.unwrap();
+    assert!(outcome.repeated);
+    assert_eq!(store.inner.head().await.unwrap(), Position::new(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn b259_a_deadline_before_the_append_says_that_nothing_was_stored() {
+    let store = Hooked::new().await.before(|nth, _| {
+        Box::pin(async move {
+            if nth == 0 {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        })
+    });
+    let app = App::new(store.clone());
+    let stuck = tokio::spawn(app.dispatch(put("a", 1)).into_future());
+    tokio::task::yield_now().await;
+    // Waits for its turn behind the stuck one.
+    let error = app.dispatch(put("a", 1)).deadline(Duration::from_secs(1)).await.unwrap_err();
+    assert!(matches!(error, DispatchError::DeadlineExceeded), "{error}");
+    stuck.abort();
+    assert!(stuck.await.unwrap_err().is_cancelled());
+    assert_eq!(app.dispatch(put("a", 1)).await.unwrap().version, Version::new(1));
+}
+
+#[tokio::test]
+async fn b221_a_stream_that_became_shorter_is_loaded_anew() {
+    // As after a restore from a backup: the application remembers what the store does not have.
+    for left in 0..3_u64 {
+        let store = fresh().await;
+        let app = App::new(store.clone());
+        for _ in 0..3 {
+            app.dispatch(put("a", 5)).await.unwrap();
+        }
+        store.reset();
+        for _ in 0..left {
+            foreign(&store, "a", LedgerEvent::Put(1)).await;
+        }
+        // Neither is a refusal believed that the old state would give, or that it would not.
+        let refused = app.dispatch(take("a", 20)).await.unwrap_err();
+        let left_over = LedgerError::NotEnough { wanted: 20, left: left.cast_signed() };
+        assert_eq!(refused.refused(), Some(&left_over));
+        let outcome = app.dispatch(put("a", 1)).with_state().await.unwrap();
+        assert_eq!(outcome.version.get(), left + 1);
+        assert_eq!(outcome.state, Some(Ledger { sum: left.cast_signed() + 1 }));
+    }
+}
