@@ -1,5 +1,8 @@
 //! An empty database for one test.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::postgres::PgConnectOptions;
@@ -31,10 +34,13 @@ impl Database {
     /// When the server cannot be reached or refuses.
     pub async fn on(url: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
+        static RUN: LazyLock<u64> =
+            LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let database = Self {
             server: url.parse().unwrap_or_else(|error| panic!("bad address {url}: {error}")),
-            name: format!("cqrs_test_{}_{count}", std::process::id()),
+            // Others may use the same server, from machines with the same process ids.
+            name: format!("cqrs_test_{:016x}_{count}", *RUN),
         };
         let drop = format!("drop database if exists {} with (force)", database.name);
         let create = format!("create database {}", database.name);

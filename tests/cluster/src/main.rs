@@ -1,15 +1,20 @@
-//! `cluster <command>`: runs a command with `DATABASE_URL` set to a server that lives as long.
+//! `cluster <command>` runs a command with `DATABASE_URL` set to a server that lives as long;
+//! `cluster --installed` says whether there is what the tests need.
 
 use std::process::{Command, ExitCode};
 
-use cluster::Cluster;
+use cluster::{Binaries, Cluster, Pooler};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let Some(program) = arguments.next() else {
-        eprintln!("usage: cluster <command> [arguments]");
+        eprintln!("usage: cluster <command> [arguments] | cluster --installed");
         return ExitCode::from(2);
     };
+    if program == "--installed" {
+        let is_installed = Binaries::find().is_ok() && Pooler::is_installed();
+        return if is_installed { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let cluster = match Cluster::start() {
         Ok(cluster) => cluster,
         Err(error) => {
