@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use cluster::Database;
 use cqrs::{EventStore, StreamName, Version};
 use cqrs_postgres::PgStore;
+use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 
 use crate::Effort;
 use crate::plain;
@@ -47,7 +48,8 @@ pub(crate) async fn callers(
             tokio::spawn(async move {
                 let mut latencies = Vec::new();
                 let mut version = Version::ZERO;
-                while !stop.load(Ordering::Relaxed) {
+                // At least once, however short the time.
+                while latencies.is_empty() || !stop.load(Ordering::Relaxed) {
                     let append = expecting(&stream, version, events);
                     let start = Instant::now();
                     version = store.append(append).await.unwrap().version();
@@ -113,6 +115,35 @@ pub(crate) async fn measure(
     };
     let what = "128 callers, 1 event, against bare INSERTs of 128 rows with nothing checked";
     report.ratio(what, Spread::of(ratios.await), Some(Target::AtLeast(0.7)));
+
+    let (_silent_database, silent) = without_notifications().await;
+    for count in [1, 32] {
+        let mut ratios = Vec::new();
+        for _ in 0..effort.rounds {
+            let without = callers(&silent, count, 1, effort.lasts).await;
+            let with = callers(store, count, 1, effort.lasts).await;
+            ratios.push(with.per_second / without.per_second);
+        }
+        let what = format!("{count} callers, 1 event, with notifications against without");
+        report.ratio(&what, Spread::of(ratios), Some(Target::AtLeast(0.95)));
+    }
+}
+
+/// A store whose functions do not notify.
+async fn without_notifications() -> (Database, PgStore) {
+    let database = Database::create().await;
+    let store = PgStore::builder().options(database.options()).migrate().await.unwrap();
+    let mut connection = database.options().connect().await.unwrap();
+    let functions = "select pg_get_functiondef(p.oid) from pg_proc p
+        join pg_namespace n on n.oid = p.pronamespace
+        where n.nspname = 'cqrs' and p.proname in ('append', 'append_one')";
+    for row in sqlx::query(functions).fetch_all(&mut connection).await.unwrap() {
+        let text: String = row.get(0);
+        let silent = text.replace("perform pg_notify(", "perform concat(");
+        assert_ne!(text, silent);
+        sqlx::raw_sql(AssertSqlSafe(silent)).execute(&mut connection).await.unwrap();
+    }
+    (database, store)
 }
 
 fn middle(mut samples: Vec<Sample>) -> Sample {

@@ -79,7 +79,8 @@ pub(crate) async fn callers(
             tokio::spawn(async move {
                 let mut latencies = Vec::new();
                 let mut version = 0;
-                while !stop.load(Ordering::Relaxed) {
+                // At least once, however short the time.
+                while latencies.is_empty() || !stop.load(Ordering::Relaxed) {
                     let stream = i64::try_from(caller).unwrap();
                     let given: Vec<_> = (0..rows)
                         .map(|_| {

@@ -137,11 +137,13 @@ impl EventStore for PgStore {
     }
 
     fn read_stream(&self, read: StreamRead) -> Pages<Version> {
-        pages(StreamCursor::new(Arc::clone(&self.shared), read))
+        let shared = Arc::clone(&self.shared);
+        pages(Arc::clone(&shared), StreamCursor::new(shared, read))
     }
 
     fn read_log(&self, read: LogRead) -> Pages<Position> {
-        pages(LogCursor::new(Arc::clone(&self.shared), read))
+        let shared = Arc::clone(&self.shared);
+        pages(Arc::clone(&shared), LogCursor::new(shared, read))
     }
 
     async fn head(&self) -> Result<Position, StoreError> {

@@ -7,14 +7,15 @@
 use std::sync::Arc;
 
 use cqrs_core::{
-    Category, Direction, EventName, Filter, LogRead, Page, Position, ReadError, RecordedEvent,
+    Category, Direction, EventName, Filter, LogRead, Position, ReadError, RecordedEvent, StoreError,
 };
+use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::rows::{COLUMNS, events};
-use super::{Cursor, signed};
+use super::{Cursor, Fetched, Found, signed, unsigned};
 use crate::connections::arguments;
-use crate::error::corrupt;
+use crate::error::{corrupt, store_error};
 use crate::newest::MOST_FETCHED;
 use crate::store::Shared;
 
@@ -87,14 +88,8 @@ impl LogCursor {
         Ok(())
     }
 
-    /// Up to `size` events of what is stored, read stretch by stretch.
-    async fn stored(
-        &mut self,
-        low: u64,
-        high: u64,
-        size: usize,
-    ) -> Result<Vec<RecordedEvent>, ReadError> {
-        let is_forward = self.read.direction == Direction::Forward;
+    /// Up to `size` rows of what is stored, read stretch by stretch.
+    async fn stored(&mut self, low: u64, high: u64, size: usize) -> Result<Vec<PgRow>, ReadError> {
         let (mut low, mut high) = (low, high);
         let mut found = Vec::new();
         while low <= high && found.len() < size {
@@ -103,8 +98,7 @@ impl LogCursor {
                 Direction::Forward => (low, high.min(low.saturating_add(stretch))),
                 Direction::Backward => (low.max(high.saturating_sub(stretch)), high),
             };
-            let rows = self.rows(first, last, size - found.len()).await?;
-            found.append(&mut events(&rows, &self.shared).await?);
+            found.append(&mut self.rows(first, last, size - found.len()).await?);
             match self.read.direction {
                 Direction::Forward => low = last.saturating_add(1),
                 Direction::Backward => high = first.saturating_sub(1),
@@ -112,9 +106,6 @@ impl LogCursor {
             if let Some(stretch) = self.stretch.as_mut().filter(|_| found.len() < size) {
                 *stretch = (*stretch * 4).min(LONGEST_STRETCH);
             }
-        }
-        if self.read.filter.is_all() && is_forward {
-            assert_dense(&found)?;
         }
         Ok(found)
     }
@@ -139,36 +130,41 @@ impl LogCursor {
 impl Cursor for LogCursor {
     type At = Position;
 
-    async fn next(&mut self) -> Result<Option<Page<Position>>, ReadError> {
+    async fn fetch(&mut self) -> Result<Option<Fetched<Position>>, ReadError> {
         let is_first = matches!(self.rest, Rest::Unread);
         if is_first {
             self.begin().await?;
         }
         let size = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.read.page_size);
-        let (events, all_through) = match &mut self.rest {
+        let (found, all_through) = match &mut self.rest {
             Rest::Newest { events, head } => {
                 let filter = &self.read.filter;
-                (events.filter(|event| filter.matches(event)).take(size).collect(), *head)
+                let passing = events.filter(|event| filter.matches(event)).take(size);
+                (Found::Events(passing.collect()), *head)
             }
             Rest::Stored { low, high } => {
                 let (low, high) = (*low, *high);
-                let events = self.stored(low, high, size).await?;
-                (events, Position::new(high))
+                (Found::Rows(self.stored(low, high, size).await?), Position::new(high))
             }
             Rest::Unread | Rest::Nothing => return Ok(None),
         };
-        self.left -= events.len() as u64;
-        let last = events.last().map(|event| event.position);
+        let (count, last) = match &found {
+            Found::Events(events) => (events.len(), events.last().map(|event| event.position)),
+            Found::Rows(rows) => (rows.len(), rows.last().map(position).transpose()?),
+        };
+        self.left -= count as u64;
         let through = match self.read.direction {
             // Nothing else passes, so everything up to the head was looked at.
-            Direction::Forward if events.len() < size => all_through,
+            Direction::Forward if count < size => all_through,
             Direction::Forward => last.unwrap_or_else(|| self.before(all_through)),
             Direction::Backward => last.unwrap_or(Position::START),
         };
-        self.pass(events.len() == size, through);
+        self.pass(count == size, through);
+        let is_forward = self.read.direction == Direction::Forward;
+        let is_dense = is_forward && self.read.filter.is_all();
         // Only a forward read has something to say without events: how far it looked.
-        let says = is_first || self.read.direction == Direction::Forward || !events.is_empty();
-        Ok(says.then(|| Page::new(events, through)))
+        let says = is_first || is_forward || count > 0;
+        Ok(says.then_some(Fetched { found, through, is_dense }))
     }
 
     fn goes_on(&self) -> bool {
@@ -254,13 +250,17 @@ pub(crate) async fn following(
     Ok(events)
 }
 
+fn position(row: &PgRow) -> Result<Position, StoreError> {
+    row.try_get(0).map(|position| Position::new(unsigned(position))).map_err(store_error)
+}
+
 /// Without a filter positions have no gap: a free proof, page by page, that none was lost.
-fn assert_dense(events: &[RecordedEvent]) -> Result<(), ReadError> {
+pub(crate) fn assert_dense(events: &[RecordedEvent]) -> Result<(), ReadError> {
     let are_dense =
         events.windows(2).all(|two| matches!(two, [a, b] if a.position.next() == b.position));
     if are_dense { Ok(()) } else { Err(hole().into()) }
 }
 
-fn hole() -> cqrs_core::StoreError {
+fn hole() -> StoreError {
     corrupt("the log has a gap: a position below the head is missing")
 }

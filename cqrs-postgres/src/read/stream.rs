@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use cqrs_core::{Direction, Page, ReadError, StreamName, StreamRead, Version};
+use cqrs_core::{Direction, ReadError, StreamName, StreamRead, Version};
 use sqlx::Row;
 
-use super::{Cursor, rows, signed, unsigned};
+use super::{Cursor, Fetched, Found, signed, unsigned};
 use crate::connections::arguments;
 use crate::error::store_error;
 use crate::store::Shared;
@@ -73,13 +73,17 @@ impl StreamCursor {
 
     /// A page without events: the stream is there and the read begins outside of it, or there is
     /// no stream.
-    async fn nothing(&self) -> Result<Option<Page<Version>>, ReadError> {
+    async fn nothing(&self) -> Result<Option<Fetched<Version>>, ReadError> {
         let given = arguments![self.stream.as_str()];
         let rows = self.shared.connections.fetch(&self.shared.sql.stream_version, given).await?;
         let version = rows.first().map(|row| row.try_get::<i64, _>(0)).transpose();
         match version.map_err(store_error)? {
             None | Some(0) => Err(ReadError::StreamNotFound { stream: self.stream.clone() }),
-            Some(_) => Ok(Some(Page::new(Vec::new(), Version::ZERO))),
+            Some(_) => Ok(Some(Fetched {
+                found: Found::Rows(Vec::new()),
+                through: Version::ZERO,
+                is_dense: false,
+            })),
         }
     }
 }
@@ -87,7 +91,7 @@ impl StreamCursor {
 impl Cursor for StreamCursor {
     type At = Version;
 
-    async fn next(&mut self) -> Result<Option<Page<Version>>, ReadError> {
+    async fn fetch(&mut self) -> Result<Option<Fetched<Version>>, ReadError> {
         let shared = Arc::clone(&self.shared);
         let is_first = std::mem::replace(&mut self.is_first, false);
         let size = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.page_size);
@@ -112,17 +116,17 @@ impl Cursor for StreamCursor {
         if is_first && self.direction == Direction::Forward {
             self.high = unsigned(first.try_get(9).map_err(store_error)?);
         }
-        let events = rows::events(&rows, &shared).await?;
-        let through = events.last().map_or(Version::ZERO, |event| event.version);
-        self.left -= events.len() as u64;
+        let last = rows.last().map_or(Ok(0), |row| row.try_get(2)).map_err(store_error)?;
+        let through = Version::new(unsigned(last));
+        self.left -= rows.len() as u64;
         match self.direction {
             Direction::Forward => self.low = through.next().get(),
             Direction::Backward => self.high = through.get().saturating_sub(1),
         }
-        if events.len() < size {
+        if rows.len() < size {
             self.left = 0;
         }
-        Ok(Some(Page::new(events, through)))
+        Ok(Some(Fetched { found: Found::Rows(rows), through, is_dense: false }))
     }
 
     fn goes_on(&self) -> bool {

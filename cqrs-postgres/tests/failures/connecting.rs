@@ -1,7 +1,7 @@
 //! Trouble at the start.
 
 use cluster::Database;
-use cqrs_core::{EventStore, Retry, StoreErrorKind};
+use cqrs_core::{CheckpointStore, EventStore, Position, Retry, StoreErrorKind};
 use cqrs_postgres::PgStore;
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
@@ -79,6 +79,35 @@ async fn a_role_that_may_only_read() {
     reader.close().await;
     run(&mut admin, &format!("drop owned by {role}; drop role {role}")).await;
     assert_eq!(all(&store).await.len(), 1);
+}
+
+/// The rights that the operating notes name are enough, and no more than enough.
+#[tokio::test]
+async fn a_role_with_the_rights_of_an_application_can_do_everything() {
+    let database = Database::create().await;
+    store_in(&database).await;
+    let mut admin = session(&database).await;
+    let role = format!("app_{}", std::process::id());
+    let grants = format!(
+        "create role {role} login password 'r'; grant usage on schema cqrs to {role};
+         grant select, insert on all tables in schema cqrs to {role};
+         grant update, delete on cqrs.commands, cqrs.snapshots, cqrs.states, cqrs.subscriptions to {role};
+         grant usage on all sequences in schema cqrs to {role};
+         grant execute on all functions in schema cqrs to {role}"
+    );
+    run(&mut admin, &grants).await;
+    let options = database.options().username(&role).password("r");
+    // Migrating what is up to date changes nothing, so it needs no right to.
+    let app = PgStore::builder().options(options).migrate().await.unwrap();
+    let right = cqrs_memory::MemoryStore::new();
+    cqrs_testing::model::compare(&right, &app, 7, 400).await;
+    let name = cqrs_core::SubscriptionName::new("s").unwrap();
+    let second = std::time::Duration::from_secs(1);
+    let claim = app.claim(&name, Position::START, uuid::Uuid::nil(), second).await.unwrap();
+    app.save_checkpoint(&claim, Position::new(1)).await.unwrap();
+    assert!(app.delete_checkpoint(&name).await.unwrap());
+    app.close().await;
+    run(&mut admin, &format!("drop owned by {role}; drop role {role}")).await;
 }
 
 /// What the database's own settings would do to the laws.
