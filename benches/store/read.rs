@@ -60,7 +60,7 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
         let bare = f64::from(count) / start.elapsed().as_secs_f64();
 
         let start = Instant::now();
-        let mut events = store.log_events_as::<Deposited>(LogRead::forward().page_size(10_000));
+        let mut events = store.log_events_as::<Deposited>(LogRead::forward());
         let mut count = 0;
         while let Some(event) = events.next().await {
             event.unwrap();
