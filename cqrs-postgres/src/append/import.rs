@@ -94,22 +94,19 @@ impl PgStore {
     ) -> Result<(), AppendError> {
         let mut events = pin!(events);
         let mut connection = durable(self.shared.connections.open().await?).await?;
-        let mut piece = Piece::default();
-        loop {
-            let next = events.next().await;
-            let is_last = next.is_none();
-            if let Some((stream, event)) = next {
-                piece.add(stream, event);
-            }
-            if !piece.order.is_empty() && (is_last || piece.is_full()) {
-                self.import_piece(std::mem::take(&mut piece), &mut connection, imported).await?;
-            }
-            if is_last {
-                // Everything is stored; how the connection ends does not matter.
-                let _ = connection.close().await;
-                return Ok(());
-            }
+        let mut piece = Piece::of(&mut events).await;
+        while let Some(current) = piece {
+            // The next piece is collected while the server works on this one.
+            let (stored, next) = tokio::join!(
+                self.import_piece(current, &mut connection, imported),
+                Piece::of(&mut events)
+            );
+            stored?;
+            piece = next;
         }
+        // Everything is stored; how the connection ends does not matter.
+        let _ = connection.close().await;
+        Ok(())
     }
 
     async fn import_piece(
@@ -176,6 +173,16 @@ impl Default for Piece {
 }
 
 impl Piece {
+    /// The next events, as many as share a commit.
+    async fn of(events: &mut (impl Stream<Item = (StreamName, NewEvent)> + Unpin)) -> Option<Self> {
+        let mut piece = Self::default();
+        while !piece.is_full() {
+            let Some((stream, event)) = events.next().await else { break };
+            piece.add(stream, event);
+        }
+        (!piece.order.is_empty()).then_some(piece)
+    }
+
     fn add(&mut self, stream: StreamName, event: NewEvent) {
         self.bytes += event.payload.as_bytes().len();
         let streams = &mut self.append.streams;
