@@ -16,7 +16,7 @@ use crate::PgStore;
 use crate::connections::{Arguments, arguments};
 use crate::error::{corrupt, store_error};
 use crate::moment::Moment;
-use crate::read::{signed, unsigned};
+use crate::numbers::{signed, unsigned};
 
 /// One row if it was given out. Of two at once the second waits for the first and then sees its
 /// claim. Done twice by the same owner it makes the first claim an old one, which nobody has.

@@ -7,11 +7,11 @@ use cqrs_core::{
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use crate::append::repeated::stream_name;
 use crate::connections::arguments;
 use crate::error::store_error;
 use crate::moment::Moment;
-use crate::read::unsigned;
+use crate::names::stream_name;
+use crate::numbers::unsigned;
 use crate::store::Shared;
 
 pub(crate) const FIND: &str = "

@@ -39,6 +39,7 @@ mod list;
 mod moment;
 mod names;
 mod newest;
+mod numbers;
 mod read;
 mod schema;
 mod snapshot;

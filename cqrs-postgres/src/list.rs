@@ -9,11 +9,11 @@ use cqrs_core::{
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use crate::append::repeated::stream_name;
 use crate::connections::arguments;
 use crate::error::store_error;
 use crate::moment::Moment;
-use crate::read::{signed, unsigned};
+use crate::names::stream_name;
+use crate::numbers::{signed, unsigned};
 use crate::store::Shared;
 
 /// The newest and the first event of each stream of `s`.

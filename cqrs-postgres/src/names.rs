@@ -5,10 +5,11 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cqrs_core::{EventName, StreamName};
+use cqrs_core::{EventName, StoreError, StreamName};
 use hashlink::LruCache;
 
 use crate::epoch::Epoch;
+use crate::error::corrupt;
 
 /// How many streams are remembered, in either direction.
 const STREAMS: usize = 100_000;
@@ -97,4 +98,10 @@ impl std::fmt::Debug for Names {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Names").finish_non_exhaustive()
     }
+}
+
+/// A name as the database keeps it.
+pub(crate) fn stream_name(name: &str) -> Result<StreamName, StoreError> {
+    StreamName::new(name)
+        .map_err(|error| corrupt("the database holds an impossible stream name").with_source(error))
 }

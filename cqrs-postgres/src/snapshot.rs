@@ -8,7 +8,7 @@ use crate::PgStore;
 use crate::connections::arguments;
 use crate::error::store_error;
 use crate::moment::Moment;
-use crate::read::{signed, unsigned};
+use crate::numbers::{signed, unsigned};
 
 pub(crate) const LOAD: &str =
     "select version, tag, payload::text, taken_at from cqrs.snapshots where stream = $1";

@@ -10,7 +10,7 @@ use sqlx::Row;
 use crate::PgStore;
 use crate::connections::{Failure, arguments};
 use crate::error::store_error;
-use crate::read::{signed, unsigned};
+use crate::numbers::{signed, unsigned};
 
 pub(crate) const LOAD: &str = "select version, tag, payload::text from cqrs.states where name = $1";
 

@@ -35,8 +35,8 @@ pub(crate) enum Note {
     Acknowledged { ids: Vec<Uuid>, positions: Vec<u64> },
     /// Rolled back by its own caller.
     RolledBack { ids: Vec<Uuid> },
-    /// The writer ended before it learnt.
-    Unknown { ids: Vec<Uuid> },
+    /// About to be appended: the writer may be killed before it learns what came of it.
+    Intended { ids: Vec<Uuid> },
     /// Refused for a reason of the store's: nothing was stored, and it was tried again.
     Failed,
 }
@@ -73,13 +73,15 @@ impl Books {
         let kind = |is: fn(&Note) -> bool| self.notes.iter().filter(|note| is(note)).count();
         format!(
             "delivered {delivered} / committed {} to {} readers / skipped {} / repeated {repeated}; \
-             {} appends acknowledged, {} rolled back, {} unknown at the end, {} refused and tried again",
+             {} appends acknowledged, {} rolled back, {} cut off with their writer, {} refused and tried again",
             self.log.len(),
             self.read.len(),
             wanted.saturating_sub(delivered - repeated),
             self.acknowledged(),
             kind(|note| matches!(note, Note::RolledBack { .. })),
-            kind(|note| matches!(note, Note::Unknown { .. })),
+            kind(|note| matches!(note, Note::Intended { .. }))
+                - self.acknowledged()
+                - kind(|note| matches!(note, Note::RolledBack { .. })),
             self.failures(),
         )
     }
@@ -130,7 +132,7 @@ impl Books {
                         }),
                     );
                 }
-                Note::Unknown { ids } => {
+                Note::Intended { ids } => {
                     let there = ids.iter().filter(|id| place(id).len() == 1).count();
                     if there != 0 && there != ids.len() {
                         wrong.push(format!(
@@ -208,7 +210,7 @@ mod tests {
         wrong(|b| drop(b.notes.pop()), "G1: nobody");
         wrong(|b| b.notes.push(Note::RolledBack { ids: vec![Uuid::from_u128(1)] }), "G1");
         let torn = vec![Uuid::from_u128(1), Uuid::from_u128(77)];
-        wrong(|b| b.notes.push(Note::Unknown { ids: torn }), "G1");
+        wrong(|b| b.notes.push(Note::Intended { ids: torn }), "G1");
         wrong(|b| drop(b.read[0].1.remove(1)), "G4");
         wrong(|b| b.read[0].1.swap(0, 1), "G4");
         wrong(

@@ -51,8 +51,8 @@ async fn run(database: &Database, seed: u64, trouble: Trouble<'_>) -> (Books, St
         Reader::start("told too", store(database).await),
         Reader::start("polling", polling),
     ];
-    let writers = Writers::start(database, seed, PROCESSES, TASKS);
-    let happened = trouble.happen(&database.options(), Chance::new(seed)).await;
+    let mut writers = Writers::start(database, seed, PROCESSES, TASKS);
+    let happened = trouble.happen(&database.options(), &mut writers, Chance::new(seed)).await;
     let mut books = writers.stop();
     let head = checked.head().await.unwrap();
     for reader in readers {

@@ -6,6 +6,8 @@ use cluster::Cluster;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 
+use crate::writer::Writers;
+
 /// Choices that a seed repeats (splitmix64).
 pub(crate) struct Chance(u64);
 
@@ -30,16 +32,21 @@ impl Chance {
 
 pub(crate) struct Trouble<'a> {
     pub(crate) lasts: Duration,
-    /// Connections are killed.
+    /// Connections and processes are killed.
     pub(crate) kills: bool,
     /// The server is stopped as by a crash and started again.
     pub(crate) crashes: Option<&'a Cluster>,
 }
 
 impl Trouble<'_> {
-    pub(crate) async fn happen(self, options: &PgConnectOptions, mut chance: Chance) -> String {
+    pub(crate) async fn happen(
+        self,
+        options: &PgConnectOptions,
+        writers: &mut Writers,
+        mut chance: Chance,
+    ) -> String {
         let until = Instant::now() + self.lasts;
-        let (mut kills, mut crashes) = (0, 0);
+        let (mut kills, mut crashes, mut processes) = (0, 0, 0);
         let mut connection = None;
         while Instant::now() < until {
             // Not to wait for something: this is the pace of the trouble.
@@ -54,13 +61,16 @@ impl Trouble<'_> {
                 cluster.restart().unwrap();
                 crashes += 1;
                 connection = None;
+            } else if chance.one_in(12) {
+                writers.kill_one(&mut chance);
+                processes += 1;
             } else if let Some(killed) = kill_some(&mut connection, options, &mut chance).await {
                 kills += killed;
             } else {
                 connection = None;
             }
         }
-        format!("{kills} connections killed, {crashes} crashes")
+        format!("{kills} connections and {processes} processes killed, {crashes} crashes")
     }
 }
 

@@ -22,28 +22,42 @@ const CHILD: [&str; 4] = ["CHAOS_DATABASE", "CHAOS_SEED", "CHAOS_TASKS", "CHAOS_
 pub(crate) struct Writers {
     folder: PathBuf,
     children: Vec<(Child, PathBuf)>,
+    url: String,
+    tasks: u64,
+}
+
+fn spawn(url: &str, seed: u64, tasks: u64, notes: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "writer::child", "--ignored", "--nocapture"])
+        .env(CHILD[0], url)
+        .env(CHILD[1], seed.to_string())
+        .env(CHILD[2], tasks.to_string())
+        .env(CHILD[3], notes)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 impl Writers {
     pub(crate) fn start(database: &Database, seed: u64, processes: u64, tasks: u64) -> Self {
         let folder = std::env::temp_dir().join(format!("cqrs-chaos-{}", Uuid::now_v7()));
         std::fs::create_dir(&folder).unwrap();
-        let children = (0..processes)
-            .map(|n| {
-                let notes = folder.join(format!("notes-{n}"));
-                let child = Command::new(std::env::current_exe().unwrap())
-                    .args(["--exact", "writer::child", "--ignored", "--nocapture"])
-                    .env(CHILD[0], database.url())
-                    .env(CHILD[1], seed.wrapping_add(1_000 * n).to_string())
-                    .env(CHILD[2], tasks.to_string())
-                    .env(CHILD[3], &notes)
-                    .stdout(Stdio::null())
-                    .spawn()
-                    .unwrap();
-                (child, notes)
-            })
-            .collect();
-        Self { folder, children }
+        let url = database.url();
+        let children = (0..processes).map(|n| {
+            let notes = folder.join(format!("notes-{n}"));
+            (spawn(&url, seed.wrapping_add(1_000 * n), tasks, &notes), notes)
+        });
+        let children = children.collect();
+        Self { folder, children, url, tasks }
+    }
+
+    /// Kills one of them where it stands, and starts another in its place.
+    pub(crate) fn kill_one(&mut self, chance: &mut Chance) {
+        let at = chance.below(self.children.len() as u64) as usize;
+        let (child, notes) = &mut self.children[at];
+        child.kill().unwrap();
+        child.wait().unwrap();
+        *child = spawn(&self.url, chance.below(u64::MAX), self.tasks, notes);
     }
 
     /// Tells them to finish, waits, and reads what they noted.
@@ -57,7 +71,9 @@ impl Writers {
                 std::thread::sleep(Duration::from_millis(10));
             }
             assert!(child.wait().unwrap().success(), "a writer failed");
-            let text = std::fs::read_to_string(notes).unwrap();
+            let mut text = std::fs::read_to_string(&*notes).unwrap_or_default();
+            // A writer that was killed may have been in the middle of a line.
+            text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
             books
                 .notes
                 .extend(text.lines().map(|line| serde_json::from_str::<Note>(line).unwrap()));
@@ -96,7 +112,8 @@ fn child() {
 
 async fn write(url: &str, seed: u64, tasks: u64, notes: &Path) {
     let options: PgConnectOptions = url.parse().unwrap();
-    let file = Arc::new(Mutex::new(std::fs::File::create(notes).unwrap()));
+    let file = std::fs::File::options().create(true).append(true).open(notes).unwrap();
+    let file = Arc::new(Mutex::new(file));
     let stop = notes.with_file_name("stop");
     let store = loop {
         // The server may just be down.
@@ -139,6 +156,7 @@ impl Writer {
     async fn work(&mut self) {
         while !self.stop.exists() {
             let append = self.something();
+            self.note(&Note::Intended { ids: ids(&append) });
             if self.chance.one_in(12) {
                 self.in_a_transaction(append).await;
             } else {
@@ -174,18 +192,14 @@ impl Writer {
 
     /// Appends, and asks again for as long as the outcome is unknown.
     async fn append(&self, append: Append) {
-        let mut is_unknown = false;
         loop {
             match self.store.append(append.clone()).await {
                 Ok(appended) => return self.acknowledged(&append, &appended),
-                Err(AppendError::OutcomeUnknown(_)) => is_unknown = true,
+                Err(AppendError::OutcomeUnknown(_)) => {}
                 Err(AppendError::Store(error)) if error.retry() != cqrs_core::Retry::Never => {
                     self.note(&Note::Failed);
                 }
                 Err(other) => panic!("{other:?}"),
-            }
-            if self.stop.exists() && is_unknown && self.store.head().await.is_err() {
-                return self.note(&Note::Unknown { ids: ids(&append) });
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

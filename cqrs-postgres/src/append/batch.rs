@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Prepared, Verdict};
 use crate::moment::Moment;
 use crate::names::Names;
-use crate::read::{signed, unsigned};
+use crate::numbers::{signed, unsigned};
 use crate::sql::Sql;
 
 pub(crate) const APPEND: &str = "

@@ -16,9 +16,10 @@ use uuid::Uuid;
 
 use crate::commands;
 use crate::connections::{Arguments, Connections, arguments};
-use crate::error::{corrupt, store_error};
+use crate::error::store_error;
 use crate::moment::Moment;
-use crate::read::unsigned;
+use crate::names::stream_name;
+use crate::numbers::unsigned;
 use crate::sql::Sql;
 
 pub(crate) const KNOWN_EVENTS: &str = "
@@ -170,10 +171,4 @@ impl Stored {
         let stream = stream_name(name)?;
         Ok(Self { position, id, version, stream, stored_at })
     }
-}
-
-/// A name as the database keeps it.
-pub(crate) fn stream_name(name: &str) -> Result<StreamName, StoreError> {
-    StreamName::new(name)
-        .map_err(|error| corrupt("the database holds an impossible stream name").with_source(error))
 }

@@ -13,10 +13,11 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::rows::{COLUMNS, events};
-use super::{Cursor, Fetched, Found, signed, unsigned};
+use super::{Cursor, Fetched, Found};
 use crate::connections::arguments;
 use crate::error::{corrupt, store_error};
 use crate::newest::MOST_FETCHED;
+use crate::numbers::{signed, unsigned};
 use crate::store::Shared;
 
 pub(crate) const HEAD: &str = "select coalesce(max(position), 0) from cqrs.events";

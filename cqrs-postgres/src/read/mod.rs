@@ -112,13 +112,3 @@ fn read_ahead<C: Cursor>(mut cursor: C) -> Ahead<C::At> {
     });
     Ahead { pages, task: task.abort_handle() }
 }
-
-/// A number of the core for the database, which has none beyond `i64`.
-pub(crate) fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// A number of the database, which are never negative there.
-pub(crate) fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
-}

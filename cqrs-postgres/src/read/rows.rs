@@ -11,11 +11,11 @@ use sqlx::postgres::PgRow;
 use sqlx::{Row, ValueRef};
 use uuid::Uuid;
 
-use super::unsigned;
-use crate::append::repeated::stream_name;
 use crate::connections::arguments;
 use crate::error::{corrupt, store_error};
 use crate::moment::Moment;
+use crate::names::stream_name;
+use crate::numbers::unsigned;
 use crate::store::Shared;
 
 /// What every read of events selects, in the order [`events`] takes it.

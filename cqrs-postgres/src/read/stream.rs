@@ -5,9 +5,10 @@ use std::sync::Arc;
 use cqrs_core::{Direction, ReadError, StreamName, StreamRead, Version};
 use sqlx::Row;
 
-use super::{Cursor, Fetched, Found, signed, unsigned};
+use super::{Cursor, Fetched, Found};
 use crate::connections::arguments;
 use crate::error::store_error;
+use crate::numbers::{signed, unsigned};
 use crate::store::Shared;
 
 /// `$1` the stream's number if it is known, `$2` its name, `$3` and `$4` the first and the last
