@@ -122,9 +122,10 @@ impl Writer {
     async fn next_job(&mut self) -> Option<Job> {
         if !self.queue.is_closed() {
             tokio::select! {
-                job = self.queue.recv() => return job,
+                biased;
                 // An error means that the store was dropped, which closes the queue as well.
                 Ok(_) = self.closing.wait_for(|closing| *closing) => self.queue.close(),
+                job = self.queue.recv() => return job,
             }
         }
         self.queue.recv().await

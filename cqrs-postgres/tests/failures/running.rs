@@ -160,3 +160,19 @@ async fn b191_g5_without_listening_events_are_found_by_polling() {
         assert_eq!(events.next().await.unwrap().unwrap().position.get(), n);
     }
 }
+
+/// A connection that was cut while nobody used it costs nobody certainty.
+#[tokio::test]
+async fn a_connection_that_died_at_rest_is_replaced_before_it_is_trusted() {
+    let database = Database::create().await;
+    let store = store_in(&database).await;
+    store.append(one("a-1")).await.unwrap();
+    let mut admin = session(&database).await;
+    let cut = "select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid()";
+    run(&mut admin, cut).await;
+    // Not waiting for something: resting is what this is about.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    store.append(one("a-1")).await.unwrap();
+    assert_eq!(all(&store).await.len(), 2);
+}
