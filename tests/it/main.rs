@@ -16,6 +16,9 @@ mod in_memory {
         /// What no event can be read from.
         pub const BROKEN: [&str; 2] = ["{broken", ""];
 
+        /// Far more aggregates than a cache holds.
+        pub const MANY: u64 = 20_000;
+
         pub async fn fresh() -> Store {
             Store::new()
         }
@@ -41,6 +44,9 @@ mod on_postgres {
 
         /// What no event can be read from; what is no JSON at all does not even get in.
         pub const BROKEN: [&str; 2] = ["[]", "{}"];
+
+        /// Far more aggregates than a cache holds; each costs a commit.
+        pub const MANY: u64 = 1_000;
 
         pub async fn fresh() -> Store {
             let options = Database::create().await.keep();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fresh::fresh;
+use super::fresh::{MANY, fresh};
 use cqrs::*;
 use cqrs_testing::ManualClock;
 
@@ -76,12 +76,12 @@ async fn b235_looking_does_not_keep_an_aggregate_in_memory() {
 async fn b238_memory_is_bounded_however_many_aggregates_there_are() {
     let capacity = CachePolicy::default().capacity(100);
     let app = App::builder(fresh().await).cache(capacity).build().unwrap();
-    for n in 0..20_000 {
+    for n in 0..MANY {
         app.dispatch(put(&n.to_string(), 1)).await.unwrap();
         assert!(cached(&app) <= 100);
     }
     assert_eq!(cached(&app), 100);
-    for n in [0, 10_000, 19_999] {
+    for n in [0, MANY / 2, MANY - 1] {
         app.dispatch(take(&n.to_string(), 1)).await.unwrap();
     }
 }
