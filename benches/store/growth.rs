@@ -26,7 +26,7 @@ pub(crate) async fn filled(count: usize) -> (Database, PgStore) {
 }
 
 pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
-    report.section("Appends with many events stored, against 10,000");
+    report.section("Appends with many events stored, against a log that began with 10,000");
     let mut sizes = vec![10_000.min(effort.rows), effort.rows];
     if effort.ten_million {
         sizes.push(10_000_000);
