@@ -15,8 +15,10 @@ mod event;
 mod id;
 mod metadata;
 mod names;
+mod panics;
 mod payload;
 mod position;
+pub mod projection;
 pub mod repository;
 mod snapshot;
 mod state;
@@ -44,10 +46,15 @@ pub use id::{CausationId, CommandId, CorrelationId, EventId, IdGenerator, Random
 pub use metadata::Metadata;
 pub use names::{
     Category, EventName, InvalidName, MAX_CATEGORY_BYTES, MAX_EVENT_NAME_BYTES,
-    MAX_STREAM_NAME_BYTES, StreamName,
+    MAX_PROJECTOR_NAME_BYTES, MAX_STREAM_NAME_BYTES, ProjectorName, StreamName,
 };
 pub use payload::{MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH, Payload, PayloadError};
 pub use position::{ExpectedVersion, Position, Version};
+pub use projection::{
+    AppendProjecting, FailurePolicy, Health, InlineStore, LeaseError, OpenError, OperatorError,
+    ParkedEvent, ProjectError, Projections, Projector, ProjectorOptions, ProjectorState, ReadStore,
+    RebuildError, StartError, Then, UnknownProjector, Waited, Waiter,
+};
 pub use repository::{
     AsOf, Changes, EventSourced, Loaded, Past, Repository, SnapshotPolicy, StateStored,
 };
@@ -62,6 +69,8 @@ pub use store::{
 };
 pub use time::{Clock, InvalidTimestamp, SystemClock, Timestamp};
 pub use upcast::{InvalidUpcasters, Upcasters, Upcasting};
+// What implementations of the ports and of `Projector` are marked with.
+pub use async_trait::async_trait;
 // Ids are made of it, so domain code need not depend on `uuid` to name its own.
 pub use uuid::Uuid;
 

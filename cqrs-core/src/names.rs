@@ -47,6 +47,15 @@ pub enum InvalidName {
         /// What was being named.
         what: &'static str,
     },
+    /// It has other characters than lower-case letters, digits and underscores, or does not start
+    /// with a letter.
+    #[error("{what} `{name}` is not made of lower-case letters, digits and underscores")]
+    NotAnIdentifier {
+        /// What was being named.
+        what: &'static str,
+        /// The name as given.
+        name: String,
+    },
     /// A category may not contain a dash: the first dash ends it.
     #[error("category `{category}` contains a dash")]
     DashInCategory {
@@ -290,6 +299,52 @@ impl SubscriptionName {
     }
 }
 
+/// Longest name of a projector: what read stores make of it, such as a schema, has to fit too.
+pub const MAX_PROJECTOR_NAME_BYTES: usize = 40;
+
+/// The name of a projector: up to 40 lower-case letters, digits and underscores, a letter first.
+/// In a database the tables of the projector stand in a schema of this name.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProjectorName(Arc<str>);
+
+impl ProjectorName {
+    /// Checks and keeps a name.
+    ///
+    /// # Errors
+    /// [`InvalidName`] when it is empty, too long, or contains something else.
+    pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidName> {
+        let name = name.as_ref();
+        check("projector name", name, MAX_PROJECTOR_NAME_BYTES)?;
+        if is_projector_name(name) {
+            Ok(Self(Arc::from(name)))
+        } else {
+            Err(InvalidName::NotAnIdentifier { what: "projector name", name: name.into() })
+        }
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Whether a constant can be a projector's name; for checks while compiling.
+pub(crate) const fn is_projector_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let mut i = 0;
+    let mut ok = !bytes.is_empty() && bytes.len() <= MAX_PROJECTOR_NAME_BYTES;
+    while ok && i < bytes.len() {
+        // In bounds: the loop's condition.
+        #[allow(clippy::indexing_slicing)]
+        let byte = bytes[i];
+        ok = byte.is_ascii_lowercase() || (i > 0 && (byte.is_ascii_digit() || byte == b'_'));
+        i += 1;
+    }
+    ok
+}
+
 macro_rules! text {
     ($($name:ident),*) => {$(
         impl fmt::Display for $name {
@@ -338,7 +393,7 @@ macro_rules! text {
         }
     )*};
 }
-text!(StreamName, Category, EventName, SubscriptionName);
+text!(StreamName, Category, EventName, SubscriptionName, ProjectorName);
 
 #[cfg(test)]
 mod tests {

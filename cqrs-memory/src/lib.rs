@@ -46,11 +46,15 @@ mod list;
 mod log;
 mod merge;
 mod read;
+mod read_store;
 mod snapshot;
 mod state;
 mod step;
 mod store;
 
 pub use builder::MemoryStoreBuilder;
+pub use read_store::{
+    MemoryReadStore, MemoryReadStoreBuilder, MemoryTransaction, MemoryView, MissingModel,
+};
 pub use step::Step;
 pub use store::MemoryStore;

@@ -1,8 +1,10 @@
 //! The log: every event at its position, and the indexes that find it.
 
+use std::sync::Arc;
+
 use cqrs_core::{
-    AppendedStream, EventId, NewEvent, Position, RawEvent, RecordedEvent, StreamName, Timestamp,
-    Version,
+    Append, AppendedStream, EventId, NewEvent, Position, RawEvent, RecordedEvent, StreamName,
+    Timestamp, Version,
 };
 use hashbrown::HashMap;
 
@@ -56,6 +58,27 @@ impl Log {
 
     pub(crate) fn version(&self, stream: &StreamName) -> Version {
         Version::new(self.index.stream(stream).len() as u64)
+    }
+
+    /// The events of an append as they will be recorded if nothing comes in between.
+    pub(crate) fn plan(&self, append: &Append, now: Timestamp) -> Vec<RecordedEvent> {
+        let mut position = self.head();
+        let mut events = Vec::with_capacity(append.event_count());
+        for part in &append.streams {
+            let mut version = self.version(&part.stream);
+            for event in &part.events {
+                (position, version) = (position.next(), version.next());
+                let raw =
+                    RawEvent::new(event.name.clone(), event.schema_version, event.payload.clone());
+                let at = event.recorded_at.unwrap_or(now);
+                let metadata = Arc::clone(&event.metadata);
+                let stream = part.stream.clone();
+                events.push(RecordedEvent::new(
+                    stream, version, position, event.id, at, metadata, raw,
+                ));
+            }
+        }
+        events
     }
 
     /// Puts events at the end of the log and of their stream.

@@ -45,6 +45,21 @@ pub enum Step {
     BeforeCheckpoint,
     /// It is done, and nobody has been told.
     AfterCheckpoint,
+    /// Of a read store: before a node says that it is alive.
+    BeforeHeartbeat,
+    /// Before a node leaves, a partition is leased, released, reported about, paused or resumed,
+    /// before an event put aside is retried or discarded.
+    BeforeLease,
+    /// Before a transaction begins.
+    BeforeProjection,
+    /// The rows are written, the checkpoint is not: neither will be there.
+    BeforeProjectionCommit,
+    /// Both are there, and nobody has been told.
+    AfterProjectionCommit,
+    /// Before a generation is swapped in or given up.
+    BeforeSwap,
+    /// It is swapped in, or not, and nobody has been told.
+    AfterSwap,
 }
 
 /// What is called at each step, never while the store is locked.

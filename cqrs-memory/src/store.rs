@@ -98,9 +98,13 @@ impl MemoryStore {
         };
         drop(replaced);
         if appended.position() > Position::START {
-            self.shared.grown.notify_waiters();
+            self.tell_growth();
         }
         Ok(appended)
+    }
+
+    pub(crate) fn tell_growth(&self) {
+        self.shared.grown.notify_waiters();
     }
 
     /// A read as a stream that ends with its first error.

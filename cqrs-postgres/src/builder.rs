@@ -15,7 +15,7 @@ use crate::epoch::Epoch;
 use crate::head::Head;
 use crate::names::Names;
 use crate::newest::Newest;
-use crate::schema::{Migration, Schema};
+use crate::schema::{EVENT_STORE, Migration, Schema};
 use crate::sql::Sql;
 use crate::store::Shared;
 
@@ -171,7 +171,7 @@ impl PgStoreBuilder {
     }
 
     fn schema_name(&self) -> Result<Schema, StoreError> {
-        Schema::new(&self.schema)
+        Schema::new(&self.schema, &EVENT_STORE)
     }
 
     fn connect_options(&self) -> Result<PgConnectOptions, StoreError> {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use cqrs_core::{StoreError, StoreErrorKind};
+use cqrs_core::{Retry, StoreError, StoreErrorKind};
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 /// Raised by the functions of the schema: an append above READ COMMITTED.
@@ -79,6 +79,11 @@ fn kind(error: &sqlx::Error) -> StoreErrorKind {
             _ => Kind::Internal,
         },
     }
+}
+
+/// Whether the same statement can work later.
+pub(crate) fn retry(error: &sqlx::Error) -> Retry {
+    StoreError::new(kind(error), "").retry()
 }
 
 pub(crate) fn store_error(error: sqlx::Error) -> StoreError {

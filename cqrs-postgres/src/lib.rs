@@ -41,6 +41,7 @@ mod names;
 mod newest;
 mod numbers;
 mod read;
+mod read_store;
 mod schema;
 mod snapshot;
 mod sql;
@@ -49,6 +50,7 @@ mod store;
 
 pub use append::import::{ImportError, Imported};
 pub use builder::PgStoreBuilder;
+pub use read_store::{PgReadStore, PgReadStoreBuilder, PgReadTransaction};
 pub use schema::Migration;
 /// The driver, so that an application can use the version this crate speaks.
 pub use sqlx;

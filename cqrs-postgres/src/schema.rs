@@ -8,15 +8,38 @@ use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 
 use crate::error::store_error;
 
-/// What has to be done, in order. A migration that was released is never edited: another follows.
-const MIGRATIONS: [(&str, &str); 6] = [
-    ("log", include_str!("../migrations/0001_log.sql")),
-    ("records", include_str!("../migrations/0002_records.sql")),
-    ("append", include_str!("../migrations/0003_append.sql")),
-    ("append-one", include_str!("../migrations/0004_append_one.sql")),
-    ("log-view", include_str!("../migrations/0005_log_view.sql")),
-    ("subscriptions", include_str!("../migrations/0006_subscriptions.sql")),
-];
+/// What has to be done to a schema, in order. A migration that was released is never edited:
+/// another follows.
+#[derive(Debug)]
+pub(crate) struct Migrations {
+    what: &'static str,
+    /// What makes them.
+    by: &'static str,
+    list: &'static [(&'static str, &'static str)],
+}
+
+pub(crate) const EVENT_STORE: Migrations = Migrations {
+    what: "event store",
+    by: "PgStoreBuilder::migrate",
+    list: &[
+        ("log", include_str!("../migrations/0001_log.sql")),
+        ("records", include_str!("../migrations/0002_records.sql")),
+        ("append", include_str!("../migrations/0003_append.sql")),
+        ("append-one", include_str!("../migrations/0004_append_one.sql")),
+        ("log-view", include_str!("../migrations/0005_log_view.sql")),
+        ("subscriptions", include_str!("../migrations/0006_subscriptions.sql")),
+    ],
+};
+
+pub(crate) const READ_STORE: Migrations = Migrations {
+    what: "read store",
+    by: "PgReadStoreBuilder::migrate",
+    list: &[
+        ("records", include_str!("../migrations/read_store/0001_records.sql")),
+        ("leases", include_str!("../migrations/read_store/0002_leases.sql")),
+        ("generations", include_str!("../migrations/read_store/0003_generations.sql")),
+    ],
+};
 
 const TRACKING: &str = "create table if not exists cqrs.migrations (
   version integer primary key,
@@ -46,15 +69,16 @@ pub struct Migration {
 #[derive(Clone, Debug)]
 pub(crate) struct Schema {
     name: Arc<str>,
+    migrations: &'static Migrations,
 }
 
 impl Schema {
-    pub(crate) fn new(name: &str) -> Result<Self, StoreError> {
+    pub(crate) fn new(name: &str, migrations: &'static Migrations) -> Result<Self, StoreError> {
         let mut letters = name.bytes();
         let first = letters.next().is_some_and(|byte| byte == b'_' || byte.is_ascii_lowercase());
         let rest = letters.all(|b| b == b'_' || b.is_ascii_lowercase() || b.is_ascii_digit());
         if first && rest && name.len() <= MAX_BYTES && !name.starts_with("pg_") {
-            return Ok(Self { name: name.into() });
+            return Ok(Self { name: name.into(), migrations });
         }
         let message = format!(
             "a schema's name is up to {MAX_BYTES} lower-case letters, digits and underscores and \
@@ -80,7 +104,7 @@ impl Schema {
 
     /// Brings the schema to the version of this program. Nothing happens when it is there.
     pub(crate) async fn migrate(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
-        self.migrate_to(MIGRATIONS.len(), connection).await
+        self.migrate_to(self.migrations.list.len(), connection).await
     }
 
     async fn migrate_to(
@@ -104,12 +128,13 @@ impl Schema {
                 transaction.execute(sqlx::raw_sql(AssertSqlSafe(self.sql(TRACKING)))).await?;
             }
             let before = self.version(&mut transaction).await?.unwrap_or(0);
-            for (number, (name, text)) in (1..).zip(MIGRATIONS).take(version).skip(before) {
+            let all = (1..).zip(self.migrations.list);
+            for (number, (name, text)) in all.take(version).skip(before) {
                 transaction.execute(sqlx::raw_sql(AssertSqlSafe(self.sql(text)))).await?;
                 let note = self.sql("insert into cqrs.migrations (version, name) values ($1, $2)");
-                let note = sqlx::query(AssertSqlSafe(note)).bind(number).bind(name);
+                let note = sqlx::query(AssertSqlSafe(note)).bind(number).bind(*name);
                 note.execute(&mut *transaction).await?;
-                tracing::info!(schema = self.name(), number, name, "migrated the event store");
+                tracing::info!(schema = self.name(), number, name, "migrated");
             }
             transaction.commit().await
         };
@@ -131,20 +156,18 @@ impl Schema {
 
     /// Fails when the tables are missing, older or newer than this program.
     pub(crate) async fn check(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
-        let known = MIGRATIONS.len();
+        let Migrations { what, by, list } = self.migrations;
+        let known = list.len();
         let name = self.name();
         let (kind, message) = match self.version(connection).await.map_err(store_error)? {
             Some(version) if version == known => return Ok(()),
             None | Some(0) => (
                 StoreErrorKind::SchemaMissing,
-                format!("schema `{name}` has no event store; `PgStoreBuilder::migrate` creates it"),
+                format!("schema `{name}` has no {what}; `{by}` creates it"),
             ),
             Some(version) if version < known => (
                 StoreErrorKind::SchemaOutdated,
-                format!(
-                    "schema `{name}` is at version {version} of {known}; \
-                     `PgStoreBuilder::migrate` updates it"
-                ),
+                format!("schema `{name}` is at version {version} of {known}; `{by}` updates it"),
             ),
             Some(version) => (
                 StoreErrorKind::Unsupported,
@@ -159,9 +182,9 @@ impl Schema {
         connection: &mut PgConnection,
     ) -> Result<Vec<Migration>, StoreError> {
         let applied = self.version(connection).await.map_err(store_error)?.unwrap_or(0);
-        let known = (1..).zip(MIGRATIONS);
+        let known = (1..).zip(self.migrations.list);
         Ok(known
-            .map(|(number, (name, _))| Migration { number, name, is_applied: number <= applied })
+            .map(|(number, &(name, _))| Migration { number, name, is_applied: number <= applied })
             .collect())
     }
 
@@ -169,7 +192,7 @@ impl Schema {
     pub(crate) fn script(&self) -> String {
         let mut script = format!("begin;\ncreate schema if not exists \"{}\";\n", self.name);
         script.push_str(&self.sql(TRACKING));
-        for (number, (name, text)) in (1..).zip(MIGRATIONS) {
+        for (number, (name, text)) in (1..).zip(self.migrations.list) {
             script.push_str(&format!("\n-- {number}: {name}\n{}", self.sql(text)));
             let note = format!(
                 "insert into cqrs.migrations (version, name) values ({number}, '{name}');\n"
@@ -188,18 +211,20 @@ mod tests {
     #[test]
     fn names_are_plain_identifiers() {
         for name in ["cqrs", "a", "_x", "tenant_7", "user", &"a".repeat(48)] {
-            assert!(Schema::new(name).is_ok(), "{name}");
+            assert!(Schema::new(name, &EVENT_STORE).is_ok(), "{name}");
         }
         for name in ["", "7a", "Tenant", "a-b", "a.b", "a\"b", "pg_x", "ä", &"a".repeat(49)] {
-            assert!(Schema::new(name).is_err(), "{name}");
+            assert!(Schema::new(name, &EVENT_STORE).is_err(), "{name}");
         }
     }
 
     #[test]
     fn sql_is_for_one_schema_only() {
-        for (name, text) in MIGRATIONS {
-            let text = Schema::new("elsewhere").unwrap().sql(text);
-            assert!(!text.contains("cqrs."), "{name}");
+        for migrations in [&EVENT_STORE, &READ_STORE] {
+            for (name, text) in migrations.list {
+                let text = Schema::new("elsewhere", migrations).unwrap().sql(text);
+                assert!(!text.contains("cqrs."), "{name}");
+            }
         }
     }
 }

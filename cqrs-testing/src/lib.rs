@@ -28,8 +28,11 @@ pub mod conformance;
 mod eventually;
 mod ids;
 pub mod model;
+pub mod read_conformance;
+mod tables;
 
 pub use aggregate::{Given, Then, given, given_nothing};
 pub use clock::ManualClock;
 pub use eventually::eventually;
 pub use ids::SeededIds;
+pub use tables::{Row, Tables};

@@ -13,6 +13,7 @@ use crate::repository::{Changes, Loaded, Repository};
 use crate::{
     Aggregate, AppendError, Appended, AppendedStream, CommandId, CommandKey, Conflict,
     ExpectedVersion, InvalidAppend, Metadata, Payload, ReadError, Retry, StreamName, StreamRead,
+    Waiter,
 };
 
 /// The pause before the second repetition; the first one is at once, and they grow.
@@ -41,6 +42,8 @@ pub(super) struct Options<A> {
     pub(super) deadline: Option<Duration>,
     /// Copies the state for the outcome, if it was asked for.
     pub(super) copy: Option<fn(&A) -> A>,
+    /// Which read models to wait for, and how long.
+    pub(super) wait: Option<(Waiter, Duration)>,
 }
 
 /// Asks the hooks that want to see the state.

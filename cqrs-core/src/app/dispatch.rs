@@ -11,12 +11,12 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::decide::{Decision, Options};
-use super::error::panic_message;
 use super::middleware::{CommandContext, Done, Flow};
 use super::{App, DispatchError, Outcome, stream_of};
+use crate::panics::panic_message;
 use crate::{
     Aggregate, Command, CommandId, CorrelationId, ExpectedVersion, Metadata, StoreError,
-    StoreErrorKind,
+    StoreErrorKind, Waiter,
 };
 
 /// A command with its options; `.await` sends it.
@@ -51,6 +51,7 @@ impl<C: Command> Dispatch<C> {
             retries: app.shared.retries,
             deadline: app.shared.deadline,
             copy: None,
+            wait: None,
         };
         Self { app, command, options }
     }
@@ -104,6 +105,14 @@ impl<C: Command> Dispatch<C> {
         self
     }
 
+    /// Waits, once the command took effect, until read models know it, but no longer than this,
+    /// on top of any deadline. What came of it is in [`Outcome::waited`]: being late is not a
+    /// failure of the command.
+    pub fn wait_for(mut self, waiter: &Waiter, within: Duration) -> Self {
+        self.options.wait = Some((waiter.clone(), within));
+        self
+    }
+
     /// Returns the state after the command with the outcome.
     pub fn with_state(mut self) -> Self
     where
@@ -144,10 +153,11 @@ async fn run<A: Aggregate>(
     let mut decision = Decision { app: &app, stream, command_id, options, until };
     async {
         if app.shared.middleware.is_empty() {
-            return within(&decision, &AtomicBool::new(false), |sent| {
+            let answered = within(&decision, &AtomicBool::new(false), |sent| {
                 decision.run(command, Arc::new(metadata), &|_| Ok(()), sent)
             })
             .await;
+            return wait(answered, decision.options.wait.as_ref()).await;
         }
         let mut context = CommandContext {
             metadata: &mut metadata,
@@ -164,11 +174,23 @@ async fn run<A: Aggregate>(
             Ok(Some(answer)) => Ok(answer),
             Ok(None) => decide_as_changed(&mut decision, &mut context).await,
         };
+        let answered = wait(answered, decision.options.wait.as_ref()).await;
         after(&app, &context, asked, &answered).await;
         answered
     }
     .instrument(span)
     .await
+}
+
+/// Waits for read models if that was asked for.
+async fn wait<A: Aggregate>(
+    mut answered: Answered<A>,
+    wait: Option<&(Waiter, Duration)>,
+) -> Answered<A> {
+    if let (Ok(outcome), Some((waiter, within))) = (&mut answered, wait) {
+        outcome.waited = Some(waiter.wait(outcome.position, *within).await);
+    }
+    answered
 }
 
 /// Decides the command as the hooks have left it: they may have changed it, its destination too.

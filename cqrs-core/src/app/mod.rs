@@ -25,6 +25,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use crate::names::is_category;
+use crate::panics::panic_message;
 use crate::repository::{AsOf, EventSourced, Loaded, Past, Repository, load_as_of};
 use crate::{
     Aggregate, Command, EventStore, IdGenerator, InvalidName, InvalidUpcasters, ReadError,
@@ -161,6 +162,6 @@ fn stream_of<A: Aggregate>(id: &A::Id) -> Result<StreamName, InvalidName> {
 async fn guarded<T>(load: impl Future<Output = Result<T, ReadError>>) -> Result<T, LoadError> {
     match AssertUnwindSafe(load).catch_unwind().await {
         Ok(loaded) => Ok(loaded?),
-        Err(panic) => Err(LoadError::Panicked { message: error::panic_message(&*panic) }),
+        Err(panic) => Err(LoadError::Panicked { message: panic_message(&*panic) }),
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     Aggregate, Appended, AppendedStream, Changes, CommandId, CorrelationId, Metadata, Position,
-    Recorded, StreamName, Version,
+    Recorded, StreamName, Version, Waited,
 };
 use std::sync::Arc;
 
@@ -31,6 +31,9 @@ pub struct Outcome<A: Aggregate> {
     /// The state afterwards, if it was asked for with
     /// [`with_state`](super::Dispatch::with_state). Of a repeated command, the state now.
     pub state: Option<A>,
+    /// What came of waiting for read models, if that was asked for with
+    /// [`wait_for`](super::Dispatch::wait_for).
+    pub waited: Option<Waited>,
 }
 
 impl<A: Aggregate> Outcome<A> {
@@ -46,7 +49,14 @@ impl<A: Aggregate> Outcome<A> {
             command_id,
             repeated: false,
             state: None,
+            waited: None,
         }
+    }
+
+    /// Whether the read models that were waited for show the command's effect.
+    #[must_use]
+    pub fn caught_up(&self) -> bool {
+        self.waited == Some(Waited::CaughtUp)
     }
 
     /// The conversation the command belongs to.

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::fmt;
 
 use crate::{
-    CommandId, DecodeError, EventId, ExpectedVersion, InvalidName, PayloadError, StreamName,
-    Version,
+    CommandId, DecodeError, EventId, ExpectedVersion, InvalidName, PayloadError, ProjectorName,
+    StreamName, Version,
 };
 
 /// Whether doing the same again can help.
@@ -184,6 +184,15 @@ pub enum AppendError {
     /// Append the same events with the same ids again to learn which.
     #[error("the outcome of the append is unknown")]
     OutcomeUnknown(#[source] StoreError),
+    /// A projector that goes along with the append failed. Nothing was stored.
+    #[error("inline projector `{projector}` failed")]
+    Projection {
+        /// The projector.
+        projector: ProjectorName,
+        /// What it said.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// The store is in trouble. Nothing was stored.
     #[error("the store did not append")]
     Store(#[from] StoreError),
@@ -198,7 +207,8 @@ impl AppendError {
             Self::Conflict(_)
             | Self::DuplicateEvent { .. }
             | Self::CommandIdReused { .. }
-            | Self::Invalid(_) => Retry::Never,
+            | Self::Invalid(_)
+            | Self::Projection { .. } => Retry::Never,
             Self::OutcomeUnknown(_) => Retry::AfterDelay,
             Self::Store(error) => error.retry(),
         }

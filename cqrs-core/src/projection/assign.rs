@@ -1,0 +1,165 @@
+//! Who runs what: every node works out the same answer from the same records.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::read_store::Partition;
+use super::records::Cluster;
+
+/// The partitions a node should have.
+///
+/// Each goes to one node that can run it. Whoever has one keeps it, up to a fair share; the rest
+/// goes to whoever has least. So when a node joins it gets its share from the others, and when one
+/// leaves only what it had changes hands.
+pub(super) fn share_of(node: Uuid, cluster: &Cluster) -> BTreeSet<Partition> {
+    let mut nodes: Vec<_> = cluster.nodes.iter().filter(|node| !node.wants.is_empty()).collect();
+    nodes.sort_by_key(|node| node.id);
+    let mut open = Vec::new();
+    for projector in &cluster.projectors {
+        for generation in &projector.generations {
+            let able = |wants: &[super::Want]| {
+                wants.iter().any(|want| {
+                    want.projector == projector.name
+                        && want.version == generation.version
+                        && !(want.inline && generation.live)
+                })
+            };
+            let able: Vec<Uuid> =
+                nodes.iter().filter(|node| able(&node.wants)).map(|node| node.id).collect();
+            if !able.is_empty() {
+                for (partition, record) in projector.partitions(generation) {
+                    open.push((partition, record.owner, able.clone()));
+                }
+            }
+        }
+    }
+    open.sort_by(|(left, ..), (right, ..)| left.cmp(right));
+    let fair = open.len().div_ceil(nodes.len().max(1));
+    let mut loads: BTreeMap<Uuid, usize> = nodes.iter().map(|node| (node.id, 0)).collect();
+    let mut mine = BTreeSet::new();
+    let mut give = |partition: Partition, to: Uuid, loads: &mut BTreeMap<Uuid, usize>| {
+        *loads.entry(to).or_default() += 1;
+        if to == node {
+            mine.insert(partition);
+        }
+    };
+    let mut rest = Vec::new();
+    for (partition, owner, able) in open {
+        match owner.filter(|owner| able.contains(owner) && loads.get(owner) < Some(&fair)) {
+            Some(owner) => give(partition, owner, &mut loads),
+            None => rest.push((partition, able)),
+        }
+    }
+    for (partition, able) in rest {
+        let least = able.into_iter().min_by_key(|id| (loads.get(id).copied(), *id));
+        if let Some(least) = least {
+            give(partition, least, &mut loads);
+        }
+    }
+    mine
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Position;
+    use crate::names::ProjectorName;
+    use crate::projection::Want;
+    use crate::projection::records::{
+        GenerationRecord, NodeRecord, PartitionRecord, ProjectorRecord,
+    };
+
+    fn want(name: &str) -> Want {
+        Want { projector: ProjectorName::new(name).unwrap(), version: 1, inline: false }
+    }
+
+    fn projector(name: &str, partitions: u32) -> ProjectorRecord {
+        let partitions = (0..partitions)
+            .map(|number| PartitionRecord {
+                number,
+                position: Position::START,
+                owner: None,
+                trouble: None,
+                parked: 0,
+                retry_requested: false,
+            })
+            .collect();
+        let live = GenerationRecord { number: 1, version: 1, live: true, intact: true, partitions };
+        let name = ProjectorName::new(name).unwrap();
+        ProjectorRecord { name, paused: false, generations: vec![live] }
+    }
+
+    /// Lets every node take its share, and says how many each has and how many changed hands.
+    fn settle(cluster: &mut Cluster) -> (Vec<usize>, usize) {
+        let shares: Vec<_> =
+            cluster.nodes.iter().map(|node| (node.id, share_of(node.id, cluster))).collect();
+        let mut moved = 0;
+        for projector in &mut cluster.projectors {
+            let name = projector.name.clone();
+            for generation in &mut projector.generations {
+                for record in &mut generation.partitions {
+                    let partition = Partition {
+                        projector: name.clone(),
+                        generation: generation.number,
+                        number: record.number,
+                    };
+                    let owners: Vec<_> = shares
+                        .iter()
+                        .filter(|(_, share)| share.contains(&partition))
+                        .map(|(id, _)| *id)
+                        .collect();
+                    assert_eq!(owners.len(), 1, "{partition} belongs to one node");
+                    moved += usize::from(record.owner.is_some_and(|owner| owners != [owner]));
+                    record.owner = Some(owners[0]);
+                }
+            }
+        }
+        (shares.iter().map(|(_, share)| share.len()).collect(), moved)
+    }
+
+    #[test]
+    fn b186_ten_spread_over_two_nodes_and_move_to_a_third() {
+        let names: Vec<_> = (0..10).map(|n| format!("p{n}")).collect();
+        let wants: Vec<_> = names.iter().map(|name| want(name)).collect();
+        let node = |id: u128| NodeRecord { id: Uuid::from_u128(id), wants: wants.clone() };
+        let mut cluster = Cluster {
+            nodes: vec![node(1), node(2)],
+            projectors: names.iter().map(|name| projector(name, 1)).collect(),
+        };
+        assert_eq!(settle(&mut cluster), (vec![5, 5], 0));
+        assert_eq!(settle(&mut cluster), (vec![5, 5], 0));
+        cluster.nodes.push(node(3));
+        let (shares, moved) = settle(&mut cluster);
+        assert_eq!((shares, moved), (vec![4, 4, 2], 2));
+        cluster.nodes.remove(0);
+        let (shares, _) = settle(&mut cluster);
+        assert_eq!(shares, [5, 5]);
+    }
+
+    #[test]
+    fn a_node_gets_only_what_it_can_run_and_nothing_is_left_over() {
+        let node = |id: u128, wants: &[&str]| NodeRecord {
+            id: Uuid::from_u128(id),
+            wants: wants.iter().map(|name| want(name)).collect(),
+        };
+        let mut cluster = Cluster {
+            nodes: vec![node(1, &["a"]), node(2, &["a", "b"]), node(3, &[])],
+            projectors: vec![projector("a", 4), projector("b", 4), projector("c", 4)],
+        };
+        cluster.projectors.pop();
+        let (shares, _) = settle(&mut cluster);
+        assert_eq!(shares, [4, 4, 0]);
+    }
+
+    #[test]
+    fn another_version_and_an_inline_live_generation_are_left_alone() {
+        let old = Want { version: 2, ..want("a") };
+        let inline = Want { inline: true, ..want("a") };
+        for wants in [vec![old], vec![inline]] {
+            let node = NodeRecord { id: Uuid::from_u128(1), wants };
+            let cluster = Cluster { nodes: vec![node], projectors: vec![projector("a", 2)] };
+            assert!(share_of(Uuid::from_u128(1), &cluster).is_empty());
+        }
+    }
+}

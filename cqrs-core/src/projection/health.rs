@@ -1,0 +1,222 @@
+//! How projectors are doing, for programs and people.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use uuid::Uuid;
+
+use super::node::Shared;
+use super::read_store::{Partition, ReadStore};
+use super::records::{GenerationRecord, ProjectorRecord, Trouble};
+use super::runs::Runs;
+use super::status::Doing;
+use crate::names::ProjectorName;
+use crate::store::LogRead;
+use crate::{Position, ReadError};
+
+/// What a projector is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ProjectorState {
+    /// Its first read model of this version is being built.
+    Building,
+    /// Behind the head of the log and on its way.
+    CatchingUp,
+    /// At the head of the log.
+    Live,
+    /// Something fails and is tried again.
+    Retrying,
+    /// A partition stands still at an event until somebody resumes the projector.
+    Stopped,
+    /// Somebody paused it.
+    Paused,
+    /// Readers see the read model of a later version, which this program does not know.
+    Superseded,
+}
+
+/// How a projector is doing, over all processes.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Health {
+    /// Its name.
+    pub name: ProjectorName,
+    /// The version this program knows.
+    pub version: u32,
+    /// What it is at.
+    pub state: ProjectorState,
+    /// Everything up to here is in the read model that readers see.
+    pub position: Position,
+    /// The head of the log.
+    pub head: Position,
+    /// How many positions it is behind.
+    pub lag: u64,
+    /// How long ago the first event was recorded that is not in the read model yet.
+    pub lag_time: Duration,
+    /// How many events are put aside.
+    pub parked: u64,
+    /// Events taken in and events passed over by this process since it runs the projector.
+    pub handled: u64,
+    /// See [`handled`](Self::handled).
+    pub passed: u64,
+    /// The worst of what is wrong with its partitions.
+    pub trouble: Option<Trouble>,
+    /// The partitions of the read model that readers see.
+    pub partitions: Vec<PartitionHealth>,
+    /// The read model that is being built, if there is one.
+    pub rebuild: Option<Progress>,
+}
+
+/// How a partition is doing.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PartitionHealth {
+    /// Its number, from 0.
+    pub number: u32,
+    /// Everything up to here is done.
+    pub position: Position,
+    /// The node that runs it, if one does.
+    pub owner: Option<Uuid>,
+    /// How many events are put aside.
+    pub parked: u64,
+    /// What is wrong with it.
+    pub trouble: Option<Trouble>,
+}
+
+/// How far a read model has been built.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// The version it is built for.
+    pub version: u32,
+    /// Positions done.
+    pub done: u64,
+    /// Positions there are.
+    pub total: u64,
+    /// Positions a second; 0 when it is not built in this process.
+    pub rate: f64,
+}
+
+impl<S: ReadStore> Shared<S> {
+    /// How a projector is doing, from its record and from what runs here.
+    pub(super) async fn health(
+        &self,
+        projector: &dyn Runs<S>,
+        record: Option<&ProjectorRecord>,
+        head: Position,
+    ) -> Result<Health, ReadError> {
+        let version = projector.version();
+        let live = record.and_then(ProjectorRecord::live);
+        let rebuild = record.and_then(ProjectorRecord::building);
+        let partitions = match (record, live) {
+            (Some(record), Some(live)) => self.partitions(record, live),
+            _ => Vec::new(),
+        };
+        let position = partitions.iter().map(|partition| partition.position).min();
+        let position = position.unwrap_or_default();
+        let built = record.zip(rebuild).map(|(record, building)| {
+            (self.partitions(record, building), self.rate(record, building), building)
+        });
+        let trouble = partitions
+            .iter()
+            .chain(built.iter().flat_map(|(partitions, ..)| partitions))
+            .filter_map(|partition| partition.trouble.clone())
+            .max_by_key(|trouble| trouble.stopped);
+        let lag = head.get().saturating_sub(position.get());
+        let lag_time =
+            if lag == 0 { Duration::ZERO } else { self.lag_time(projector, position).await? };
+        let state = match (live, &trouble) {
+            (Some(live), _) if live.version > version => ProjectorState::Superseded,
+            _ if record.is_some_and(|record| record.paused) => ProjectorState::Paused,
+            (_, Some(trouble)) if trouble.stopped => ProjectorState::Stopped,
+            (_, Some(_)) => ProjectorState::Retrying,
+            (Some(live), None) if live.version == version => {
+                if lag == 0 {
+                    ProjectorState::Live
+                } else {
+                    ProjectorState::CatchingUp
+                }
+            }
+            _ => ProjectorState::Building,
+        };
+        let (mut handled, mut passed) = (0, 0);
+        for (partition, status) in &*self.statuses() {
+            if partition.projector == *projector.name() {
+                let inner = status.inner();
+                handled += inner.handled;
+                passed += inner.passed;
+            }
+        }
+        Ok(Health {
+            name: projector.name().clone(),
+            version,
+            state,
+            position,
+            head,
+            lag,
+            lag_time,
+            parked: partitions.iter().map(|partition| partition.parked).sum(),
+            handled,
+            passed,
+            trouble,
+            partitions,
+            rebuild: built.map(|(partitions, rate, building)| Progress {
+                version: building.version,
+                done: partitions.iter().map(|p| p.position.get()).min().unwrap_or(0),
+                total: head.get(),
+                rate,
+            }),
+        })
+    }
+
+    fn partitions(
+        &self,
+        record: &ProjectorRecord,
+        generation: &GenerationRecord,
+    ) -> Vec<PartitionHealth> {
+        let statuses = self.statuses();
+        let partitions = record.partitions(generation).map(|(partition, record)| {
+            let here = statuses.get(&partition).map(|status| status.inner().clone());
+            let position = here.as_ref().map_or(Position::START, |here| here.cursor);
+            let trouble = match here {
+                Some(here) if here.doing == Doing::Stopped => {
+                    record.trouble.clone().or(here.trouble)
+                }
+                Some(here) => here.trouble,
+                None => record.trouble.clone(),
+            };
+            PartitionHealth {
+                number: record.number,
+                position: position.max(record.position),
+                owner: record.owner,
+                parked: record.parked,
+                trouble,
+            }
+        });
+        partitions.collect()
+    }
+
+    /// Positions a second, of the slowest partition here.
+    fn rate(&self, record: &ProjectorRecord, generation: &GenerationRecord) -> f64 {
+        let statuses = self.statuses();
+        let rates = record
+            .partitions(generation)
+            .filter_map(|(partition, _): (Partition, _)| Some(statuses.get(&partition)?.rate()));
+        rates.min_by(f64::total_cmp).unwrap_or(0.0)
+    }
+
+    async fn lag_time(
+        &self,
+        projector: &dyn Runs<S>,
+        position: Position,
+    ) -> Result<Duration, ReadError> {
+        let read = LogRead::forward().filter(projector.filter()).after(position).limit(1);
+        let mut pages = self.events.read_log(read);
+        let page = match pages.next().await {
+            // It cannot be read, which the trouble of the projector says better.
+            Some(Err(ReadError::Decode(_))) | None => return Ok(Duration::ZERO),
+            Some(page) => page?,
+        };
+        let first = page.events.first().map(|event| event.recorded_at);
+        Ok(first.map_or(Duration::ZERO, |first| self.clock.now().since(first)))
+    }
+}

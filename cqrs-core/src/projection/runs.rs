@@ -1,0 +1,130 @@
+//! A projector whose type is forgotten.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+
+use super::node::Shared;
+use super::options::ProjectorOptions;
+use super::projector::{ProjectError, Projector};
+use super::read_store::ReadStore;
+use super::status::{Control, Status};
+use super::worker::Worker;
+use crate::names::{ProjectorName, is_projector_name};
+use crate::panics::panic_message;
+use crate::store::Filter;
+use crate::{Event, RecordedEvent};
+
+/// What a node needs of a projector.
+#[async_trait]
+pub(super) trait Runs<S: ReadStore>: Send + Sync {
+    fn name(&self) -> &ProjectorName;
+    fn version(&self) -> u32;
+    fn options(&self) -> &ProjectorOptions;
+    /// Whether the live generation is kept up to date by appends.
+    fn inline(&self) -> bool;
+    fn filter(&self) -> Filter;
+    async fn create(&self, tx: &mut S::Transaction) -> Result<(), ProjectError>;
+    /// Takes events in that are about to be appended.
+    async fn take_in(
+        &self,
+        tx: &mut S::Transaction,
+        events: &[RecordedEvent],
+    ) -> Result<(), ProjectError>;
+    /// A partition at work.
+    fn worker(
+        &self,
+        shared: Arc<Shared<S>>,
+        partitions: u32,
+        status: Arc<Status>,
+        control: watch::Receiver<Control>,
+    ) -> BoxFuture<'static, ()>;
+}
+
+pub(super) struct Registered<P> {
+    name: ProjectorName,
+    projector: Arc<P>,
+    options: ProjectorOptions,
+    inline: bool,
+}
+
+impl<P> Registered<P> {
+    pub(super) fn new<S>(projector: P, options: ProjectorOptions, inline: bool) -> Self
+    where
+        S: ReadStore,
+        P: Projector<S>,
+    {
+        const {
+            assert!(
+                is_projector_name(P::NAME),
+                "a projector's name has 1 to 40 lower-case letters, digits and underscores, a letter first"
+            );
+        }
+        #[allow(clippy::expect_used)] // just checked, while compiling
+        let name = ProjectorName::new(P::NAME).expect("a checked name");
+        Self { name, projector: Arc::new(projector), options, inline }
+    }
+}
+
+#[async_trait]
+impl<S: ReadStore, P: Projector<S>> Runs<S> for Registered<P> {
+    fn name(&self) -> &ProjectorName {
+        &self.name
+    }
+
+    fn version(&self) -> u32 {
+        P::VERSION
+    }
+
+    fn options(&self) -> &ProjectorOptions {
+        &self.options
+    }
+
+    fn inline(&self) -> bool {
+        self.inline
+    }
+
+    fn filter(&self) -> Filter {
+        Filter::types(P::Event::TYPES)
+    }
+
+    async fn create(&self, tx: &mut S::Transaction) -> Result<(), ProjectError> {
+        match AssertUnwindSafe(self.projector.create(tx)).catch_unwind().await {
+            Ok(created) => created,
+            Err(panic) => Err(format!("panicked: {}", panic_message(&*panic)).into()),
+        }
+    }
+
+    async fn take_in(
+        &self,
+        tx: &mut S::Transaction,
+        events: &[RecordedEvent],
+    ) -> Result<(), ProjectError> {
+        let filter = Filter::types(P::Event::TYPES);
+        let mine = events.iter().filter(|event| filter.matches(event));
+        let mine = mine.map(RecordedEvent::decode).collect::<Result<Vec<_>, _>>()?;
+        if mine.is_empty() {
+            return Ok(());
+        }
+        match AssertUnwindSafe(self.projector.project_batch(tx, &mine)).catch_unwind().await {
+            Ok(projected) => projected,
+            Err(panic) => Err(format!("panicked: {}", panic_message(&*panic)).into()),
+        }
+    }
+
+    fn worker(
+        &self,
+        shared: Arc<Shared<S>>,
+        partitions: u32,
+        status: Arc<Status>,
+        control: watch::Receiver<Control>,
+    ) -> BoxFuture<'static, ()> {
+        let projector = Arc::clone(&self.projector);
+        let worker = Worker::new(shared, projector, self.options, partitions, status, control);
+        worker.run().boxed()
+    }
+}

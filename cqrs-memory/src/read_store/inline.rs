@@ -1,0 +1,95 @@
+//! Appends that take projectors along.
+//!
+//! Projectors are user code and may wait, so they run without the log's lock, on a plan of the
+//! append: the events at the positions they will have if nobody appends meanwhile.
+//!
+//! Invariant: the append is committed only while the head is where it was when the plan was made,
+//! and models and log change under both locks. Otherwise the plan is thrown away and made anew.
+
+use async_trait::async_trait;
+use cqrs_core::projection::{AppendProjecting, InlineProjection};
+use cqrs_core::{Append, AppendError, Appended, EventStore, StoreError, StoreErrorKind};
+
+use super::MemoryReadStore;
+use super::transaction::MemoryTransaction;
+use crate::append::Committed;
+use crate::{MemoryStore, Step};
+
+/// How often a plan is made anew before the append gives up.
+const ATTEMPTS: usize = 100;
+
+#[async_trait]
+impl AppendProjecting<MemoryReadStore> for MemoryStore {
+    async fn append_projecting(
+        &self,
+        read: &MemoryReadStore,
+        append: Append,
+        projection: &InlineProjection<MemoryReadStore>,
+    ) -> Result<Appended, AppendError> {
+        append.check()?;
+        if append.event_count() == 0 {
+            return self.append(append).await;
+        }
+        for _ in 0..ATTEMPTS {
+            self.hooks().at(Step::BeforeAppend)?;
+            let now = self.now();
+            let (head, events) = {
+                let contents = self.contents();
+                if let Some(first) = contents.check(&append)? {
+                    return Ok(first);
+                }
+                (contents.log.head(), contents.log.plan(&append, now))
+            };
+            let mut tx = MemoryTransaction::empty();
+            projection.take_in(read, &mut tx, &events).await?;
+            self.hooks().at(Step::DuringAppend)?;
+            let committed = read.commit_with(tx, || {
+                let mut contents = self.contents_mut();
+                (contents.log.head() == head).then(|| match contents.check(&append) {
+                    Ok(None) => Ok(contents.commit(append.clone(), now)),
+                    Ok(Some(first)) => Err(Ok(first)),
+                    Err(error) => Err(Err(error)),
+                })
+            });
+            match committed {
+                Some(Ok(Committed { appended, replaced })) => {
+                    drop(replaced);
+                    self.tell_growth();
+                    self.hooks().at(Step::AfterAppend).map_err(AppendError::OutcomeUnknown)?;
+                    return Ok(appended);
+                }
+                Some(Err(answer)) => return answer,
+                None => {}
+            }
+        }
+        let message = "others were faster each time";
+        Err(StoreError::new(StoreErrorKind::Unavailable, message).into())
+    }
+}
+
+impl MemoryReadStore {
+    /// Commits what `append` answers with, together with the models, or neither when that is
+    /// `None` or a generation is not live any more.
+    fn commit_with<T, E>(
+        &self,
+        tx: MemoryTransaction,
+        append: impl FnOnce() -> Option<Result<T, E>>,
+    ) -> Option<Result<T, E>> {
+        let mut garbage = Vec::new();
+        let appended = {
+            let mut state = self.state();
+            if !tx.parts.iter().all(|part| state.accepts(part)) {
+                return None;
+            }
+            let appended = append()?;
+            if appended.is_ok() {
+                for part in tx.parts {
+                    garbage.extend(state.apply(part));
+                }
+            }
+            appended
+        };
+        drop(garbage);
+        Some(appended)
+    }
+}

@@ -1,0 +1,403 @@
+//! Read models in memory.
+
+mod inline;
+mod models;
+mod state;
+mod transaction;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cqrs_core::projection::{
+    Cluster, CommitError, Lease, LeaseError, NewGeneration, ParkedEvent, Partition,
+    ProjectorRecord, ReadStore, Swap, Trouble, Want,
+};
+use cqrs_core::{Clock, InvalidName, Position, ProjectorName, StoreError, SystemClock};
+use uuid::Uuid;
+
+use crate::Step;
+use crate::step::Hooks;
+pub use models::MemoryView;
+use state::State;
+use transaction::{Kind, Part};
+pub use transaction::{MemoryTransaction, MissingModel};
+
+/// Read models in memory: each projector has models of its own, any type that can be cloned.
+///
+/// Readers take the model as it was at the last commit and keep it as long as they like; nobody
+/// waits. One transaction at a time changes a generation.
+///
+/// ```
+/// # use cqrs_core::*;
+/// use std::collections::HashMap;
+/// use cqrs_memory::{MemoryReadStore, MemoryStore, MemoryTransaction};
+///
+/// # struct Added(String);
+/// # impl Event for Added {
+/// #     const TYPES: &'static [EventType] = &[EventType::new("cart.added", 1)];
+/// #     fn event_type(&self) -> EventType { Self::TYPES[0] }
+/// #     fn encode(&self) -> Result<Payload, PayloadError> { Payload::encode(&self.0) }
+/// #     fn decode(_: &str, p: &Payload) -> Result<Self, DecodeFailure> { Ok(Self(p.decode()?)) }
+/// # }
+/// #[derive(Clone, Default)]
+/// struct Popular(HashMap<String, u32>);
+///
+/// struct CountAdded;
+///
+/// #[async_trait]
+/// impl Projector<MemoryReadStore> for CountAdded {
+///     type Event = Added;
+///     const NAME: &'static str = "popular";
+///     const VERSION: u32 = 1;
+///
+///     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
+///         tx.put(Popular::default());
+///         Ok(())
+///     }
+///
+///     async fn project(
+///         &self,
+///         tx: &mut MemoryTransaction,
+///         event: &Recorded<Added>,
+///     ) -> Result<(), ProjectError> {
+///         *tx.model::<Popular>()?.0.entry(event.event.0.clone()).or_default() += 1;
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (store, read) = (MemoryStore::new(), MemoryReadStore::new());
+/// let popular = read.view::<Popular>("popular")?;
+/// let projections =
+///     Projections::builder(store.clone(), read).projector(CountAdded).start().await?;
+///
+/// let cart = StreamName::new("cart-1")?;
+/// let appended =
+///     store.append_events(&cart, ExpectedVersion::Any, &[Added("tea".into())]).await?;
+/// projections.built("popular", std::time::Duration::from_secs(5)).await?;
+/// projections.wait_for("popular", appended.position(), std::time::Duration::from_secs(5)).await?;
+/// assert_eq!(popular.get().unwrap().0["tea"], 1);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct MemoryReadStore {
+    shared: Arc<Shared>,
+}
+
+/// Invariant: nobody else's code runs under the lock: no projector, no clock, no drop of a model.
+struct Shared {
+    state: Mutex<State>,
+    clock: Box<dyn Clock>,
+    hooks: Hooks,
+}
+
+/// Makes a [`MemoryReadStore`] that is not the usual one.
+#[derive(Debug)]
+#[must_use]
+pub struct MemoryReadStoreBuilder {
+    clock: Box<dyn Clock>,
+    hooks: Hooks,
+}
+
+impl MemoryReadStoreBuilder {
+    /// Takes the time of leases from this clock instead of the machine's.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Box::new(clock);
+        self
+    }
+
+    /// Calls this at the steps of leases and projections, never under the lock of the store.
+    pub fn on_step(
+        mut self,
+        hook: impl Fn(Step) -> Result<(), StoreError> + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks = Hooks(Some(Box::new(hook)));
+        self
+    }
+
+    /// An empty read store.
+    #[must_use]
+    pub fn build(self) -> MemoryReadStore {
+        let (state, clock, hooks) = (Mutex::default(), self.clock, self.hooks);
+        MemoryReadStore { shared: Arc::new(Shared { state, clock, hooks }) }
+    }
+}
+
+impl Default for MemoryReadStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryReadStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryReadStore").finish_non_exhaustive()
+    }
+}
+
+impl MemoryReadStore {
+    /// An empty read store on the machine's clock.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// An empty read store with another clock or with faults.
+    pub fn builder() -> MemoryReadStoreBuilder {
+        MemoryReadStoreBuilder { clock: Box::new(SystemClock), hooks: Hooks::default() }
+    }
+
+    /// A view of a model that a projector keeps, for queries.
+    ///
+    /// # Errors
+    /// [`InvalidName`] when no projector can have this name.
+    pub fn view<M: Send + Sync + 'static>(
+        &self,
+        projector: &str,
+    ) -> Result<MemoryView<M>, InvalidName> {
+        let name = ProjectorName::new(projector)?;
+        Ok(MemoryView::new(self.state().published(&name)))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A poisoned lock would mean a panic under it, which the invariant of `Shared` rules out.
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn at(&self, step: Step) -> Result<(), StoreError> {
+        self.shared.hooks.at(step)
+    }
+}
+
+#[async_trait]
+impl ReadStore for MemoryReadStore {
+    type Transaction = MemoryTransaction;
+
+    async fn heartbeat(
+        &self,
+        node: Uuid,
+        lease: Duration,
+        wants: &[Want],
+        progress: &[Lease],
+    ) -> Result<Cluster, StoreError> {
+        self.at(Step::BeforeHeartbeat)?;
+        let now = self.shared.clock.now();
+        Ok(self.state().heartbeat(node, now.plus(lease), now, wants, progress))
+    }
+
+    async fn leave(&self, node: Uuid) -> Result<(), StoreError> {
+        self.at(Step::BeforeLease)?;
+        self.state().leave(node);
+        Ok(())
+    }
+
+    async fn lease(&self, node: Uuid, partition: &Partition) -> Result<Option<Lease>, StoreError> {
+        self.at(Step::BeforeLease)?;
+        let now = self.shared.clock.now();
+        Ok(self.state().lease(node, partition, now))
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.at(Step::BeforeLease)?;
+        self.state().release(lease);
+        Ok(())
+    }
+
+    async fn begin(&self, lease: &Lease) -> Result<MemoryTransaction, LeaseError> {
+        self.at(Step::BeforeProjection)?;
+        let alone = self.state().leased(lease).map(|found| Arc::clone(&found.alone));
+        let alone = alone.ok_or(LeaseError::Lost)?.lock_owned().await;
+        let models = self.state().leased(lease).map(|found| Arc::clone(&found.models));
+        let models = models.ok_or(LeaseError::Lost)?;
+        let partition = lease.partition.clone();
+        let (projector, generation) = (partition.projector.clone(), partition.generation);
+        let kind = Kind::Leased { partition, epoch: lease.epoch };
+        Ok(MemoryTransaction::one(Part::new(projector, generation, kind, &models, Some(alone))))
+    }
+
+    async fn commit(
+        &self,
+        mut tx: MemoryTransaction,
+        lease: &Lease,
+        through: Position,
+    ) -> Result<(), CommitError> {
+        self.at(Step::BeforeProjectionCommit).map_err(CommitError::Unknown)?;
+        let Some(mut part) = tx.parts.pop() else { return Err(CommitError::Lost) };
+        part.through = through;
+        debug_assert_eq!(part.projector, lease.partition.projector);
+        let garbage = {
+            let mut state = self.state();
+            if !state.accepts(&part) {
+                return Err(CommitError::Lost);
+            }
+            state.apply(part)
+        };
+        drop(garbage);
+        self.at(Step::AfterProjectionCommit).map_err(CommitError::Unknown)
+    }
+
+    fn passes_by_itself(&self, error: &(dyn std::error::Error + 'static)) -> bool {
+        error
+            .downcast_ref::<StoreError>()
+            .is_some_and(|error| !matches!(error.retry(), cqrs_core::Retry::Never))
+    }
+
+    async fn park(
+        &self,
+        tx: &mut MemoryTransaction,
+        _: &Lease,
+        event: &ParkedEvent,
+    ) -> Result<(), StoreError> {
+        if let Some(part) = tx.parts.last_mut() {
+            part.parks.push(event.clone());
+        }
+        Ok(())
+    }
+
+    async fn unpark(
+        &self,
+        tx: &mut MemoryTransaction,
+        _: &Lease,
+        position: Position,
+    ) -> Result<(), StoreError> {
+        if let Some(part) = tx.parts.last_mut() {
+            part.unparks.push(position);
+        }
+        Ok(())
+    }
+
+    async fn parked(
+        &self,
+        projector: &ProjectorName,
+        generation: u64,
+        number: Option<u32>,
+    ) -> Result<Vec<ParkedEvent>, StoreError> {
+        self.at(Step::BeforeRead)?;
+        Ok(self.state().parked(projector, generation, number))
+    }
+
+    async fn request_retry(
+        &self,
+        projector: &ProjectorName,
+        key: Option<&str>,
+    ) -> Result<u64, StoreError> {
+        self.at(Step::BeforeLease)?;
+        Ok(self.state().request_retry(projector, key))
+    }
+
+    async fn retried(
+        &self,
+        lease: &Lease,
+        key: &str,
+        failed: Option<&Trouble>,
+    ) -> Result<(), StoreError> {
+        self.at(Step::BeforeLease)?;
+        self.state().retried(lease, key, failed);
+        Ok(())
+    }
+
+    async fn discard(
+        &self,
+        projector: &ProjectorName,
+        position: Position,
+        reason: &str,
+    ) -> Result<bool, StoreError> {
+        self.at(Step::BeforeLease)?;
+        Ok(self.state().discard(projector, position, reason))
+    }
+
+    async fn report(&self, lease: &Lease, trouble: Option<&Trouble>) -> Result<(), StoreError> {
+        self.at(Step::BeforeLease)?;
+        self.state().report(lease, trouble);
+        Ok(())
+    }
+
+    async fn set_paused(
+        &self,
+        projector: &ProjectorName,
+        paused: bool,
+    ) -> Result<bool, StoreError> {
+        self.at(Step::BeforeLease)?;
+        Ok(self.state().set_paused(projector, paused))
+    }
+
+    async fn inspect(
+        &self,
+        projector: Option<&ProjectorName>,
+    ) -> Result<Vec<ProjectorRecord>, StoreError> {
+        self.at(Step::BeforeRead)?;
+        let now = self.shared.clock.now();
+        Ok(self.state().inspect(projector, now))
+    }
+
+    async fn new_generation(
+        &self,
+        projector: &ProjectorName,
+        version: u32,
+        partitions: u32,
+    ) -> Result<Option<NewGeneration<MemoryTransaction>>, StoreError> {
+        self.at(Step::BeforeProjection)?;
+        let number = self.state().new_generation(projector, version, partitions);
+        let Some(number) = number else { return Ok(None) };
+        let kind = Kind::New { version, partitions };
+        let part = Part::new(projector.clone(), number, kind, &Arc::default(), None);
+        Ok(Some(NewGeneration::new(number, MemoryTransaction::one(part))))
+    }
+
+    async fn commit_new(&self, mut tx: MemoryTransaction) -> Result<(), StoreError> {
+        self.at(Step::BeforeProjectionCommit)?;
+        let Some(part) = tx.parts.pop() else { return Ok(()) };
+        let garbage = {
+            let mut state = self.state();
+            // Somebody else was faster, which is just as good.
+            if state.accepts(&part) { state.apply(part) } else { Vec::new() }
+        };
+        drop(garbage);
+        self.at(Step::AfterProjectionCommit)
+    }
+
+    async fn swap(&self, projector: &ProjectorName, generation: u64) -> Result<Swap, StoreError> {
+        self.at(Step::BeforeSwap)?;
+        let (swapped, garbage) = self.state().swap(projector, generation);
+        drop(garbage);
+        self.at(Step::AfterSwap)?;
+        Ok(swapped)
+    }
+
+    async fn cancel(&self, projector: &ProjectorName) -> Result<bool, StoreError> {
+        self.at(Step::BeforeSwap)?;
+        Ok(self.state().cancel(projector))
+    }
+
+    async fn enter(
+        &self,
+        tx: &mut MemoryTransaction,
+        projector: &ProjectorName,
+        version: u32,
+    ) -> Result<Option<Position>, StoreError> {
+        let alone = self.state().live(projector, version).map(|(.., live)| Arc::clone(&live.alone));
+        let Some(alone) = alone else { return Ok(None) };
+        let alone = alone.lock_owned().await;
+        let mut state = self.state();
+        let Some((number, position, live)) = state.live(projector, version) else {
+            return Ok(None);
+        };
+        let part = Part::new(projector.clone(), number, Kind::Inline, &live.models, Some(alone));
+        tx.parts.push(part);
+        Ok(Some(position))
+    }
+
+    async fn advance(
+        &self,
+        tx: &mut MemoryTransaction,
+        _: &ProjectorName,
+        through: Position,
+    ) -> Result<(), StoreError> {
+        if let Some(part) = tx.parts.last_mut() {
+            part.through = through;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! Read models as values: readers share what is published, a transaction changes a copy.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The models of one generation, by type.
+#[derive(Clone, Default)]
+pub(super) struct Models(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+
+impl Models {
+    pub(super) fn put<M: Send + Sync + 'static>(&mut self, model: M) {
+        self.0.insert(TypeId::of::<M>(), Arc::new(model));
+    }
+
+    pub(super) fn get<M: Send + Sync + 'static>(&self) -> Option<Arc<M>> {
+        Arc::clone(self.0.get(&TypeId::of::<M>())?).downcast().ok()
+    }
+
+    /// For changing; copied first if readers share it.
+    pub(super) fn get_mut<M: Clone + Send + Sync + 'static>(&mut self) -> Option<&mut M> {
+        let shared = self.0.get_mut(&TypeId::of::<M>())?;
+        if Arc::get_mut(shared).is_none() {
+            let copy = shared.downcast_ref::<M>()?.clone();
+            *shared = Arc::new(copy);
+        }
+        Arc::get_mut(shared)?.downcast_mut()
+    }
+}
+
+/// What readers of one projector see.
+#[derive(Default)]
+pub(super) struct Published(RwLock<Option<Arc<Models>>>);
+
+impl Published {
+    /// Replaces what readers see, and returns what they saw.
+    pub(super) fn replace(&self, models: Option<Arc<Models>>) -> Option<Arc<Models>> {
+        // Nothing panics under the lock: pointers are moved.
+        std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), models)
+    }
+
+    fn get(&self) -> Option<Arc<Models>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A view of one model of a projector, for queries. Cheap to clone.
+pub struct MemoryView<M> {
+    published: Arc<Published>,
+    model: PhantomData<fn() -> M>,
+}
+
+impl<M> Clone for MemoryView<M> {
+    fn clone(&self) -> Self {
+        Self { published: Arc::clone(&self.published), model: PhantomData }
+    }
+}
+
+impl<M> std::fmt::Debug for MemoryView<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryView").field("model", &std::any::type_name::<M>()).finish()
+    }
+}
+
+impl<M: Send + Sync + 'static> MemoryView<M> {
+    pub(super) fn new(published: Arc<Published>) -> Self {
+        Self { published, model: PhantomData }
+    }
+
+    /// The model as of the last commit; `None` until it is built for the first time. It stays as
+    /// it is while it is held, and nobody waits for anybody.
+    #[must_use]
+    pub fn get(&self) -> Option<Arc<M>> {
+        self.published.get()?.get()
+    }
+}

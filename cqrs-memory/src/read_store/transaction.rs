@@ -1,0 +1,103 @@
+//! A transaction: copies of models, and what else is to happen when it commits.
+
+use std::sync::Arc;
+
+use cqrs_core::projection::{ParkedEvent, Partition};
+use cqrs_core::{Position, ProjectorName};
+use tokio::sync::OwnedMutexGuard;
+
+use super::models::Models;
+
+/// What a projector writes through: its models, copied when they are first changed.
+///
+/// A copy costs what `Clone` costs. For a model of more than a few hundred rows use maps that share
+/// what they have in common with their copies, such as those of `rpds` or `imbl`.
+pub struct MemoryTransaction {
+    /// One for each projector that was entered.
+    pub(super) parts: Vec<Part>,
+}
+
+/// What a transaction does to one generation.
+pub(super) struct Part {
+    pub(super) projector: ProjectorName,
+    pub(super) generation: u64,
+    pub(super) kind: Kind,
+    pub(super) models: Models,
+    pub(super) through: Position,
+    pub(super) parks: Vec<ParkedEvent>,
+    pub(super) unparks: Vec<Position>,
+    /// Keeps others from changing the generation until the transaction ends.
+    pub(super) _alone: Option<OwnedMutexGuard<()>>,
+}
+
+/// On which ground it may commit.
+pub(super) enum Kind {
+    /// Under a lease.
+    Leased { partition: Partition, epoch: u64 },
+    /// Begins a generation.
+    New { version: u32, partitions: u32 },
+    /// Inside an append.
+    Inline,
+}
+
+/// The projector's model is not there: `create` has not put one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`create` has put no {model}")]
+pub struct MissingModel {
+    model: &'static str,
+}
+
+impl std::fmt::Debug for MemoryTransaction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names = self.parts.iter().map(|part| part.projector.as_str());
+        f.debug_tuple("MemoryTransaction").field(&names.collect::<Vec<_>>()).finish()
+    }
+}
+
+impl MemoryTransaction {
+    /// Puts an empty model, in [`create`](cqrs_core::Projector::create).
+    pub fn put<M: Clone + Send + Sync + 'static>(&mut self, model: M) {
+        if let Some(part) = self.parts.last_mut() {
+            part.models.put(model);
+        }
+    }
+
+    /// The projector's model, to be changed.
+    ///
+    /// # Errors
+    /// [`MissingModel`] when none of this type was put.
+    pub fn model<M: Clone + Send + Sync + 'static>(&mut self) -> Result<&mut M, MissingModel> {
+        let part = self.parts.last_mut();
+        part.and_then(|part| part.models.get_mut())
+            .ok_or(MissingModel { model: std::any::type_name::<M>() })
+    }
+
+    pub(super) const fn empty() -> Self {
+        Self { parts: Vec::new() }
+    }
+
+    pub(super) fn one(part: Part) -> Self {
+        Self { parts: vec![part] }
+    }
+}
+
+impl Part {
+    pub(super) fn new(
+        projector: ProjectorName,
+        generation: u64,
+        kind: Kind,
+        models: &Arc<Models>,
+        alone: Option<OwnedMutexGuard<()>>,
+    ) -> Self {
+        Self {
+            projector,
+            generation,
+            kind,
+            models: Models::clone(models),
+            through: Position::START,
+            parks: Vec::new(),
+            unparks: Vec::new(),
+            _alone: alone,
+        }
+    }
+}

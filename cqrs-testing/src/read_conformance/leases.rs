@@ -1,0 +1,200 @@
+//! Who may write.
+
+use std::time::Duration;
+
+use cqrs_core::ReadStore;
+use cqrs_core::projection::{Lease, Trouble};
+
+use super::{
+    LONG, alive, at, begin_generation, is_lost, lease, live, name, node, partition, record, sum,
+    want, write,
+};
+use crate::eventually;
+use crate::tables::Tables;
+
+/// A lease that is soon over.
+const SHORT: Duration = Duration::from_millis(30);
+/// Enough for a server to end the transaction of an owner that fell silent.
+const WITHIN: Duration = Duration::from_secs(20);
+
+pub(super) async fn b179_one_owner_at_a_time<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
+    let (store, projector, [left, right]) = (fresh().await, name("accounts"), [node(), node()]);
+    alive(&store, left, LONG).await;
+    alive(&store, right, LONG).await;
+    let generation = live::<T>(&store, &projector).await;
+    let partition_0 = partition(&projector, generation, 0);
+    let first = lease(&store, left, &partition_0).await;
+    assert!(store.lease(right, &partition_0).await.unwrap().is_none());
+    assert_eq!(record(&store, &projector).await.live().unwrap().partitions[0].owner, Some(left));
+    // The same node may have it again; then only the newer lease counts.
+    let second = lease(&store, left, &partition_0).await;
+    assert!(second.epoch > first.epoch);
+    assert!(is_lost(&store, &first).await);
+    store.release(&first).await.unwrap();
+    assert!(store.lease(right, &partition_0).await.unwrap().is_none());
+    store.release(&second).await.unwrap();
+    let third = lease(&store, right, &partition_0).await;
+    assert!(third.epoch > second.epoch);
+    assert!(store.lease(left, &partition(&projector, generation, 1)).await.unwrap().is_none());
+    assert!(store.lease(left, &partition(&projector, 77, 0)).await.unwrap().is_none());
+}
+
+/// Waits until a node gets a partition.
+async fn leased<S: ReadStore>(store: &S, me: uuid::Uuid, from: &Lease) -> Lease {
+    eventually(WITHIN, || async {
+        store.lease(me, &from.partition).await.unwrap().ok_or("somebody else has it")
+    })
+    .await
+}
+
+pub(super) async fn b184_a_silent_owner_is_replaced<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
+    let (store, projector, [left, right]) = (fresh().await, name("accounts"), [node(), node()]);
+    alive(&store, left, SHORT).await;
+    alive(&store, right, LONG).await;
+    let generation = live::<T>(&store, &projector).await;
+    let old = lease(&store, left, &partition(&projector, generation, 0)).await;
+    write::<T>(&store, &old, &[1], 3).await;
+    let new = leased(&store, right, &old).await;
+    assert_eq!(new.position, at(3));
+    assert!(is_lost(&store, &old).await);
+    // It comes back, and has to wait its turn.
+    alive(&store, left, LONG).await;
+    assert!(store.lease(left, &old.partition).await.unwrap().is_none());
+}
+
+pub(super) async fn g6_a_lost_owner_writes_nothing<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
+    let (store, projector, [left, right]) = (fresh().await, name("accounts"), [node(), node()]);
+    alive(&store, left, SHORT).await;
+    alive(&store, right, LONG).await;
+    let generation = live::<T>(&store, &projector).await;
+    let old = lease(&store, left, &partition(&projector, generation, 0)).await;
+    let mut paused = store.begin(&old).await.unwrap();
+    T::add(&mut paused, "a", 100, 1).await.unwrap();
+    let new = leased(&store, right, &old).await;
+    // As a process that was paused finds its transaction when it wakes up, before and after.
+    let writing = async {
+        let mut tx = store.begin(&new).await.unwrap();
+        T::add(&mut tx, "a", 1, 1).await.unwrap();
+        store.commit(tx, &new, at(1)).await.unwrap();
+    };
+    let waking = async { store.commit(paused, &old, at(9)).await };
+    let ((), woken) = tokio::join!(writing, waking);
+    assert!(woken.is_err(), "a lost owner has committed");
+    assert_eq!(sum::<T>(&store, &projector).await, Some(1));
+    assert_eq!(record(&store, &projector).await.live().unwrap().position(), at(1));
+}
+
+pub(super) async fn a_node_that_leaves_gives_everything_back<T: Tables>(
+    fresh: &impl AsyncFn() -> T::Store,
+) {
+    let (store, projector, [left, right]) = (fresh().await, name("accounts"), [node(), node()]);
+    alive(&store, left, LONG).await;
+    alive(&store, right, LONG).await;
+    let generation = begin_generation::<T>(&store, &projector, 1, 2).await;
+    for number in [0, 1] {
+        lease(&store, left, &partition(&projector, generation, number)).await;
+    }
+    store.leave(left).await.unwrap();
+    for number in [0, 1] {
+        lease(&store, right, &partition(&projector, generation, number)).await;
+    }
+}
+
+pub(super) async fn b146_progress_moves_forward_under_the_newest_lease_only<T: Tables>(
+    fresh: &impl AsyncFn() -> T::Store,
+) {
+    let (store, projector, me) = (fresh().await, name("accounts"), node());
+    alive(&store, me, LONG).await;
+    let generation = live::<T>(&store, &projector).await;
+    let old = lease(&store, me, &partition(&projector, generation, 0)).await;
+    let new = lease(&store, me, &old.partition).await;
+    let save = |lease: &Lease, position: u64| {
+        let mut lease = lease.clone();
+        lease.position = at(position);
+        let store = store.clone();
+        async move {
+            store.heartbeat(me, LONG, &[], &[lease]).await.unwrap();
+        }
+    };
+    let position = || async { record(&store, &projector).await.live().unwrap().position() };
+    save(&old, 5).await;
+    assert_eq!(position().await, at(0));
+    save(&new, 7).await;
+    assert_eq!(position().await, at(7));
+    save(&new, 6).await;
+    assert_eq!(position().await, at(7));
+}
+
+pub(super) async fn nodes_see_each_other<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
+    let (store, projector) = (fresh().await, name("accounts"));
+    let [left, right, silent] = [node(), node(), node()];
+    store.heartbeat(left, LONG, &[want(&projector, 2)], &[]).await.unwrap();
+    alive(&store, silent, SHORT).await;
+    eventually(WITHIN, || async {
+        let cluster = store.heartbeat(right, LONG, &[], &[]).await.unwrap();
+        let mut nodes: Vec<_> = cluster.nodes.into_iter().map(|n| (n.id, n.wants)).collect();
+        nodes.sort_by_key(|(id, _)| *id);
+        if nodes == [(left, vec![want(&projector, 2)]), (right, vec![])] {
+            Ok(())
+        } else {
+            Err(format!("{nodes:?}"))
+        }
+    })
+    .await;
+}
+
+pub(super) async fn trouble_is_on_record_until_it_is_over<T: Tables>(
+    fresh: &impl AsyncFn() -> T::Store,
+) {
+    let (store, projector, me) = (fresh().await, name("accounts"), node());
+    alive(&store, me, LONG).await;
+    let generation = live::<T>(&store, &projector).await;
+    let old = lease(&store, me, &partition(&projector, generation, 0)).await;
+    let new = lease(&store, me, &old.partition).await;
+    let trouble = |error: &str| Trouble {
+        position: at(4),
+        error: error.to_owned(),
+        attempts: 2,
+        stopped: false,
+    };
+    let seen =
+        || async { record(&store, &projector).await.live().unwrap().partitions[0].trouble.clone() };
+    store.report(&old, Some(&trouble("old"))).await.unwrap();
+    assert_eq!(seen().await, None);
+    let hostile = "it's \"bad\" \\ \u{0} 🦀";
+    store.report(&new, Some(&trouble(hostile))).await.unwrap();
+    assert_eq!(seen().await, Some(trouble(hostile)));
+    write::<T>(&store, &new, &[1], 4).await;
+    assert_eq!(seen().await, None, "over when the event is taken in");
+    store.report(&new, Some(&trouble("again"))).await.unwrap();
+    store.report(&new, None).await.unwrap();
+    assert_eq!(seen().await, None);
+}
+
+pub(super) async fn a_pause_is_seen_by_all<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
+    let (store, projector, me) = (fresh().await, name("accounts"), node());
+    alive(&store, me, LONG).await;
+    assert!(!store.set_paused(&projector, true).await.unwrap());
+    let generation = live::<T>(&store, &projector).await;
+    let lease = lease(&store, me, &partition(&projector, generation, 0)).await;
+    assert!(store.set_paused(&projector, true).await.unwrap());
+    assert!(record(&store, &projector).await.paused);
+    let trouble = Trouble { position: at(1), error: "e".into(), attempts: 1, stopped: true };
+    store.report(&lease, Some(&trouble)).await.unwrap();
+    assert!(store.set_paused(&projector, false).await.unwrap());
+    let seen = record(&store, &projector).await;
+    assert_eq!((seen.paused, &seen.live().unwrap().partitions[0].trouble), (false, &None));
+}
+
+pub(super) async fn an_append_enters_the_live_generation<T: Tables>(
+    fresh: &impl AsyncFn() -> T::Store,
+) {
+    let (store, projector, me) = (fresh().await, name("accounts"), node());
+    alive(&store, me, LONG).await;
+    let generation = live::<T>(&store, &projector).await;
+    let lease = lease(&store, me, &partition(&projector, generation, 0)).await;
+    write::<T>(&store, &lease, &[1], 3).await;
+    let mut tx = store.begin(&lease).await.unwrap();
+    assert_eq!(store.enter(&mut tx, &projector, 2).await.unwrap(), None, "another version");
+    assert_eq!(store.enter(&mut tx, &name("other"), 1).await.unwrap(), None);
+}

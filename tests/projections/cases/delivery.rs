@@ -1,0 +1,102 @@
+//! Every event exactly once, in order.
+
+use std::sync::Arc;
+
+use cqrs::{EventStore, ProjectorOptions};
+use cqrs_testing::eventually;
+
+use super::{Rows, Tally, WITHIN, known, projections, rows, total};
+use crate::tally::{ByDigit, Knobs, Second, add, add_many, told_once};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l11_b361_old_and_new_events_once_and_in_order() {
+    let (store, read) = super::fresh::stores().await;
+    add_many(&store, 500, 7).await;
+    let knobs: Arc<Knobs> = Arc::default();
+    let running = projections(&store, &read).projector(<Tally>::with(&knobs));
+    let running = running.start().await.unwrap();
+    let last = add_many(&store, 500, 7).await;
+    known(&running, "accounts", last).await;
+    assert_eq!(total(&read, "accounts").await, (1_000, 1_000));
+    let last = add(&store, 1, 5).await;
+    known(&running, "accounts", last).await;
+    assert_eq!(total(&read, "accounts").await, (1_001, 1_005));
+    eventually(WITHIN, || async {
+        if told_once(&knobs).contains(&last.get()) { Ok(()) } else { Err("not told") }
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l16_l18_a_restart_goes_on_behind_the_checkpoint() {
+    let (store, read) = super::fresh::stores().await;
+    let last = add_many(&store, 40, 4).await;
+    for round in 0..3 {
+        let running = projections(&store, &read).projector(<Tally>::new());
+        let running = running.start().await.unwrap();
+        known(&running, "accounts", last).await;
+        assert_eq!(total(&read, "accounts").await, (40, 40), "round {round}");
+        running.stop().await;
+    }
+    let before = rows(&read, "accounts").await;
+    let last = add(&store, 1, 7).await;
+    let running = projections(&store, &read).projector(<Tally>::new());
+    let running = running.start().await.unwrap();
+    known(&running, "accounts", last).await;
+    assert_eq!(total(&read, "accounts").await, (41, 47));
+    assert_eq!(rows(&read, "accounts").await["account-0"], before["account-0"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b368_partitions_share_the_work_and_keep_the_order_of_keys() {
+    let (store, read) = super::fresh::stores().await;
+    let options = ProjectorOptions::new().partitions(8).batch(50);
+    let running = projections(&store, &read)
+        .projector_with(<Tally>::new(), options)
+        .projector_with(ByDigit::<Rows>(std::marker::PhantomData), options);
+    let running = running.start().await.unwrap();
+    for turn in 0..300 {
+        add(&store, turn % 17, i64::try_from(turn).unwrap()).await;
+    }
+    let last = add_many(&store, 1_700, 17).await;
+    known(&running, "accounts", last).await;
+    known(&running, "by_digit", last).await;
+    let sum: i64 = (0..300).sum::<i64>() + 1_700;
+    assert_eq!(total(&read, "accounts").await, (2_000, sum));
+    assert_eq!(total(&read, "by_digit").await, (2_000, 2_000));
+    assert_eq!(rows(&read, "by_digit").await.len(), 10);
+    let health = running.health().await.unwrap();
+    assert_eq!(health[0].partitions.len(), 8);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b127_several_projectors_each_get_everything() {
+    let (store, read) = super::fresh::stores().await;
+    let running =
+        projections(&store, &read).projector(<Tally>::new()).projector(Tally::<Second>::new());
+    let running = running.start().await.unwrap();
+    let last = add_many(&store, 300, 3).await;
+    for name in ["accounts", "second"] {
+        known(&running, name, last).await;
+        assert_eq!(total(&read, name).await, (300, 300));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l25_b293_events_of_other_types_are_passed_over_and_counted() {
+    let (store, read) = super::fresh::stores().await;
+    let running = projections(&store, &read).projector(<Tally>::new());
+    let running = running.start().await.unwrap();
+    for _ in 0..5 {
+        let foreign = cqrs::NewEvent::json("other.happened", "{{{not ours").unwrap();
+        let stream = crate::tally::account(1);
+        let append = cqrs::Append::to(stream, cqrs::ExpectedVersion::Any, vec![foreign]);
+        store.append(append).await.unwrap();
+    }
+    let last = add(&store, 1, 1).await;
+    known(&running, "accounts", last).await;
+    let health = running.health().await.unwrap().remove(0);
+    assert_eq!((health.handled, health.passed, health.lag), (1, 5, 0));
+}

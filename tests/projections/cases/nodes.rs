@@ -1,0 +1,126 @@
+//! Several processes share the work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cqrs::ProjectorOptions;
+use cqrs::projection::Projections;
+use cqrs_testing::eventually;
+
+use super::fresh::{Read, Store};
+use super::{Tally, WITHIN, known, projections, total};
+use crate::tally::{Knobs, add, add_many};
+
+async fn node(store: &Store, read: &Read, knobs: &Arc<Knobs>) -> Projections<Read> {
+    let options = ProjectorOptions::new().partitions(6).batch(20);
+    projections(store, read).projector_with(<Tally>::with(knobs), options).start().await.unwrap()
+}
+
+/// Waits until the partitions are spread like this.
+async fn spread(running: &Projections<Read>, expected: &[usize]) {
+    eventually(WITHIN, || async {
+        let health = running.health().await.unwrap().remove(0);
+        let mut counts = std::collections::BTreeMap::new();
+        for owner in health.partitions.iter().filter_map(|partition| partition.owner) {
+            *counts.entry(owner).or_insert(0) += 1;
+        }
+        let mut counts: Vec<usize> = counts.into_values().collect();
+        counts.sort_unstable();
+        if counts == expected { Ok(()) } else { Err(format!("{counts:?}")) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b178_b186_partitions_spread_over_nodes_and_come_back() {
+    let (store, read) = super::fresh::stores().await;
+    let knobs: [Arc<Knobs>; 3] = Default::default();
+    let first = node(&store, &read, &knobs[0]).await;
+    let mut last = add_many(&store, 300, 13).await;
+    known(&first, "accounts", last).await;
+    spread(&first, &[6]).await;
+    let second = node(&store, &read, &knobs[1]).await;
+    spread(&first, &[3, 3]).await;
+    let third = node(&store, &read, &knobs[2]).await;
+    spread(&first, &[2, 2, 2]).await;
+    last = add_many(&store, 300, 13).await.max(last);
+    known(&second, "accounts", last).await;
+    second.stop().await;
+    spread(&first, &[3, 3]).await;
+    third.stop().await;
+    spread(&first, &[6]).await;
+    let last = add(&store, 1, 1).await;
+    known(&first, "accounts", last).await;
+    assert_eq!(total(&read, "accounts").await, (601, 601));
+    // Each event was committed by one of them.
+    let told: usize = knobs.iter().map(|knobs| knobs.told.lock().unwrap().len()).sum();
+    assert!(told <= 601, "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l17_another_node_takes_over_and_nothing_is_done_twice() {
+    let (store, read) = super::fresh::stores().await;
+    let (first_knobs, second_knobs): (Arc<Knobs>, Arc<Knobs>) = Default::default();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let first = {
+        let (store, read, knobs) = (store.clone(), read.clone(), Arc::clone(&first_knobs));
+        let first = async move {
+            let (store, read) = super::fresh::elsewhere(&store, &read).await;
+            node(&store, &read, &knobs).await
+        };
+        runtime.spawn(first).await.unwrap()
+    };
+    let mut last = add_many(&store, 100, 9).await;
+    known(&first, "accounts", last).await;
+    let second = node(&store, &read, &second_knobs).await;
+    *first_knobs.delay.lock().unwrap() = Duration::from_millis(5);
+    for _ in 0..5 {
+        last = add_many(&store, 40, 9).await;
+    }
+    // All its tasks die where they are, as in a process that is killed.
+    runtime.shutdown_background();
+    known(&second, "accounts", last).await;
+    assert_eq!(total(&read, "accounts").await, (300, 300));
+    drop(first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l47_b384_a_stop_finishes_the_batch_and_saves_the_checkpoint() {
+    let (store, read) = super::fresh::stores().await;
+    for round in 1..=5_u64 {
+        let knobs: Arc<Knobs> = Arc::default();
+        *knobs.delay.lock().unwrap() = Duration::from_millis(1);
+        let running = node(&store, &read, &knobs).await;
+        add_many(&store, 60, 9).await;
+        // Stopped somewhere on the way.
+        eventually(WITHIN, || async {
+            let calls = knobs.calls.load(std::sync::atomic::Ordering::Relaxed);
+            if calls >= 10 { Ok(()) } else { Err(format!("{calls} calls in round {round}")) }
+        })
+        .await;
+        running.stop().await;
+        let calls = knobs.calls.load(std::sync::atomic::Ordering::Relaxed);
+        tokio::task::yield_now().await;
+        assert_eq!(knobs.calls.load(std::sync::atomic::Ordering::Relaxed), calls, "it goes on");
+    }
+    let running = node(&store, &read, &Arc::default()).await;
+    let last = add(&store, 1, 1).await;
+    known(&running, "accounts", last).await;
+    assert_eq!(total(&read, "accounts").await, (301, 301));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropping_the_last_handle_stops_the_node() {
+    let (store, read) = super::fresh::stores().await;
+    let knobs: Arc<Knobs> = Arc::default();
+    let first = node(&store, &read, &knobs).await;
+    let last = add(&store, 1, 1).await;
+    known(&first, "accounts", last).await;
+    drop(first);
+    let second = node(&store, &read, &Arc::default()).await;
+    // Given back at once, not after the lease.
+    let last = add(&store, 1, 1).await;
+    known(&second, "accounts", last).await;
+    assert_eq!(total(&read, "accounts").await, (2, 2));
+}
