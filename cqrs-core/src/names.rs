@@ -300,9 +300,9 @@ impl SubscriptionName {
 }
 
 /// Longest name of a projector: what read stores make of it, such as a schema, has to fit too.
-pub const MAX_PROJECTOR_NAME_BYTES: usize = 40;
+pub const MAX_PROJECTOR_NAME_BYTES: usize = 32;
 
-/// The name of a projector: up to 40 lower-case letters, digits and underscores, a letter first.
+/// The name of a projector: up to 32 lower-case letters, digits and underscores, a letter first.
 /// In a database the tables of the projector stand in a schema of this name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

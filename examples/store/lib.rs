@@ -6,8 +6,8 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use cqrs::memory::MemoryStore;
-use cqrs::postgres::PgStore;
+use cqrs::memory::{MemoryReadStore, MemoryStore};
+use cqrs::postgres::{PgReadStore, PgStore};
 use cqrs::{Clock, EventStore, StoreError};
 
 /// The arguments that choose a store.
@@ -45,6 +45,39 @@ impl StoreArguments {
         Self { store: url.to_owned(), ..Self::default() }
     }
 
+    /// The address of the database; `None` for memory.
+    fn url(&self) -> Result<Option<&str>, String> {
+        match self.store.as_str() {
+            "memory" => Ok(None),
+            "postgres" => match &self.database_url {
+                Some(url) => Ok(Some(url)),
+                None => {
+                    Err("`--store postgres` needs the database's address in DATABASE_URL".into())
+                }
+            },
+            url if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+                Ok(Some(url))
+            }
+            other => Err(format!("`--store {other}`: use memory or postgres://...")),
+        }
+    }
+
+    /// Opens the read store beside the store: in the same database, in schemas that begin with
+    /// `schema` unless the arguments say otherwise.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_read(&self, schema: &str) -> Result<OpenReadStore, String> {
+        let Some(url) = self.url()? else {
+            return Ok(OpenReadStore::Memory(MemoryReadStore::new()));
+        };
+        let schema = self.schema.as_deref().unwrap_or(schema);
+        let read = PgReadStore::builder().url(url);
+        let read = read.schema(&format!("{schema}_read")).prefix(&format!("{schema}_"));
+        let read = read.migrate().await.map_err(|error| explained(&error))?;
+        Ok(OpenReadStore::Postgres(read))
+    }
+
     /// Opens the store. Its time is that of `clock`; its tables stand in `schema` unless the
     /// arguments say otherwise.
     ///
@@ -55,18 +88,36 @@ impl StoreArguments {
         schema: &str,
         clock: impl Clock,
     ) -> Result<Arc<dyn EventStore>, String> {
-        let url = match self.store.as_str() {
-            "memory" => return Ok(Arc::new(MemoryStore::builder().clock(clock).build())),
-            "postgres" => self
-                .database_url
-                .as_deref()
-                .ok_or("`--store postgres` needs the database's address in DATABASE_URL")?,
-            url if url.starts_with("postgres://") || url.starts_with("postgresql://") => url,
-            other => return Err(format!("`--store {other}`: use memory or postgres://...")),
+        let Some(url) = self.url()? else {
+            return Ok(Arc::new(MemoryStore::builder().clock(clock).build()));
         };
         let schema = self.schema.as_deref().unwrap_or(schema);
         let store = PgStore::builder().url(url).schema(schema).clock(clock).migrate().await;
         store.map(|store| Arc::new(store) as Arc<dyn EventStore>).map_err(|error| explained(&error))
+    }
+}
+
+/// Where read models are kept.
+#[derive(Clone, Debug)]
+pub enum OpenReadStore {
+    /// In memory.
+    Memory(MemoryReadStore),
+    /// In Postgres.
+    Postgres(PgReadStore),
+}
+
+impl OpenReadStore {
+    /// Throws all read models away, with everything that is known about them, as an operator may
+    /// do at any time. Whoever uses them has to stop first.
+    ///
+    /// # Errors
+    /// Why the database refuses.
+    pub async fn drop_everything(self) -> Result<(), String> {
+        match self {
+            // It is gone with its last handle.
+            Self::Memory(_) => Ok(()),
+            Self::Postgres(read) => read.drop_everything().await.map_err(|error| explained(&error)),
+        }
     }
 }
 

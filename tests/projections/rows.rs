@@ -71,7 +71,8 @@ impl Tables for PgTables {
     }
 
     async fn rows(store: &PgReadStore, projector: &str) -> Option<BTreeMap<String, Row>> {
-        let all = format!("select key, count, sum, last, disorder from \"{projector}\".tally");
+        let schema = store.schema_of(projector);
+        let all = format!("select key, count, sum, last, disorder from {schema}.tally");
         let rows = match sqlx::query(AssertSqlSafe(all)).fetch_all(store.pool()).await {
             Ok(rows) => rows,
             // The schema is not there.

@@ -65,7 +65,7 @@ pub trait Projector<S: ReadStore>: Send + Sync + 'static {
     /// The events it looks at, of one or several aggregates. The store passes over all others.
     type Event: Event;
 
-    /// Its name, and the place of its tables: up to 40 lower-case letters, digits and
+    /// Its name, and the place of its tables: up to 32 lower-case letters, digits and
     /// underscores, a letter first.
     const NAME: &'static str;
 

@@ -61,7 +61,7 @@ impl<P> Registered<P> {
         const {
             assert!(
                 is_projector_name(P::NAME),
-                "a projector's name has 1 to 40 lower-case letters, digits and underscores, a letter first"
+                "a projector's name has 1 to 32 lower-case letters, digits and underscores, a letter first"
             );
         }
         #[allow(clippy::expect_used)] // just checked, while compiling

@@ -104,3 +104,16 @@ begin
   update cqrs.generations set live = true, frozen = false where number = in_generation;
   return 'done';
 end $$;
+
+-- Drops every schema that is a read model of this store, whatever it is called.
+create function cqrs.drop_read_models() returns void language plpgsql as $$
+declare
+  found name;
+begin
+  for found in
+    select nspname from pg_namespace
+     where obj_description(oid, 'pg_namespace') = 'read model of cqrs.'
+  loop
+    execute format('drop schema %I cascade', found);
+  end loop;
+end $$;

@@ -12,7 +12,7 @@ use crate::error::store_error;
 use crate::schema::{READ_STORE, Schema};
 
 /// Longest prefix: with a projector's name and a generation's number it fits into 63 bytes.
-const MAX_PREFIX_BYTES: usize = 10;
+const MAX_PREFIX_BYTES: usize = 18;
 
 /// Makes a [`PgReadStore`].
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ impl PgReadStoreBuilder {
     }
 
     /// Stands before the schema of each projector, whose name is otherwise the projector's own.
-    /// Needed when several read stores in a database run projectors of the same name. Up to 10
+    /// Needed when several read stores in a database run projectors of the same name. Up to 18
     /// lower-case letters, digits and underscores.
     pub fn prefix(mut self, prefix: &str) -> Self {
         prefix.clone_into(&mut self.prefix);
@@ -145,6 +145,7 @@ impl PgReadStoreBuilder {
 
     fn finish(self, schema: &Schema, pool: PgPool) -> PgReadStore {
         let (sql, prefix) = (Sql::of(schema), self.prefix);
-        PgReadStore { shared: Arc::new(Shared { pool, sql, prefix }) }
+        let schema = schema.name().to_owned();
+        PgReadStore { shared: Arc::new(Shared { pool, sql, schema, prefix }) }
     }
 }

@@ -95,6 +95,8 @@ pub struct PgReadStore {
 struct Shared {
     pool: PgPool,
     sql: Sql,
+    /// Of the records.
+    schema: String,
     prefix: String,
 }
 
@@ -108,6 +110,27 @@ impl PgReadStore {
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.shared.pool
+    }
+
+    /// The schema of a projector's tables as SQL writes it, for queries:
+    /// `format!("select ... from {}.balances", read.schema_of("accounts"))`.
+    #[must_use]
+    pub fn schema_of(&self, projector: &str) -> String {
+        format!("\"{}{}\"", self.shared.prefix, projector.replace('"', "\"\""))
+    }
+
+    /// Drops all read models and everything on record about them. The next
+    /// [`migrate`](PgReadStoreBuilder::migrate) and start build them anew from the log. Stop the
+    /// projectors of all processes first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be reached or refuses; nothing is dropped then.
+    pub async fn drop_everything(&self) -> Result<(), StoreError> {
+        let mut tx = self.begin_plain().await?;
+        run(&mut tx, &self.shared.sql.drop_everything, arguments![]).await?;
+        let drop = AssertSqlSafe(format!("drop schema \"{}\" cascade", self.shared.schema));
+        sqlx::query(drop).execute(&mut *tx).await.map_err(store_error)?;
+        tx.commit().await.map_err(store_error)
     }
 
     /// All rows of a statement.

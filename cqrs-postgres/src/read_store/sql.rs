@@ -81,6 +81,7 @@ statements! {
           select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
            where n.nspname = current_schema() and c.relkind in ('r', 'p'))
         where cqrs.schema_of($1, g.projector, g.number, false) = current_schema()";
+    drop_everything = "select cqrs.drop_read_models()";
     swap = "select cqrs.swap($1, $2, $3, $4)";
     cancel = "select cqrs.cancel($1, $2)";
     retired = "select name from cqrs.retired order by name";

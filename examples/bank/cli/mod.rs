@@ -18,7 +18,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use example_store::StoreArguments;
 
-use clock::StoryClock;
 use story::Story;
 
 /// The story that ships with the example.
@@ -84,10 +83,8 @@ pub fn run(
     out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> io::Result<Summary> {
-    let clock = StoryClock::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let store = store.open("bank", clock.clone()).await.map_err(io::Error::other)?;
-        Story::new(store, clock, paint, out, complaints).run(name, bytes).await
+        Story::begin(store, paint, out, complaints).await?.run(name, bytes).await
     })
 }

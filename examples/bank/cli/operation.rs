@@ -4,6 +4,7 @@ use cqrs::{Timestamp, Uuid};
 
 use super::words;
 use crate::domain::{AccountId, Money};
+use crate::read::{Month, ReadSide};
 
 /// What the lines of a story look like.
 pub(super) const HELP: &str = r#"Operations, one a line; `#` starts a remark:
@@ -11,6 +12,11 @@ pub(super) const HELP: &str = r#"Operations, one a line; `#` starts a remark:
   close ACCOUNT                    withdraw ACCOUNT AMOUNT
   show                             all accounts
   history ACCOUNT                  its last 20 events, newest first
+  feed                             the last 10 events of the bank
+  statement ACCOUNT 2026-03        what came and went in a month
+  lag                              how far the tables are behind the log
+  rebuild accounts|transfers|...   builds a table anew beside the old one
+  drop-read                        drops all tables; they come back from the log
   balance ACCOUNT                  as it is now
   balance ACCOUNT version N        as it was after its Nth event
   balance ACCOUNT at TIME          as it was at 2026-03-01T09:00:00Z
@@ -38,6 +44,11 @@ pub enum Operation {
     Withdraw { account: Label, amount: Money },
     Close { account: Label },
     Show,
+    Feed,
+    Statement { account: Label, month: Month },
+    Lag,
+    Rebuild { name: String },
+    DropRead,
     History { account: Label },
     Balance { account: Label, when: When },
     Time { moment: Timestamp },
@@ -74,6 +85,13 @@ pub fn parse(line: &str) -> Result<Option<Operation>, String> {
         }
         ["close", account] => Operation::Close { account: label(account)? },
         ["show"] => Operation::Show,
+        ["feed"] => Operation::Feed,
+        ["statement", account, of] => {
+            Operation::Statement { account: label(account)?, month: month(of)? }
+        }
+        ["lag"] => Operation::Lag,
+        ["rebuild", name] => Operation::Rebuild { name: table(name)? },
+        ["drop-read"] => Operation::DropRead,
         ["history", account] => Operation::History { account: label(account)? },
         ["balance", account, when @ ..] => {
             Operation::Balance { account: label(account)?, when: parse_when(when)? }
@@ -90,6 +108,11 @@ const USAGE: &[&str] = &[
     "withdraw ACCOUNT AMOUNT",
     "close ACCOUNT",
     "show",
+    "feed",
+    "statement ACCOUNT 2026-03",
+    "lag",
+    "rebuild accounts|transfers|feed|statements",
+    "drop-read",
     "history ACCOUNT",
     "balance ACCOUNT [version N | at TIME]",
     "time 2026-03-01T09:00:00Z",
@@ -126,6 +149,14 @@ fn label(word: &str) -> Result<Label, String> {
     Ok(Label { name: word.to_owned(), id: AccountId::from(id) })
 }
 
+fn month(word: &str) -> Result<Month, String> {
+    word.parse().map_err(|error| format!("`{}`: {error}", shortened(word)))
+}
+
+fn table(word: &str) -> Result<String, String> {
+    if ReadSide::NAMES.contains(&word) { Ok(word.to_owned()) } else { Err(expected("rebuild")) }
+}
+
 fn money(word: &str) -> Result<Money, String> {
     word.parse().map_err(|error| format!("amount `{}`: {error}", shortened(word)))
 }
@@ -156,6 +187,11 @@ mod tests {
             ("withdraw alice -5", "Withdraw"),
             ("close alice", "Close"),
             ("show", "Show"),
+            ("feed", "Feed"),
+            ("statement alice 2026-03", "Statement"),
+            ("lag", "Lag"),
+            ("rebuild feed", "Rebuild"),
+            ("drop-read", "DropRead"),
             ("history alice", "History"),
             ("balance alice", "Now"),
             ("balance alice version 3", "Version(3)"),
@@ -181,6 +217,8 @@ mod tests {
             ("open alice \"Alice 5", "a quotation does not end"),
             ("balance alice version x", "`x` is not a version"),
             ("balance alice then", "expected `balance ACCOUNT [version N | at TIME]`"),
+            ("rebuild money", "expected `rebuild accounts|transfers|feed|statements`"),
+            ("statement alice 2026-13", "`2026-13`: not a month such as 2026-03"),
             ("time noon", "`noon` is not a time such as 2026-03-01T09:00:00Z"),
         ] {
             assert_eq!(parse(line), Err(said.to_owned()), "{line}");

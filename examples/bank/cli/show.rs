@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
-use cqrs::Timestamp;
+use cqrs::{Health, Timestamp};
 
+use super::operation::Label;
 use crate::domain::{AccountEvent, AccountId};
-use crate::read::{AccountRow, Entry};
+use crate::read::{AccountRow, Entry, FeedEntry, Month, Statement};
 
 /// No line is wider.
 const COLUMNS: u16 = 80;
@@ -87,6 +88,45 @@ pub(super) fn history(entries: &[Entry]) -> Table {
             to_the_second(entry.at),
             entry.change.to_string(),
             entry.balance.to_string(),
+        ]);
+    }
+    shown
+}
+
+/// The newest events of the bank.
+pub(super) fn feed(entries: &[FeedEntry]) -> Table {
+    let mut shown = table(["position", "event", "at", "amount"], [0, 3]);
+    for entry in entries {
+        shown.add_row([
+            entry.position.to_string(),
+            entry.name.clone(),
+            to_the_second(entry.at),
+            entry.amount.map(|amount| amount.to_string()).unwrap_or_default(),
+        ]);
+    }
+    shown
+}
+
+/// A month of an account.
+pub(super) fn statement(account: &Label, month: Month, statement: Option<Statement>) -> String {
+    let name = &account.name;
+    let Some(Statement { opening, paid_in, paid_out, closing, entries, .. }) = statement else {
+        return wrapped(&format!("  {name}, {month}: no entries"));
+    };
+    wrapped(&format!(
+        "  {name}, {month}: {opening} + {paid_in} - {paid_out} = {closing}, {entries} entries"
+    ))
+}
+
+/// How the tables are doing.
+pub(super) fn lag(health: &[Health]) -> Table {
+    let mut shown = table(["table", "state", "position", "behind"], [2, 3]);
+    for health in health {
+        shown.add_row([
+            health.name.to_string(),
+            format!("{:?}", health.state).to_lowercase(),
+            health.position.to_string(),
+            health.lag.to_string(),
         ]);
     }
     shown

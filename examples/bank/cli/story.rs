@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
 
 use cqrs::{
-    App, AsOf, Clock, Command, DispatchError, Event, EventStore, LoadError, Timestamp, Version,
+    App, AsOf, Clock, Command, DispatchError, Event, EventStore, LoadError, Position, Timestamp,
+    Version, Waited,
 };
+use example_store::StoreArguments;
 
 use super::clock::StoryClock;
 use super::operation::{Label, When};
@@ -14,7 +18,10 @@ use super::paint::Paint;
 use super::{Operation, parse, show};
 use crate::domain::account::{CloseAccount, DepositMoney, OpenAccount, WithdrawMoney};
 use crate::domain::{Account, AccountId};
-use crate::read;
+use crate::read::{self, ReadSide};
+
+/// The longest wait for a read model to know the last command.
+const WITHIN: Duration = Duration::from_secs(10);
 
 /// How a story went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,10 +45,22 @@ impl Summary {
     }
 }
 
+/// How much a feed shows.
+const RECENT_IN_FEED: usize = 10;
+
+async fn read_side(arguments: &StoreArguments, app: &App) -> io::Result<ReadSide> {
+    let store = arguments.open_read("bank").await.map_err(io::Error::other)?;
+    ReadSide::start(Arc::clone(app.store()), store).await.map_err(io::Error::other)
+}
+
 /// A story under way.
 pub(super) struct Story<'a> {
     app: App,
     clock: StoryClock,
+    arguments: &'a StoreArguments,
+    read: ReadSide,
+    /// The last thing that happened, which every table has to know.
+    known: Position,
     /// What the story calls its accounts.
     names: HashMap<AccountId, String>,
     out: &'a mut dyn Write,
@@ -53,23 +72,30 @@ pub(super) struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
-    pub(super) fn new(
-        store: impl EventStore,
-        clock: StoryClock,
+    pub(super) async fn begin(
+        arguments: &'a StoreArguments,
         paint: Paint,
         out: &'a mut dyn Write,
         complaints: &'a mut dyn Write,
-    ) -> Self {
-        Self {
-            app: App::new(store),
+    ) -> io::Result<Self> {
+        let clock = StoryClock::default();
+        let store = arguments.open("bank", clock.clone()).await.map_err(io::Error::other)?;
+        let known = store.head().await.map_err(io::Error::other)?;
+        let app = App::new(store);
+        let read = read_side(arguments, &app).await?;
+        Ok(Self {
+            app,
             clock,
+            arguments,
+            read,
+            known,
             names: HashMap::new(),
             out,
             complaints,
             paint,
             place: String::new(),
             summary: Summary::default(),
-        }
+        })
     }
 
     /// Every line; one that is not understood does not stop the others.
@@ -101,6 +127,7 @@ impl<'a> Story<'a> {
              {not_understood} lines not understood"
         ))?;
         self.out.flush()?;
+        self.read.stop().await;
         Ok(self.summary)
     }
 
@@ -124,10 +151,39 @@ impl<'a> Story<'a> {
                 let account_id = self.id_of(account);
                 self.ask(CloseAccount { account_id, at }).await
             }
-            Operation::Show => match read::accounts(self.app.store()).await {
-                Ok(rows) => self.say(show::accounts(&rows, &self.names).trim_fmt()),
+            Operation::Show => {
+                self.catch_up().await?;
+                match self.read.accounts().await {
+                    Ok(rows) => self.say(show::accounts(&rows, &self.names).trim_fmt()),
+                    Err(error) => self.failed(&error),
+                }
+            }
+            Operation::Feed => {
+                self.catch_up().await?;
+                match self.read.feed(RECENT_IN_FEED).await {
+                    Ok(entries) => self.say(show::feed(&entries).trim_fmt()),
+                    Err(error) => self.failed(&error),
+                }
+            }
+            Operation::Statement { account, month } => {
+                self.catch_up().await?;
+                match self.read.statement(account.id, month).await {
+                    Ok(statement) => self.say(show::statement(&account, month, statement)),
+                    Err(error) => self.failed(&error),
+                }
+            }
+            Operation::Lag => {
+                self.catch_up().await?;
+                match self.read.health().await {
+                    Ok(health) => self.say(show::lag(&health).trim_fmt()),
+                    Err(error) => self.failed(&error),
+                }
+            }
+            Operation::Rebuild { name } => match self.read.rebuild(&name).await {
+                Ok(()) => self.say(format_args!("  {name} is built anew beside the old one")),
                 Err(error) => self.failed(&error),
             },
+            Operation::DropRead => self.drop_read().await,
             Operation::History { account } => {
                 match read::history(self.app.store(), account.id, read::RECENT).await {
                     Ok(entries) => self.say(show::history(&entries).trim_fmt()),
@@ -142,6 +198,29 @@ impl<'a> Story<'a> {
         }
     }
 
+    /// Every table is to show what was done before it is asked for.
+    async fn catch_up(&mut self) -> io::Result<()> {
+        let ready = async {
+            let built = self.read.built(WITHIN).await.map_err(io::Error::other)?;
+            let waiter = self.read.waiter().map_err(io::Error::other)?;
+            Ok::<_, io::Error>(built && waiter.wait(self.known, WITHIN).await == Waited::CaughtUp)
+        };
+        match ready.await {
+            Ok(true) => Ok(()),
+            Ok(false) => self.say(self.paint.dim("  what follows may be behind")),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// As if somebody had dropped the read database: everything comes back from the log.
+    async fn drop_read(&mut self) -> io::Result<()> {
+        self.read.stop().await;
+        let store = self.arguments.open_read("bank").await.map_err(io::Error::other)?;
+        store.drop_everything().await.map_err(io::Error::other)?;
+        self.read = read_side(self.arguments, &self.app).await?;
+        self.say("  all tables are dropped, and are built again from the log")
+    }
+
     fn id_of(&mut self, account: Label) -> AccountId {
         self.names.insert(account.id, account.name);
         account.id
@@ -150,6 +229,7 @@ impl<'a> Story<'a> {
     async fn ask(&mut self, command: impl Command<Aggregate = Account>) -> io::Result<()> {
         match self.app.dispatch(command).await {
             Ok(outcome) => {
+                self.known = self.known.max(outcome.position);
                 for recorded in &outcome.events {
                     let name = recorded.event.event_type().name();
                     let line = format!("v{} {name}", recorded.version);

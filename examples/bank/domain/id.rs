@@ -24,6 +24,14 @@ macro_rules! id {
         #[serde(transparent)]
         pub struct $name(cqrs_core::Uuid);
 
+        impl $name {
+            /// As a bare UUID, for tables.
+            #[must_use]
+            pub const fn as_uuid(self) -> cqrs_core::Uuid {
+                self.0
+            }
+        }
+
         impl From<cqrs_core::Uuid> for $name {
             fn from(id: cqrs_core::Uuid) -> Self {
                 Self(id)

@@ -25,6 +25,12 @@ impl Money {
         Self(cents)
     }
 
+    /// As whole cents.
+    #[must_use]
+    pub const fn to_cents(self) -> i64 {
+        self.0
+    }
+
     /// As much in the other direction. The one amount that has no counterpart becomes
     /// [`MAX`](Self::MAX).
     #[must_use]

@@ -1,10 +1,12 @@
-//! All accounts, folded from the log.
+//! All accounts as people know them.
 
-use std::collections::HashMap;
+use cqrs::{ProjectError, Projector, Recorded, Timestamp, async_trait};
+use cqrs_memory::{MemoryReadStore, MemoryTransaction};
+use cqrs_postgres::{PgReadStore, PgReadTransaction};
+use rpds::HashTrieMapSync;
+use sqlx::{AssertSqlSafe, Row};
 
-use cqrs::{Event, EventStore, EventStoreExt, Filter, LogRead, ReadError, Timestamp};
-use futures_util::TryStreamExt;
-
+use super::{QueryError, cents, moment, text};
 use crate::domain::{AccountEvent, AccountId, Money};
 
 /// One account as people know it.
@@ -22,34 +24,162 @@ pub struct AccountRow {
     pub closed: bool,
 }
 
-/// All accounts, the oldest first. Reads every event of every account.
-///
-/// # Errors
-/// [`ReadError`]; its `retry` says whether asking again can help.
-pub async fn accounts(store: &dyn EventStore) -> Result<Vec<AccountRow>, ReadError> {
-    let read = LogRead::forward().filter(Filter::types(AccountEvent::TYPES));
-    let mut events = store.log_events_as::<AccountEvent>(read);
-    let mut rows = Vec::new();
-    let mut places = HashMap::new();
-    while let Some(recorded) = events.try_next().await? {
-        match recorded.event {
-            AccountEvent::AccountOpened { account_id: id, owner, initial_balance, opened_at } => {
-                places.insert(id, rows.len());
-                let balance = initial_balance;
-                rows.push(AccountRow { id, owner, balance, opened_at, closed: false });
+/// What an event changes.
+enum Change<'e> {
+    Open(AccountId, &'e str, Money, Timestamp),
+    Balance(AccountId, Money),
+    Close(AccountId),
+}
+
+const fn change(event: &AccountEvent) -> Change<'_> {
+    match event {
+        AccountEvent::AccountOpened { account_id, owner, initial_balance, opened_at } => {
+            Change::Open(*account_id, owner.as_str(), *initial_balance, *opened_at)
+        }
+        AccountEvent::MoneyDeposited { account_id, new_balance, .. }
+        | AccountEvent::MoneyWithdrawn { account_id, new_balance, .. } => {
+            Change::Balance(*account_id, *new_balance)
+        }
+        AccountEvent::AccountClosed { account_id, .. } => Change::Close(*account_id),
+    }
+}
+
+/// The projector in memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AccountsInMemory;
+
+/// Rows with the position of their opening, in whose order they are shown.
+#[derive(Clone, Default)]
+pub(super) struct Model(HashTrieMapSync<AccountId, (u64, AccountRow)>);
+
+impl Model {
+    pub(super) fn all(&self) -> Vec<AccountRow> {
+        let mut rows: Vec<_> = self.0.values().cloned().collect();
+        rows.sort_by_key(|(position, _)| *position);
+        rows.into_iter().map(|(_, row)| row).collect()
+    }
+
+    pub(super) fn find(&self, id: AccountId) -> Option<AccountRow> {
+        self.0.get(&id).map(|(_, row)| row.clone())
+    }
+}
+
+#[async_trait]
+impl Projector<MemoryReadStore> for AccountsInMemory {
+    type Event = AccountEvent;
+    const NAME: &'static str = "accounts";
+    const VERSION: u32 = 1;
+
+    async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
+        tx.put(Model::default());
+        Ok(())
+    }
+
+    async fn project(
+        &self,
+        tx: &mut MemoryTransaction,
+        event: &Recorded<AccountEvent>,
+    ) -> Result<(), ProjectError> {
+        let rows = &mut tx.model::<Model>()?.0;
+        match change(&event.event) {
+            Change::Open(id, owner, balance, opened_at) => {
+                let owner = owner.to_owned();
+                let row = AccountRow { id, owner, balance, opened_at, closed: false };
+                rows.insert_mut(id, (event.position.get(), row));
             }
-            AccountEvent::MoneyDeposited { account_id, new_balance, .. }
-            | AccountEvent::MoneyWithdrawn { account_id, new_balance, .. } => {
-                if let Some(row) = places.get(&account_id).and_then(|place| rows.get_mut(*place)) {
-                    row.balance = new_balance;
+            Change::Balance(id, balance) => {
+                if let Some((_, row)) = rows.get_mut(&id) {
+                    row.balance = balance;
                 }
             }
-            AccountEvent::AccountClosed { account_id, .. } => {
-                if let Some(row) = places.get(&account_id).and_then(|place| rows.get_mut(*place)) {
+            Change::Close(id) => {
+                if let Some((_, row)) = rows.get_mut(&id) {
                     row.closed = true;
                 }
             }
         }
+        Ok(())
     }
-    Ok(rows)
+}
+
+/// The projector in Postgres.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Accounts;
+
+#[async_trait]
+impl Projector<PgReadStore> for Accounts {
+    type Event = AccountEvent;
+    const NAME: &'static str = "accounts";
+    const VERSION: u32 = 1;
+
+    async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {
+        let create = "create table accounts (
+            id uuid primary key,
+            owner text not null,
+            balance numeric(20,2) not null,
+            opened_at timestamptz not null,
+            closed boolean not null default false,
+            position bigint not null
+        )";
+        sqlx::query(create).execute(&mut **tx).await?;
+        Ok(())
+    }
+
+    async fn project(
+        &self,
+        tx: &mut PgReadTransaction,
+        event: &Recorded<AccountEvent>,
+    ) -> Result<(), ProjectError> {
+        match change(&event.event) {
+            Change::Open(id, owner, balance, opened_at) => {
+                let open = "insert into accounts (id, owner, balance, opened_at, position)
+                    values ($1, $2, $3 / 100::numeric, $4::timestamptz, $5)";
+                sqlx::query(open)
+                    .bind(id.as_uuid())
+                    .bind(owner)
+                    .bind(cents(balance))
+                    .bind(text(opened_at))
+                    .bind(i64::try_from(event.position.get())?)
+                    .execute(&mut **tx)
+                    .await?;
+            }
+            Change::Balance(id, balance) => {
+                let set = "update accounts set balance = $2 / 100::numeric where id = $1";
+                let set = sqlx::query(set).bind(id.as_uuid()).bind(cents(balance));
+                set.execute(&mut **tx).await?;
+            }
+            Change::Close(id) => {
+                let close = "update accounts set closed = true where id = $1";
+                sqlx::query(close).bind(id.as_uuid()).execute(&mut **tx).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All rows, or one.
+pub(super) async fn query(
+    read: &PgReadStore,
+    only: Option<AccountId>,
+) -> Result<Vec<AccountRow>, QueryError> {
+    let schema = read.schema_of("accounts");
+    let all = format!(
+        "select id, owner, (balance * 100)::bigint,
+            (extract(epoch from opened_at) * 1000000)::bigint, closed
+        from {schema}.accounts where $1::uuid is null or id = $1 order by position"
+    );
+    let rows = sqlx::query(AssertSqlSafe(all))
+        .bind(only.map(AccountId::as_uuid))
+        .fetch_all(read.pool())
+        .await?;
+    let row = |row: sqlx::postgres::PgRow| -> Result<AccountRow, sqlx::Error> {
+        Ok(AccountRow {
+            id: row.try_get::<cqrs::Uuid, _>(0)?.into(),
+            owner: row.try_get(1)?,
+            balance: Money::cents(row.try_get(2)?),
+            opened_at: moment(row.try_get(3)?),
+            closed: row.try_get(4)?,
+        })
+    };
+    Ok(rows.into_iter().map(row).collect::<Result<_, _>>()?)
 }

@@ -1,7 +1,48 @@
 //! What people look at. Nothing here decides anything.
+//!
+//! Each read model has a room of its own: its rows, what an event changes in them, and the two
+//! projectors that do so in memory and in Postgres. [`ReadSide`] runs them and answers queries.
 
 mod accounts;
+mod feed;
 mod history;
+mod side;
+mod statements;
+mod transfers;
 
-pub use accounts::{AccountRow, accounts};
+pub use accounts::{AccountRow, Accounts, AccountsInMemory};
+pub use feed::{Feed, FeedEntry, FeedInMemory};
 pub use history::{Entry, RECENT, history};
+pub use side::{QueryError, ReadSide};
+pub use statements::{Month, Statement, Statements, StatementsInMemory};
+pub use transfers::{TransferRow, TransferStatus, Transfers, TransfersInMemory};
+
+use cqrs::{Event, Timestamp};
+
+use crate::domain::{AccountEvent, Money, TransferEvent};
+
+/// Everything that can happen in the bank.
+#[derive(Clone, Debug, PartialEq, Event)]
+pub enum BankEvent {
+    /// To an account.
+    #[event(transparent)]
+    Account(AccountEvent),
+    /// To a transfer.
+    #[event(transparent)]
+    Transfer(TransferEvent),
+}
+
+/// A moment as Postgres reads it from text and writes it to a number.
+fn text(moment: Timestamp) -> String {
+    moment.to_string()
+}
+
+/// Columns of `timestamptz` are read as microseconds, and those of `numeric(20,2)` as cents, so
+/// that the driver needs no types for either.
+fn moment(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros)
+}
+
+fn cents(money: Money) -> i64 {
+    money.to_cents()
+}

@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // tests fail by panicking
 
-mod accounts;
 mod history;
 mod ledger;
 mod postgres;
 mod program;
+mod read;
 mod repositories;
 mod story;
 

@@ -1,13 +1,14 @@
 //! The same bank on Postgres: nothing in its rules knows.
 
 use bank::cli::{DEFAULT_STORY, Paint, run};
-use bank::read::accounts;
 use cluster::Database;
 use cqrs::App;
 use cqrs_postgres::PgStore;
 use example_store::StoreArguments;
 
-use crate::{deposit, eur, open, withdraw};
+use bank::domain::Account;
+
+use crate::{account, deposit, eur, open, withdraw};
 
 fn told(store: &StoreArguments, story: &[u8]) -> String {
     let (mut out, mut complaints) = (Vec::new(), Vec::new());
@@ -78,6 +79,6 @@ async fn bank_b14_ten_tills_at_one_account_on_postgres() {
     }
     assert_eq!((paid, refused), (5, 5));
     assert_eq!(apps[1].dispatch(deposit(1, "0.01")).await.unwrap().version.get(), 7);
-    let accounts = accounts(&stores[0]).await.unwrap();
-    assert_eq!(accounts.iter().map(|row| row.balance).collect::<Vec<_>>(), [eur("0.01")]);
+    let account = apps[0].load::<Account>(&account(1)).await.unwrap();
+    assert_eq!(account.state().balance(), Ok(eur("0.01")));
 }

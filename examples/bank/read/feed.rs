@@ -1,0 +1,164 @@
+//! What happened lately, to accounts and transfers together.
+
+use cqrs::{Event, ProjectError, Projector, Recorded, Timestamp, async_trait};
+use cqrs_memory::{MemoryReadStore, MemoryTransaction};
+use cqrs_postgres::{PgReadStore, PgReadTransaction};
+use rpds::RedBlackTreeMapSync;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::{BankEvent, QueryError, cents, moment, text};
+use crate::domain::{AccountEvent, Money, TransferEvent};
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedEntry {
+    /// Its place in the log.
+    pub position: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The stored name of what happened.
+    pub name: String,
+    /// The account or transfer it happened to, as its stream is called.
+    pub subject: String,
+    /// The money that was concerned.
+    pub amount: Option<Money>,
+}
+
+fn entry(recorded: &Recorded<BankEvent>) -> FeedEntry {
+    let (at, amount) = match &recorded.event {
+        BankEvent::Account(event) => match event {
+            AccountEvent::AccountOpened { initial_balance, opened_at, .. } => {
+                (*opened_at, Some(*initial_balance))
+            }
+            AccountEvent::MoneyDeposited { amount, at, .. }
+            | AccountEvent::MoneyWithdrawn { amount, at, .. } => (*at, Some(*amount)),
+            AccountEvent::AccountClosed { at, .. } => (*at, None),
+        },
+        BankEvent::Transfer(event) => match event {
+            TransferEvent::TransferStarted { amount, started_at, .. } => {
+                (*started_at, Some(*amount))
+            }
+            TransferEvent::TransferDebited { amount, at, .. }
+            | TransferEvent::TransferCredited { amount, at, .. } => (*at, Some(*amount)),
+            TransferEvent::TransferFailed { at, .. } => (*at, None),
+        },
+    };
+    FeedEntry {
+        position: recorded.position.get(),
+        at,
+        name: recorded.event.event_type().name().to_owned(),
+        subject: recorded.stream.as_str().to_owned(),
+        amount,
+    }
+}
+
+/// The projector in memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FeedInMemory;
+
+#[derive(Clone, Default)]
+pub(super) struct Model(RedBlackTreeMapSync<u64, FeedEntry>);
+
+impl Model {
+    pub(super) fn newest(&self, limit: usize) -> Vec<FeedEntry> {
+        self.0.values().rev().take(limit).cloned().collect()
+    }
+}
+
+#[async_trait]
+impl Projector<MemoryReadStore> for FeedInMemory {
+    type Event = BankEvent;
+    const NAME: &'static str = "feed";
+    const VERSION: u32 = 1;
+
+    async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
+        tx.put(Model::default());
+        Ok(())
+    }
+
+    async fn project(
+        &self,
+        tx: &mut MemoryTransaction,
+        event: &Recorded<BankEvent>,
+    ) -> Result<(), ProjectError> {
+        tx.model::<Model>()?.0.insert_mut(event.position.get(), entry(event));
+        Ok(())
+    }
+}
+
+/// The projector in Postgres. It takes a whole batch in with one statement.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Feed;
+
+#[async_trait]
+impl Projector<PgReadStore> for Feed {
+    type Event = BankEvent;
+    const NAME: &'static str = "feed";
+    const VERSION: u32 = 1;
+
+    async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {
+        let create = "create table feed (
+            position bigint primary key,
+            at timestamptz not null,
+            name text not null,
+            subject text not null,
+            amount numeric(20,2)
+        )";
+        sqlx::query(create).execute(&mut **tx).await?;
+        Ok(())
+    }
+
+    async fn project(
+        &self,
+        tx: &mut PgReadTransaction,
+        event: &Recorded<BankEvent>,
+    ) -> Result<(), ProjectError> {
+        self.project_batch(tx, std::slice::from_ref(event)).await
+    }
+
+    async fn project_batch(
+        &self,
+        tx: &mut PgReadTransaction,
+        events: &[Recorded<BankEvent>],
+    ) -> Result<(), ProjectError> {
+        let entries: Vec<_> = events.iter().map(entry).collect();
+        let add = "insert into feed
+            select position, at::timestamptz, name, subject, amount / 100::numeric
+              from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[])
+                as new (position, at, name, subject, amount)";
+        let positions: Result<Vec<i64>, _> =
+            entries.iter().map(|entry| i64::try_from(entry.position)).collect();
+        let column = |of: fn(&FeedEntry) -> String| entries.iter().map(of).collect::<Vec<_>>();
+        sqlx::query(add)
+            .bind(positions?)
+            .bind(column(|entry| text(entry.at)))
+            .bind(column(|entry| entry.name.clone()))
+            .bind(column(|entry| entry.subject.clone()))
+            .bind(entries.iter().map(|entry| entry.amount.map(cents)).collect::<Vec<_>>())
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+}
+
+/// The newest first.
+pub(super) async fn query(read: &PgReadStore, limit: usize) -> Result<Vec<FeedEntry>, QueryError> {
+    let schema = read.schema_of("feed");
+    let newest = format!(
+        "select position, (extract(epoch from at) * 1000000)::bigint, name, subject,
+            (amount * 100)::bigint
+        from {schema}.feed order by position desc limit $1"
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = sqlx::query(AssertSqlSafe(newest)).bind(limit).fetch_all(read.pool()).await?;
+    let row = |row: sqlx::postgres::PgRow| -> Result<FeedEntry, sqlx::Error> {
+        Ok(FeedEntry {
+            position: u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0),
+            at: moment(row.try_get(1)?),
+            name: row.try_get(2)?,
+            subject: row.try_get(3)?,
+            amount: row.try_get::<Option<i64>, _>(4)?.map(Money::cents),
+        })
+    };
+    Ok(rows.into_iter().map(row).collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,254 @@
+//! Monthly statements: what came and went on an account in a month.
+//!
+//! The key is the account with the month, not the stream: two months of an account can be worked
+//! on at the same time.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use cqrs::{ProjectError, Projector, Recorded, Timestamp, async_trait};
+use cqrs_memory::{MemoryReadStore, MemoryTransaction};
+use cqrs_postgres::{PgReadStore, PgReadTransaction};
+use rpds::HashTrieMapSync;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::{QueryError, cents};
+use crate::domain::{AccountEvent, AccountId, Money};
+
+/// A month in UTC, such as `2026-03`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Month([u8; 7]);
+
+impl Month {
+    /// The month of a moment.
+    #[must_use]
+    pub fn of(moment: Timestamp) -> Self {
+        let mut month = *b"0000-00";
+        for (to, from) in month.iter_mut().zip(moment.to_string().bytes()) {
+            *to = from;
+        }
+        Self(month)
+    }
+}
+
+impl fmt::Display for Month {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(std::str::from_utf8(&self.0).unwrap_or_default())
+    }
+}
+
+impl FromStr for Month {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let moment = format!("{text}-01T00:00:00Z").parse().map(Self::of);
+        moment.map_err(|_| "not a month such as 2026-03".to_owned())
+    }
+}
+
+/// What came and went on an account in a month.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// Which account.
+    pub account_id: AccountId,
+    /// Which month.
+    pub month: Month,
+    /// The balance before the first entry.
+    pub opening: Money,
+    /// What came.
+    pub paid_in: Money,
+    /// What went.
+    pub paid_out: Money,
+    /// The balance after the last entry.
+    pub closing: Money,
+    /// How many entries there are.
+    pub entries: u64,
+}
+
+/// What an event adds to a statement.
+struct Change {
+    account_id: AccountId,
+    month: Month,
+    paid_in: Money,
+    paid_out: Money,
+    closing: Money,
+}
+
+impl Change {
+    fn of(event: &AccountEvent) -> Option<Self> {
+        let (account_id, at, paid_in, paid_out, closing) = match *event {
+            AccountEvent::AccountOpened { account_id, initial_balance, opened_at, .. } => {
+                (account_id, opened_at, initial_balance, Money::ZERO, initial_balance)
+            }
+            AccountEvent::MoneyDeposited { account_id, amount, new_balance, at, .. } => {
+                (account_id, at, amount, Money::ZERO, new_balance)
+            }
+            AccountEvent::MoneyWithdrawn { account_id, amount, new_balance, at, .. } => {
+                (account_id, at, Money::ZERO, amount, new_balance)
+            }
+            AccountEvent::AccountClosed { .. } => return None,
+        };
+        Some(Self { account_id, month: Month::of(at), paid_in, paid_out, closing })
+    }
+
+    /// The balance before this entry. The account's rules keep all of it within bounds.
+    fn opening(&self) -> Money {
+        let change = self.paid_in.checked_sub(self.paid_out);
+        change.and_then(|change| self.closing.checked_sub(change)).unwrap_or(Money::ZERO)
+    }
+
+    fn begin(&self) -> Statement {
+        Statement {
+            account_id: self.account_id,
+            month: self.month,
+            opening: self.opening(),
+            paid_in: self.paid_in,
+            paid_out: self.paid_out,
+            closing: self.closing,
+            entries: 1,
+        }
+    }
+}
+
+fn key(event: &Recorded<AccountEvent>) -> Cow<'_, str> {
+    match Change::of(&event.event) {
+        Some(change) => Cow::Owned(format!("{}/{}", change.account_id, change.month)),
+        None => Cow::Borrowed(event.stream.as_str()),
+    }
+}
+
+/// The projector in memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StatementsInMemory;
+
+#[derive(Clone, Default)]
+pub(super) struct Model(HashTrieMapSync<(AccountId, Month), Statement>);
+
+impl Model {
+    pub(super) fn find(&self, account: AccountId, month: Month) -> Option<Statement> {
+        self.0.get(&(account, month)).copied()
+    }
+}
+
+#[async_trait]
+impl Projector<MemoryReadStore> for StatementsInMemory {
+    type Event = AccountEvent;
+    const NAME: &'static str = "statements";
+    const VERSION: u32 = 1;
+    const KEYED: bool = true;
+
+    fn key<'e>(&self, event: &'e Recorded<AccountEvent>) -> Cow<'e, str> {
+        key(event)
+    }
+
+    async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
+        tx.put(Model::default());
+        Ok(())
+    }
+
+    async fn project(
+        &self,
+        tx: &mut MemoryTransaction,
+        event: &Recorded<AccountEvent>,
+    ) -> Result<(), ProjectError> {
+        let Some(change) = Change::of(&event.event) else { return Ok(()) };
+        let rows = &mut tx.model::<Model>()?.0;
+        let place = (change.account_id, change.month);
+        match rows.get_mut(&place) {
+            None => rows.insert_mut(place, change.begin()),
+            Some(row) => {
+                let sum = |sum: Money, more| sum.checked_add(more).ok_or("a month too rich");
+                row.paid_in = sum(row.paid_in, change.paid_in)?;
+                row.paid_out = sum(row.paid_out, change.paid_out)?;
+                row.closing = change.closing;
+                row.entries += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The projector in Postgres.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Statements;
+
+#[async_trait]
+impl Projector<PgReadStore> for Statements {
+    type Event = AccountEvent;
+    const NAME: &'static str = "statements";
+    const VERSION: u32 = 1;
+    const KEYED: bool = true;
+
+    fn key<'e>(&self, event: &'e Recorded<AccountEvent>) -> Cow<'e, str> {
+        key(event)
+    }
+
+    async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {
+        let create = "create table statements (
+            account_id uuid,
+            month text,
+            opening numeric(20,2) not null,
+            paid_in numeric(20,2) not null,
+            paid_out numeric(20,2) not null,
+            closing numeric(20,2) not null,
+            entries bigint not null,
+            primary key (account_id, month)
+        )";
+        sqlx::query(create).execute(&mut **tx).await?;
+        Ok(())
+    }
+
+    async fn project(
+        &self,
+        tx: &mut PgReadTransaction,
+        event: &Recorded<AccountEvent>,
+    ) -> Result<(), ProjectError> {
+        let Some(change) = Change::of(&event.event) else { return Ok(()) };
+        let add = "insert into statements as kept values
+              ($1, $2, $3 / 100::numeric, $4 / 100::numeric, $5 / 100::numeric,
+               $6 / 100::numeric, 1)
+            on conflict (account_id, month) do update set
+              paid_in = kept.paid_in + excluded.paid_in,
+              paid_out = kept.paid_out + excluded.paid_out,
+              closing = excluded.closing,
+              entries = kept.entries + 1";
+        sqlx::query(add)
+            .bind(change.account_id.as_uuid())
+            .bind(change.month.to_string())
+            .bind(cents(change.opening()))
+            .bind(cents(change.paid_in))
+            .bind(cents(change.paid_out))
+            .bind(cents(change.closing))
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+}
+
+/// One statement.
+pub(super) async fn query(
+    read: &PgReadStore,
+    account_id: AccountId,
+    month: Month,
+) -> Result<Option<Statement>, QueryError> {
+    let schema = read.schema_of("statements");
+    let one = format!(
+        "select (opening * 100)::bigint, (paid_in * 100)::bigint, (paid_out * 100)::bigint,
+            (closing * 100)::bigint, entries
+        from {schema}.statements where account_id = $1 and month = $2"
+    );
+    let one = sqlx::query(AssertSqlSafe(one)).bind(account_id.as_uuid()).bind(month.to_string());
+    let Some(row) = one.fetch_optional(read.pool()).await? else { return Ok(None) };
+    let money =
+        |column: usize| -> Result<Money, sqlx::Error> { Ok(Money::cents(row.try_get(column)?)) };
+    Ok(Some(Statement {
+        account_id,
+        month,
+        opening: money(0)?,
+        paid_in: money(1)?,
+        paid_out: money(2)?,
+        closing: money(3)?,
+        entries: u64::try_from(row.try_get::<i64, _>(4)?).unwrap_or(0),
+    }))
+}

@@ -1,0 +1,267 @@
+//! Transfers, as far as they have come.
+
+use std::fmt;
+
+use cqrs::{ProjectError, Projector, Recorded, Timestamp, async_trait};
+use cqrs_memory::{MemoryReadStore, MemoryTransaction};
+use cqrs_postgres::{PgReadStore, PgReadTransaction};
+use rpds::HashTrieMapSync;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::{QueryError, cents, moment, text};
+use crate::domain::{AccountId, FailureReason, Money, TransferEvent, TransferId};
+
+/// One transfer as people know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransferRow {
+    /// Which transfer.
+    pub id: TransferId,
+    /// From where.
+    pub source_id: AccountId,
+    /// To where.
+    pub target_id: AccountId,
+    /// How much.
+    pub amount: Money,
+    /// How far it has come.
+    pub status: TransferStatus,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// When it was over, either way.
+    pub finished_at: Option<Timestamp>,
+    /// Why it failed.
+    pub reason: Option<String>,
+}
+
+/// How far a transfer has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransferStatus {
+    /// The source is being asked.
+    Debiting,
+    /// The source has paid, the target is being asked.
+    Crediting,
+    /// The target has got it.
+    Done,
+    /// The money is where it came from.
+    Failed,
+}
+
+impl TransferStatus {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Debiting => "debiting",
+            Self::Crediting => "crediting",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        let all = [Self::Debiting, Self::Crediting, Self::Done, Self::Failed];
+        all.into_iter().find(|status| status.name() == name)
+    }
+}
+
+impl fmt::Display for TransferStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What an event changes.
+enum Change {
+    Start(TransferRow),
+    Step(TransferId, TransferStatus),
+    Finish(TransferId, TransferStatus, Timestamp, Option<FailureReason>),
+}
+
+fn change(event: &TransferEvent) -> Change {
+    match *event {
+        TransferEvent::TransferStarted {
+            transfer_id: id,
+            source_id,
+            target_id,
+            amount,
+            started_at,
+        } => Change::Start(TransferRow {
+            id,
+            source_id,
+            target_id,
+            amount,
+            status: TransferStatus::Debiting,
+            started_at,
+            finished_at: None,
+            reason: None,
+        }),
+        TransferEvent::TransferDebited { transfer_id, .. } => {
+            Change::Step(transfer_id, TransferStatus::Crediting)
+        }
+        TransferEvent::TransferCredited { transfer_id, at, .. } => {
+            Change::Finish(transfer_id, TransferStatus::Done, at, None)
+        }
+        TransferEvent::TransferFailed { transfer_id, reason, at, .. } => {
+            Change::Finish(transfer_id, TransferStatus::Failed, at, Some(reason))
+        }
+    }
+}
+
+/// The projector in memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TransfersInMemory;
+
+#[derive(Clone, Default)]
+pub(super) struct Model(HashTrieMapSync<TransferId, TransferRow>);
+
+impl Model {
+    pub(super) fn find(&self, id: TransferId) -> Option<TransferRow> {
+        self.0.get(&id).cloned()
+    }
+
+    pub(super) fn newest(&self, limit: usize) -> Vec<TransferRow> {
+        let mut rows: Vec<_> = self.0.values().cloned().collect();
+        rows.sort_by_key(|row| (std::cmp::Reverse(row.started_at), row.id));
+        rows.truncate(limit);
+        rows
+    }
+}
+
+#[async_trait]
+impl Projector<MemoryReadStore> for TransfersInMemory {
+    type Event = TransferEvent;
+    const NAME: &'static str = "transfers";
+    const VERSION: u32 = 1;
+
+    async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
+        tx.put(Model::default());
+        Ok(())
+    }
+
+    async fn project(
+        &self,
+        tx: &mut MemoryTransaction,
+        event: &Recorded<TransferEvent>,
+    ) -> Result<(), ProjectError> {
+        let rows = &mut tx.model::<Model>()?.0;
+        match change(&event.event) {
+            Change::Start(row) => rows.insert_mut(row.id, row),
+            Change::Step(id, status) => {
+                if let Some(row) = rows.get_mut(&id) {
+                    row.status = status;
+                }
+            }
+            Change::Finish(id, status, at, reason) => {
+                if let Some(row) = rows.get_mut(&id) {
+                    row.status = status;
+                    row.finished_at = Some(at);
+                    row.reason = reason.map(|reason| reason.to_string());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The projector in Postgres.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Transfers;
+
+#[async_trait]
+impl Projector<PgReadStore> for Transfers {
+    type Event = TransferEvent;
+    const NAME: &'static str = "transfers";
+    const VERSION: u32 = 1;
+
+    async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {
+        for statement in [
+            "create table transfers (
+                id uuid primary key,
+                source_id uuid not null,
+                target_id uuid not null,
+                amount numeric(20,2) not null,
+                status text not null,
+                started_at timestamptz not null,
+                finished_at timestamptz,
+                reason text
+            )",
+            "create index on transfers (source_id)",
+            "create index on transfers (target_id)",
+            "create index on transfers (started_at desc, id)",
+        ] {
+            sqlx::query(statement).execute(&mut **tx).await?;
+        }
+        Ok(())
+    }
+
+    async fn project(
+        &self,
+        tx: &mut PgReadTransaction,
+        event: &Recorded<TransferEvent>,
+    ) -> Result<(), ProjectError> {
+        match change(&event.event) {
+            Change::Start(row) => {
+                let start = "insert into transfers
+                    (id, source_id, target_id, amount, status, started_at)
+                    values ($1, $2, $3, $4 / 100::numeric, $5, $6::timestamptz)";
+                sqlx::query(start)
+                    .bind(row.id.as_uuid())
+                    .bind(row.source_id.as_uuid())
+                    .bind(row.target_id.as_uuid())
+                    .bind(cents(row.amount))
+                    .bind(row.status.name())
+                    .bind(text(row.started_at))
+                    .execute(&mut **tx)
+                    .await?;
+            }
+            Change::Step(id, status) => {
+                let step = "update transfers set status = $2 where id = $1";
+                let step = sqlx::query(step).bind(id.as_uuid()).bind(status.name());
+                step.execute(&mut **tx).await?;
+            }
+            Change::Finish(id, status, at, reason) => {
+                let finish = "update transfers
+                    set status = $2, finished_at = $3::timestamptz, reason = $4 where id = $1";
+                sqlx::query(finish)
+                    .bind(id.as_uuid())
+                    .bind(status.name())
+                    .bind(text(at))
+                    .bind(reason.map(|reason| reason.to_string()))
+                    .execute(&mut **tx)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The newest, or one.
+pub(super) async fn query(
+    read: &PgReadStore,
+    only: Option<TransferId>,
+    limit: usize,
+) -> Result<Vec<TransferRow>, QueryError> {
+    let schema = read.schema_of("transfers");
+    let newest = format!(
+        "select id, source_id, target_id, (amount * 100)::bigint, status,
+            (extract(epoch from started_at) * 1000000)::bigint,
+            (extract(epoch from finished_at) * 1000000)::bigint, reason
+        from {schema}.transfers where $1::uuid is null or id = $1
+        order by started_at desc, id limit $2"
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let only = only.map(TransferId::as_uuid);
+    let rows =
+        sqlx::query(AssertSqlSafe(newest)).bind(only).bind(limit).fetch_all(read.pool()).await?;
+    let row = |row: sqlx::postgres::PgRow| -> Result<TransferRow, QueryError> {
+        let status = TransferStatus::named(row.try_get(4)?);
+        Ok(TransferRow {
+            id: row.try_get::<cqrs::Uuid, _>(0)?.into(),
+            source_id: row.try_get::<cqrs::Uuid, _>(1)?.into(),
+            target_id: row.try_get::<cqrs::Uuid, _>(2)?.into(),
+            amount: Money::cents(row.try_get(3)?),
+            status: status.ok_or(QueryError::Unreadable { column: "status" })?,
+            started_at: moment(row.try_get(5)?),
+            finished_at: row.try_get::<Option<i64>, _>(6)?.map(moment),
+            reason: row.try_get(7)?,
+        })
+    };
+    rows.into_iter().map(row).collect()
+}
