@@ -1,36 +1,53 @@
-//! The warehouse on the command line: its storyboard, step by step.
+//! The warehouse on the command line: its storyboard, step by step, and what an operator may do.
 
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
-use clap::Parser;
-use cqrs::{App, DispatchError, EventStore, SystemClock};
+use clap::{Parser, ValueEnum};
+use cqrs::{App, DispatchError, SystemClock};
 use example_store::StoreArguments;
 
 use crate::domain::product::{IncreaseProductQuantity, ShipProductQuantity};
 use crate::domain::{ProductCommand, ProductEvent, Quantity, Sku};
-use crate::read::products;
+use crate::read::ReadSide;
+
+/// The longest wait for the products to know what was done.
+const WITHIN: Duration = Duration::from_secs(10);
 
 /// Runs the warehouse's storyboard: 50 come in, 49 go out, 20 more are refused.
 #[derive(Debug, Parser)]
 #[command(name = "warehouse")]
 struct Arguments {
+    /// What to do afterwards, in this order.
+    #[arg(value_enum)]
+    then: Vec<Operation>,
+
     #[command(flatten)]
     store: StoreArguments,
+}
+
+/// What an operator may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Operation {
+    /// Says how far the products are behind the log.
+    Lag,
+    /// Builds the products anew beside those that are shown.
+    Rebuild,
+    /// Drops all tables; they come back from the log.
+    DropRead,
 }
 
 /// Reads the arguments and runs the storyboard.
 #[must_use]
 pub fn main() -> ExitCode {
-    let Arguments { store } = Arguments::parse();
+    let Arguments { then, store } = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let told = runtime.map_err(Into::into).and_then(|runtime| {
-        runtime.block_on(async {
-            let store = store.open("warehouse", SystemClock).await?;
-            storyboard(store, &mut io::stdout().lock()).await
-        })
-    });
+    let told = runtime
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(storyboard(&store, &then, &mut io::stdout().lock())));
     match told {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -44,10 +61,15 @@ pub fn main() -> ExitCode {
 ///
 /// # Errors
 /// When the store or `out` fails; a refusal is part of the story.
-pub async fn storyboard(store: impl EventStore, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
-    let app = App::new(store);
+pub async fn storyboard(
+    store: &StoreArguments,
+    then: &[Operation],
+    out: &mut dyn Write,
+) -> Result<(), Box<dyn Error>> {
+    let app = App::new(store.open("warehouse", SystemClock).await?);
+    let mut read = read_side(store, &app).await?;
     let sku: Sku = "abc123".parse()?;
-    list(&app, out).await?;
+    list(&app, &read, out).await?;
     for (more, pieces) in [(true, 50), (false, 49), (false, 20)] {
         let quantity = Quantity::try_from(pieces)?;
         let (verb, command): (_, ProductCommand) = if more {
@@ -66,13 +88,46 @@ pub async fn storyboard(store: impl EventStore, out: &mut dyn Write) -> Result<(
             Err(DispatchError::Refused(refusal)) => writeln!(out, "  refused: {refusal}")?,
             Err(other) => return Err(other.into()),
         }
-        list(&app, out).await?;
+        list(&app, &read, out).await?;
     }
+    for operation in then {
+        match operation {
+            Operation::Lag => {
+                writeln!(out, "\n> lag")?;
+                for health in read.health().await? {
+                    let (name, state, lag) = (health.name, health.state, health.lag);
+                    writeln!(out, "  {name}: {state:?}, {lag} behind")?;
+                }
+            }
+            Operation::Rebuild => {
+                writeln!(out, "\n> rebuild")?;
+                read.rebuild().await?;
+                list(&app, &read, out).await?;
+            }
+            Operation::DropRead => {
+                writeln!(out, "\n> drop-read")?;
+                read.stop().await;
+                store.open_read("warehouse").await?.drop_everything().await?;
+                read = read_side(store, &app).await?;
+                list(&app, &read, out).await?;
+            }
+        }
+    }
+    read.stop().await;
     Ok(())
 }
 
-async fn list(app: &App, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
-    let products = products(app.store()).await?;
+async fn read_side(store: &StoreArguments, app: &App) -> Result<ReadSide, Box<dyn Error>> {
+    let read = store.open_read("warehouse").await?;
+    Ok(ReadSide::start(Arc::clone(app.store()), read).await?)
+}
+
+/// The products, as soon as they know everything that happened.
+async fn list(app: &App, read: &ReadSide, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
+    if !read.knows(app.store().head().await?, WITHIN).await? {
+        writeln!(out, "  what follows may be behind")?;
+    }
+    let products = read.products().await?;
     if products.is_empty() {
         writeln!(out, "  no products yet")?;
     }

@@ -1,5 +1,7 @@
 //! What the warehouse shows.
 
 mod products;
+mod side;
 
-pub use products::products;
+pub use products::{Products, ProductsInMemory};
+pub use side::{MemoryProducts, QueryError, ReadSide};

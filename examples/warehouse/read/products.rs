@@ -1,28 +1,115 @@
-//! Every product and what is on hand, folded from the log.
+//! Every product and what is on hand.
 
 use std::collections::BTreeMap;
 
-use cqrs::{Event, EventStore, EventStoreExt, Filter, LogRead, ReadError};
-use futures_util::TryStreamExt;
+use cqrs::{ProjectError, Projector, Recorded, async_trait};
+use cqrs_memory::{MemoryReadStore, MemoryTransaction};
+use cqrs_postgres::{PgReadStore, PgReadTransaction};
+use rpds::RedBlackTreeMapSync;
+use sqlx::{AssertSqlSafe, Row};
 
+use super::QueryError;
 use crate::domain::{ProductEvent, Sku};
 
-/// Products by name. One appears when something first happened to it.
-///
-/// # Errors
-/// [`ReadError`] when the log cannot be read.
-pub async fn products(store: &dyn EventStore) -> Result<BTreeMap<Sku, u64>, ReadError> {
-    let read = LogRead::forward().filter(Filter::types(ProductEvent::TYPES));
-    let mut events = store.log_events_as::<ProductEvent>(read);
-    let mut products = BTreeMap::new();
-    while let Some(event) = events.try_next().await? {
-        match event.event {
-            ProductEvent::ProductQuantityIncreased { sku, on_hand_after, .. }
-            | ProductEvent::ProductQuantityShipped { sku, on_hand_after, .. } => {
-                products.insert(sku, on_hand_after);
-            }
-            ProductEvent::NotifiedLowProductQuantity { .. } => {}
+/// What is on hand after an event, if the event says so. The event carries it, so a row never
+/// depends on what was there before.
+const fn on_hand(event: &ProductEvent) -> Option<(&Sku, u64)> {
+    match event {
+        ProductEvent::ProductQuantityIncreased { sku, on_hand_after, .. }
+        | ProductEvent::ProductQuantityShipped { sku, on_hand_after, .. } => {
+            Some((sku, *on_hand_after))
         }
+        ProductEvent::NotifiedLowProductQuantity { .. } => None,
     }
-    Ok(products)
+}
+
+/// The projector in memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProductsInMemory;
+
+/// Products by name. One appears when something first happened to it.
+#[derive(Clone, Default)]
+pub(super) struct Model(RedBlackTreeMapSync<Sku, u64>);
+
+impl Model {
+    pub(super) fn all(&self) -> BTreeMap<Sku, u64> {
+        self.0.iter().map(|(sku, quantity)| (sku.clone(), *quantity)).collect()
+    }
+}
+
+#[async_trait]
+impl Projector<MemoryReadStore> for ProductsInMemory {
+    type Event = ProductEvent;
+    const NAME: &'static str = "products";
+    const VERSION: u32 = 1;
+
+    async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
+        tx.put(Model::default());
+        Ok(())
+    }
+
+    async fn project(
+        &self,
+        tx: &mut MemoryTransaction,
+        event: &Recorded<ProductEvent>,
+    ) -> Result<(), ProjectError> {
+        if let Some((sku, quantity)) = on_hand(&event.event) {
+            tx.model::<Model>()?.0.insert_mut(sku.clone(), quantity);
+        }
+        Ok(())
+    }
+}
+
+/// The projector in Postgres.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Products;
+
+#[async_trait]
+impl Projector<PgReadStore> for Products {
+    type Event = ProductEvent;
+    const NAME: &'static str = "products";
+    const VERSION: u32 = 1;
+
+    async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {
+        let create = "create table products (
+            sku text collate \"C\" primary key,
+            quantity bigint not null,
+            inserted_at timestamptz not null,
+            updated_at timestamptz not null
+        )";
+        sqlx::query(create).execute(&mut **tx).await?;
+        Ok(())
+    }
+
+    async fn project(
+        &self,
+        tx: &mut PgReadTransaction,
+        event: &Recorded<ProductEvent>,
+    ) -> Result<(), ProjectError> {
+        let Some((sku, quantity)) = on_hand(&event.event) else { return Ok(()) };
+        // Times of the events, so that a rebuild changes none.
+        let set = "insert into products values ($1, $2, $3::timestamptz, $3::timestamptz)
+            on conflict (sku) do update
+              set quantity = excluded.quantity, updated_at = excluded.updated_at";
+        sqlx::query(set)
+            .bind(sku.to_string())
+            .bind(i64::try_from(quantity)?)
+            .bind(event.recorded_at.to_string())
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+}
+
+/// All rows.
+pub(super) async fn query(read: &PgReadStore) -> Result<BTreeMap<Sku, u64>, QueryError> {
+    let all = format!("select sku, quantity from {}.products", read.schema_of("products"));
+    let rows = sqlx::query(AssertSqlSafe(all)).fetch_all(read.pool()).await?;
+    let row = |row: sqlx::postgres::PgRow| -> Result<_, QueryError> {
+        let sku: &str = row.try_get(0)?;
+        let sku = sku.parse().map_err(|_| QueryError::Unreadable { column: "sku" })?;
+        let quantity = u64::try_from(row.try_get::<i64, _>(1)?);
+        Ok((sku, quantity.map_err(|_| QueryError::Unreadable { column: "quantity" })?))
+    };
+    rows.into_iter().map(row).collect()
 }

@@ -2,15 +2,14 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::sync::Arc;
-
 use cluster::Database;
 use cqrs::memory::MemoryStore;
 use cqrs::{App, EventStore, Persistence};
 use cqrs_postgres::PgStore;
+use example_store::StoreArguments;
+use warehouse::cli::Operation;
 use warehouse::domain::product::{IncreaseProductQuantity, ShipProductQuantity};
 use warehouse::domain::{Product, Sku};
-use warehouse::read::products;
 
 fn sku() -> Sku {
     "abc123".parse().unwrap()
@@ -62,7 +61,8 @@ async fn w14_shipments_at_once_never_oversell() {
                 }
             }
             assert_eq!(done, accepted);
-            assert_eq!(products(app.store()).await.unwrap()[&sku()], left);
+            let product = app.load::<Product>(&sku()).await.unwrap();
+            assert_eq!(product.state().on_hand, left);
         }
     }
 }
@@ -70,12 +70,24 @@ async fn w14_shipments_at_once_never_oversell() {
 #[tokio::test]
 async fn w03_the_storyboard_on_the_command_line() {
     let database = Database::create().await;
-    let kept = PgStore::builder().options(database.options()).migrate().await.unwrap();
-    let stores: [Arc<dyn EventStore>; 2] = [Arc::new(MemoryStore::new()), Arc::new(kept)];
-    for store in stores {
+    for store in [StoreArguments::default(), StoreArguments::postgres(&database.url())] {
         let mut told = Vec::new();
-        warehouse::cli::storyboard(store, &mut told).await.unwrap();
+        warehouse::cli::storyboard(&store, &[], &mut told).await.unwrap();
         it_tells_the_storyboard(&String::from_utf8(told).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn w31_the_products_are_dropped_and_rebuilt_and_are_the_same() {
+    let database = Database::create().await;
+    for store in [StoreArguments::default(), StoreArguments::postgres(&database.url())] {
+        let mut told = Vec::new();
+        let then = [Operation::Lag, Operation::Rebuild, Operation::DropRead, Operation::Lag];
+        warehouse::cli::storyboard(&store, &then, &mut told).await.unwrap();
+        let told = String::from_utf8(told).unwrap();
+        let (_, afterwards) = told.split_once("> lag").unwrap();
+        assert_eq!(afterwards.matches("abc123            1 on hand").count(), 2, "{told}");
+        assert_eq!(afterwards.matches("products: Live, 0 behind").count(), 2, "{told}");
     }
 }
 
