@@ -124,7 +124,7 @@ impl<S: ReadStore> ProjectionsBuilder<S> {
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
-    pub async fn start(self) -> Result<Projections<S>, StartError> {
+    pub async fn start(self) -> Result<Projections, StartError> {
         let shared = Arc::new(self.prepare().await?);
         tokio::spawn(Node::new(Arc::clone(&shared)).run());
         Ok(Projections::of(shared))

@@ -155,7 +155,8 @@ pub struct InlineStore<S, R: ReadStore> {
 struct Inner<S, R: ReadStore> {
     store: S,
     projection: InlineProjection<R>,
-    projections: Projections<R>,
+    read: R,
+    projections: Projections,
 }
 
 impl<S, R: ReadStore> Clone for InlineStore<S, R> {
@@ -221,7 +222,7 @@ impl<S: AppendProjecting<R> + Clone, R: ReadStore> InlineStore<S, R> {
 
     /// The projectors, to ask for their health or to rebuild one.
     #[must_use]
-    pub fn projections(&self) -> &Projections<R> {
+    pub fn projections(&self) -> &Projections {
         &self.shared.projections
     }
 }
@@ -241,21 +242,18 @@ impl<S: AppendProjecting<R> + Clone, R: ReadStore> InlineStoreBuilder<S, R> {
     /// [`OpenError`].
     pub async fn open(self) -> Result<InlineStore<S, R>, OpenError> {
         let events: Arc<dyn EventStore> = Arc::new(self.store.clone());
-        let builder = ProjectionsBuilder::new(Arc::clone(&events), self.read);
+        let builder = ProjectionsBuilder::new(Arc::clone(&events), self.read.clone());
         let projections = builder.registered(self.projectors.clone()).start().await?;
         for projector in &self.projectors {
             until_built(&projections, projector.name()).await?;
         }
         let projection = InlineProjection { projectors: self.projectors, events };
-        let shared = Inner { store: self.store, projection, projections };
+        let shared = Inner { store: self.store, projection, read: self.read, projections };
         Ok(InlineStore { shared: Arc::new(shared) })
     }
 }
 
-async fn until_built<R: ReadStore>(
-    projections: &Projections<R>,
-    name: &ProjectorName,
-) -> Result<(), OpenError> {
+async fn until_built(projections: &Projections, name: &ProjectorName) -> Result<(), OpenError> {
     let trouble = |error: super::OperatorError| match error {
         super::OperatorError::Store(error)
         | super::OperatorError::Read(ReadError::Store(error)) => OpenError::Store(error),
@@ -286,8 +284,8 @@ async fn until_built<R: ReadStore>(
 #[deny(clippy::missing_trait_methods)]
 impl<S: AppendProjecting<R> + Clone, R: ReadStore> EventStore for InlineStore<S, R> {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        let Inner { store, projection, projections } = &*self.shared;
-        store.append_projecting(projections.read_store(), append, projection).await
+        let Inner { store, projection, read, .. } = &*self.shared;
+        store.append_projecting(read, append, projection).await
     }
     fn read_stream(&self, read: StreamRead) -> Pages<Version> {
         self.shared.store.read_stream(read)

@@ -11,6 +11,7 @@
 
 mod assign;
 mod builder;
+mod handle;
 mod health;
 mod inline;
 mod node;
@@ -33,7 +34,6 @@ use futures_core::Stream;
 pub use builder::{ProjectionsBuilder, StartError};
 pub use health::{Health, PartitionHealth, Progress, ProjectorState};
 pub use inline::{AppendProjecting, InlineProjection, InlineStore, InlineStoreBuilder, OpenError};
-use node::Shared;
 pub use options::ProjectorOptions;
 pub use policy::{FailurePolicy, Then};
 pub use projector::{ProjectError, Projector};
@@ -48,6 +48,7 @@ pub use wait::{UnknownProjector, Waited, Waiter};
 use crate::names::ProjectorName;
 use crate::store::EventStore;
 use crate::{Position, ReadError, StoreError};
+use handle::Running;
 
 /// Why a read model is not rebuilt.
 #[derive(Debug, thiserror::Error)]
@@ -100,54 +101,42 @@ pub enum OperatorError {
 /// projections.stop().await;
 /// # Ok(()) }
 /// ```
-pub struct Projections<S: ReadStore> {
-    shared: Arc<Shared<S>>,
-    running: Arc<Running<S>>,
-}
-
-impl<S: ReadStore> Clone for Projections<S> {
-    fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), running: Arc::clone(&self.running) }
-    }
+#[derive(Clone)]
+pub struct Projections {
+    node: Arc<dyn Running>,
+    _last: Arc<StopWithLast>,
 }
 
 /// Stops the node when the last handle is gone.
-struct Running<S: ReadStore>(Arc<Shared<S>>);
+struct StopWithLast(Arc<dyn Running>);
 
-impl<S: ReadStore> Drop for Running<S> {
+impl Drop for StopWithLast {
     fn drop(&mut self) {
-        self.0.stopping.send_replace(true);
+        self.0.stop();
     }
 }
 
-impl<S: ReadStore> std::fmt::Debug for Projections<S> {
+impl std::fmt::Debug for Projections {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<_> = self.shared.projectors.iter().map(|p| p.name()).collect();
+        let names = self.node.names();
         f.debug_struct("Projections").field("projectors", &names).finish_non_exhaustive()
     }
 }
 
-impl<S: ReadStore> Projections<S> {
+impl Projections {
     /// Over an event store, read as it is (give `app.store()` to read through upcasters), and a
     /// read store.
-    pub fn builder(events: impl EventStore, read: S) -> ProjectionsBuilder<S> {
+    pub fn builder<S: ReadStore>(events: impl EventStore, read: S) -> ProjectionsBuilder<S> {
         ProjectionsBuilder::new(Arc::new(events), read)
     }
 
-    fn of(shared: Arc<Shared<S>>) -> Self {
-        let running = Arc::new(Running(Arc::clone(&shared)));
-        Self { shared, running }
-    }
-
-    /// The read store.
-    #[must_use]
-    pub fn read_store(&self) -> &S {
-        &self.shared.read
+    fn of(node: Arc<dyn Running>) -> Self {
+        Self { _last: Arc::new(StopWithLast(Arc::clone(&node))), node }
     }
 
     fn known(&self, name: &str) -> Result<ProjectorName, UnknownProjector> {
-        let known = self.shared.projectors.iter().find(|p| p.name().as_str() == name);
-        known.map(|p| p.name().clone()).ok_or_else(|| UnknownProjector { name: name.to_owned() })
+        let known = self.node.names().into_iter().find(|known| known.as_str() == name);
+        known.ok_or_else(|| UnknownProjector { name: name.to_owned() })
     }
 
     /// Something that waits for these projectors; for all of them if none is named.
@@ -161,10 +150,10 @@ impl<S: ReadStore> Projections<S> {
         let mut names: Vec<_> =
             names.into_iter().map(|name| self.known(name)).collect::<Result<_, _>>()?;
         if names.is_empty() {
-            names = self.shared.projectors.iter().map(|p| p.name().clone()).collect();
+            names = self.node.names();
         }
-        let positions = Arc::clone(&self.shared) as Arc<dyn wait::Positions>;
-        Ok(Waiter { names: names.into(), positions })
+        let node = Arc::clone(&self.node);
+        Ok(Waiter { names: names.into(), positions: node })
     }
 
     /// Waits until a projector knows everything up to a position.
@@ -189,20 +178,21 @@ impl<S: ReadStore> Projections<S> {
     pub fn changes(
         &self,
         name: &str,
-    ) -> Result<impl Stream<Item = Position> + Send + use<S>, UnknownProjector> {
+    ) -> Result<impl Stream<Item = Position> + Send + use<>, UnknownProjector> {
         const LONGEST: Duration = Duration::from_secs(86_400);
         let waiter = self.waiter([name])?;
         let (name, handle) = (self.known(name)?, self.clone());
-        let seen = self.shared.record(&name).and_then(|record| Some(record.live()?.position()));
-        let state = (waiter, handle, name, seen.unwrap_or_default());
+        let seen = self.node.position_now(&name).unwrap_or_default();
+        let state = (waiter, handle, name, seen);
         Ok(futures_util::stream::unfold(state, |(waiter, handle, name, seen)| async move {
             loop {
                 match waiter.wait(seen.next(), LONGEST).await {
                     Waited::CaughtUp => {
-                        let now = handle.shared.position_now(&name).max(seen.next());
+                        let now =
+                            handle.node.position_now(&name).unwrap_or_default().max(seen.next());
                         return Some((now, (waiter, handle, name, now)));
                     }
-                    Waited::Behind if *handle.shared.stopping.borrow() => return None,
+                    Waited::Behind if handle.node.is_stopping() => return None,
                     Waited::Behind => {}
                     Waited::Rebuilding => tokio::time::sleep(Duration::from_millis(250)).await,
                 }
@@ -218,14 +208,10 @@ impl<S: ReadStore> Projections<S> {
     /// [`RebuildError`].
     pub async fn rebuild(&self, name: &str) -> Result<(), RebuildError> {
         let name = self.known(name)?;
-        let Some(projector) = self.shared.find(&name) else {
-            return Err(UnknownProjector { name: name.as_str().to_owned() }.into());
-        };
-        if !self.shared.build(&**projector).await.map_err(RebuildError::Start)? {
+        if !self.node.build_anew(&name).await.map_err(RebuildError::Start)? {
             return Err(RebuildError::AlreadyBuilding);
         }
         tracing::info!(projector = %name, "rebuilds its read model");
-        self.shared.nudge.notify_one();
         Ok(())
     }
 
@@ -235,9 +221,7 @@ impl<S: ReadStore> Projections<S> {
     /// # Errors
     /// [`OperatorError`].
     pub async fn cancel_rebuild(&self, name: &str) -> Result<bool, OperatorError> {
-        let cancelled = self.shared.read.cancel(&self.known(name)?).await?;
-        self.shared.nudge.notify_one();
-        Ok(cancelled)
+        Ok(self.node.cancel(&self.known(name)?).await?)
     }
 
     /// Waits until nothing is being built for a projector. Says whether that came in time.
@@ -247,10 +231,10 @@ impl<S: ReadStore> Projections<S> {
     pub async fn built(&self, name: &str, within: Duration) -> Result<bool, OperatorError> {
         let name = self.known(name)?;
         let built = async {
-            let mut progressed = self.shared.progressed.subscribe();
+            let mut progressed = self.node.progressed();
             loop {
                 progressed.borrow_and_update();
-                let record = self.shared.read.inspect(Some(&name)).await?.into_iter().next();
+                let record = self.node.look_up(&name).await?;
                 if record.is_some_and(|r| r.building().is_none() && r.live().is_some()) {
                     return Ok(true);
                 }
@@ -267,7 +251,8 @@ impl<S: ReadStore> Projections<S> {
     /// # Errors
     /// [`OperatorError`].
     pub async fn pause(&self, name: &str) -> Result<(), OperatorError> {
-        self.set_paused(name, true).await
+        self.node.set_paused(&self.known(name)?, true).await?;
+        Ok(())
     }
 
     /// Lets a projector go on that was paused, or that had stopped at an event.
@@ -275,12 +260,7 @@ impl<S: ReadStore> Projections<S> {
     /// # Errors
     /// [`OperatorError`].
     pub async fn resume(&self, name: &str) -> Result<(), OperatorError> {
-        self.set_paused(name, false).await
-    }
-
-    async fn set_paused(&self, name: &str, paused: bool) -> Result<(), OperatorError> {
-        self.shared.read.set_paused(&self.known(name)?, paused).await?;
-        self.shared.nudge.notify_one();
+        self.node.set_paused(&self.known(name)?, false).await?;
         Ok(())
     }
 
@@ -289,14 +269,7 @@ impl<S: ReadStore> Projections<S> {
     /// # Errors
     /// [`OperatorError`].
     pub async fn health(&self) -> Result<Vec<Health>, OperatorError> {
-        let records = self.shared.read.inspect(None).await?;
-        let head = self.shared.events.head().await?;
-        let mut all = Vec::with_capacity(self.shared.projectors.len());
-        for projector in &self.shared.projectors {
-            let record = records.iter().find(|record| record.name == *projector.name());
-            all.push(self.shared.health(&**projector, record, head).await?);
-        }
-        Ok(all)
+        self.node.healths().await
     }
 
     /// The events a projector has put aside, in the order of the log, and those that were given
@@ -306,9 +279,9 @@ impl<S: ReadStore> Projections<S> {
     /// [`OperatorError`].
     pub async fn parked(&self, name: &str) -> Result<Vec<ParkedEvent>, OperatorError> {
         let name = self.known(name)?;
-        let record = self.shared.read.inspect(Some(&name)).await?.into_iter().next();
+        let record = self.node.look_up(&name).await?;
         match record.as_ref().and_then(|record| record.live()) {
-            Some(live) => Ok(self.shared.read.parked(&name, live.number, None).await?),
+            Some(live) => Ok(self.node.parked(&name, live.number).await?),
             None => Ok(Vec::new()),
         }
     }
@@ -319,9 +292,7 @@ impl<S: ReadStore> Projections<S> {
     /// # Errors
     /// [`OperatorError`].
     pub async fn retry_parked(&self, name: &str, key: Option<&str>) -> Result<u64, OperatorError> {
-        let events = self.shared.read.request_retry(&self.known(name)?, key).await?;
-        self.shared.nudge.notify_one();
-        Ok(events)
+        Ok(self.node.retry_parked(&self.known(name)?, key).await?)
     }
 
     /// Gives up an event that was put aside, for a reason that stays on record. The later ones of
@@ -335,10 +306,7 @@ impl<S: ReadStore> Projections<S> {
         position: Position,
         reason: &str,
     ) -> Result<bool, OperatorError> {
-        let known = self.known(name)?;
-        let discarded = self.shared.read.discard(&known, position, reason).await?;
-        self.shared.nudge.notify_one();
-        Ok(discarded)
+        Ok(self.node.discard_parked(&self.known(name)?, position, reason).await?)
     }
 
     /// Finishes the transactions at work, saves the checkpoints and gives everything back, so
@@ -347,25 +315,11 @@ impl<S: ReadStore> Projections<S> {
     /// # Cancel safety
     /// Safe to drop; they stop all the same.
     pub async fn stop(&self) {
-        self.shared.stopping.send_replace(true);
-        let mut progressed = self.shared.progressed.subscribe();
+        self.node.stop();
+        let mut progressed = self.node.progressed();
         // The node says so last of all.
-        while !self.shared.left.load(std::sync::atomic::Ordering::Acquire) {
+        while !self.node.has_left() {
             drop(progressed.changed().await);
         }
-    }
-}
-
-impl<S: ReadStore> Shared<S> {
-    /// How far the read model that readers see has got, without asking the store.
-    fn position_now(&self, name: &ProjectorName) -> Position {
-        let Some(record) = self.record(name) else { return Position::START };
-        let Some(live) = record.live() else { return Position::START };
-        let statuses = self.statuses();
-        let positions = record.partitions(live).map(|(partition, record)| {
-            let here = statuses.get(&partition).map(|status| status.inner().cursor);
-            here.unwrap_or_default().max(record.position)
-        });
-        positions.min().unwrap_or_default()
     }
 }

@@ -127,7 +127,7 @@ impl<'a> Story<'a> {
              {not_understood} lines not understood"
         ))?;
         self.out.flush()?;
-        self.read.stop().await;
+        self.read.projections().stop().await;
         Ok(self.summary)
     }
 
@@ -174,12 +174,12 @@ impl<'a> Story<'a> {
             }
             Operation::Lag => {
                 self.catch_up().await?;
-                match self.read.health().await {
+                match self.read.projections().health().await {
                     Ok(health) => self.say(show::lag(&health).trim_fmt()),
                     Err(error) => self.failed(&error),
                 }
             }
-            Operation::Rebuild { name } => match self.read.rebuild(&name).await {
+            Operation::Rebuild { name } => match self.read.projections().rebuild(&name).await {
                 Ok(()) => self.say(format_args!("  {name} is built anew beside the old one")),
                 Err(error) => self.failed(&error),
             },
@@ -202,7 +202,7 @@ impl<'a> Story<'a> {
     async fn catch_up(&mut self) -> io::Result<()> {
         let ready = async {
             let built = self.read.built(WITHIN).await.map_err(io::Error::other)?;
-            let waiter = self.read.waiter().map_err(io::Error::other)?;
+            let waiter = self.read.projections().waiter([]).map_err(io::Error::other)?;
             Ok::<_, io::Error>(built && waiter.wait(self.known, WITHIN).await == Waited::CaughtUp)
         };
         match ready.await {
@@ -214,7 +214,7 @@ impl<'a> Story<'a> {
 
     /// As if somebody had dropped the read database: everything comes back from the log.
     async fn drop_read(&mut self) -> io::Result<()> {
-        self.read.stop().await;
+        self.read.projections().stop().await;
         let store = self.arguments.open_read("bank").await.map_err(io::Error::other)?;
         store.drop_everything().await.map_err(io::Error::other)?;
         self.read = read_side(self.arguments, &self.app).await?;

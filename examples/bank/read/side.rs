@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cqrs::projection::{OperatorError, RebuildError};
-use cqrs::{EventStore, Health, Projections, StartError, UnknownProjector, Waiter};
+use cqrs::{EventStore, OperatorError, Projections, StartError};
 use cqrs_memory::{MemoryReadStore, MemoryView};
 use cqrs_postgres::PgReadStore;
 use example_store::OpenReadStore;
@@ -44,12 +43,16 @@ impl From<sqlx::Error> for QueryError {
 
 /// The bank's read models at work, in memory or in Postgres.
 #[derive(Clone, Debug)]
-pub struct ReadSide(Side);
+pub struct ReadSide {
+    projections: Projections,
+    tables: Tables,
+}
 
+/// Where the rows are.
 #[derive(Clone, Debug)]
-enum Side {
-    Memory(Projections<MemoryReadStore>, Views),
-    Postgres(Projections<PgReadStore>),
+enum Tables {
+    Memory(Views),
+    Postgres(PgReadStore),
 }
 
 #[derive(Clone, Debug)]
@@ -58,16 +61,6 @@ struct Views {
     transfers: MemoryView<transfers::Model>,
     feed: MemoryView<feed::Model>,
     statements: MemoryView<statements::Model>,
-}
-
-/// The same call on either side.
-macro_rules! either {
-    ($self:expr, $projections:ident => $call:expr) => {
-        match &$self.0 {
-            Side::Memory($projections, _) => $call,
-            Side::Postgres($projections) => $call,
-        }
-    };
 }
 
 impl ReadSide {
@@ -82,29 +75,33 @@ impl ReadSide {
         events: Arc<dyn EventStore>,
         store: OpenReadStore,
     ) -> Result<Self, StartError> {
-        Ok(Self(match store {
+        let (projections, tables) = match store {
             OpenReadStore::Memory(read) => {
-                let views = Views::of(&read);
-                let projections = Projections::builder(events, read)
+                let tables = Tables::Memory(Views::of(&read));
+                let builder = Projections::builder(events, read)
                     .projector(AccountsInMemory)
                     .projector(TransfersInMemory)
                     .projector(FeedInMemory)
-                    .projector(StatementsInMemory)
-                    .start()
-                    .await?;
-                Side::Memory(projections, views)
+                    .projector(StatementsInMemory);
+                (builder.start().await?, tables)
             }
             OpenReadStore::Postgres(read) => {
-                let projections = Projections::builder(events, read)
+                let tables = Tables::Postgres(read.clone());
+                let builder = Projections::builder(events, read)
                     .projector(Accounts)
                     .projector(Transfers)
                     .projector(Feed)
-                    .projector(Statements)
-                    .start()
-                    .await?;
-                Side::Postgres(projections)
+                    .projector(Statements);
+                (builder.start().await?, tables)
             }
-        }))
+        };
+        Ok(Self { projections, tables })
+    }
+
+    /// The projectors, to wait for, to ask for their health, to rebuild.
+    #[must_use]
+    pub const fn projections(&self) -> &Projections {
+        &self.projections
     }
 
     /// All accounts, the oldest first.
@@ -112,9 +109,9 @@ impl ReadSide {
     /// # Errors
     /// [`QueryError`].
     pub async fn accounts(&self) -> Result<Vec<AccountRow>, QueryError> {
-        match &self.0 {
-            Side::Memory(_, views) => Ok(built(&views.accounts)?.all()),
-            Side::Postgres(p) => accounts::query(p.read_store(), None).await,
+        match &self.tables {
+            Tables::Memory(views) => Ok(built(&views.accounts)?.all()),
+            Tables::Postgres(read) => accounts::query(read, None).await,
         }
     }
 
@@ -123,9 +120,9 @@ impl ReadSide {
     /// # Errors
     /// [`QueryError`].
     pub async fn account(&self, id: AccountId) -> Result<Option<AccountRow>, QueryError> {
-        match &self.0 {
-            Side::Memory(_, views) => Ok(built(&views.accounts)?.find(id)),
-            Side::Postgres(p) => Ok(accounts::query(p.read_store(), Some(id)).await?.pop()),
+        match &self.tables {
+            Tables::Memory(views) => Ok(built(&views.accounts)?.find(id)),
+            Tables::Postgres(read) => Ok(accounts::query(read, Some(id)).await?.pop()),
         }
     }
 
@@ -134,9 +131,9 @@ impl ReadSide {
     /// # Errors
     /// [`QueryError`].
     pub async fn transfers(&self, limit: usize) -> Result<Vec<TransferRow>, QueryError> {
-        match &self.0 {
-            Side::Memory(_, views) => Ok(built(&views.transfers)?.newest(limit)),
-            Side::Postgres(p) => transfers::query(p.read_store(), None, limit).await,
+        match &self.tables {
+            Tables::Memory(views) => Ok(built(&views.transfers)?.newest(limit)),
+            Tables::Postgres(read) => transfers::query(read, None, limit).await,
         }
     }
 
@@ -145,9 +142,9 @@ impl ReadSide {
     /// # Errors
     /// [`QueryError`].
     pub async fn transfer(&self, id: TransferId) -> Result<Option<TransferRow>, QueryError> {
-        match &self.0 {
-            Side::Memory(_, views) => Ok(built(&views.transfers)?.find(id)),
-            Side::Postgres(p) => Ok(transfers::query(p.read_store(), Some(id), 1).await?.pop()),
+        match &self.tables {
+            Tables::Memory(views) => Ok(built(&views.transfers)?.find(id)),
+            Tables::Postgres(read) => Ok(transfers::query(read, Some(id), 1).await?.pop()),
         }
     }
 
@@ -156,9 +153,9 @@ impl ReadSide {
     /// # Errors
     /// [`QueryError`].
     pub async fn feed(&self, limit: usize) -> Result<Vec<FeedEntry>, QueryError> {
-        match &self.0 {
-            Side::Memory(_, views) => Ok(built(&views.feed)?.newest(limit)),
-            Side::Postgres(p) => feed::query(p.read_store(), limit).await,
+        match &self.tables {
+            Tables::Memory(views) => Ok(built(&views.feed)?.newest(limit)),
+            Tables::Postgres(read) => feed::query(read, limit).await,
         }
     }
 
@@ -171,18 +168,10 @@ impl ReadSide {
         account: AccountId,
         month: Month,
     ) -> Result<Option<Statement>, QueryError> {
-        match &self.0 {
-            Side::Memory(_, views) => Ok(built(&views.statements)?.find(account, month)),
-            Side::Postgres(p) => statements::query(p.read_store(), account, month).await,
+        match &self.tables {
+            Tables::Memory(views) => Ok(built(&views.statements)?.find(account, month)),
+            Tables::Postgres(read) => statements::query(read, account, month).await,
         }
-    }
-
-    /// Something that waits for all read models.
-    ///
-    /// # Errors
-    /// Never: all names are known.
-    pub fn waiter(&self) -> Result<Waiter, UnknownProjector> {
-        either!(self, projections => projections.waiter(Self::NAMES))
     }
 
     /// Waits until all read models are there.
@@ -191,32 +180,11 @@ impl ReadSide {
     /// [`OperatorError`].
     pub async fn built(&self, within: Duration) -> Result<bool, OperatorError> {
         for name in Self::NAMES {
-            if !either!(self, projections => projections.built(name, within).await)? {
+            if !self.projections.built(name, within).await? {
                 return Ok(false);
             }
         }
         Ok(true)
-    }
-
-    /// How the read models are doing.
-    ///
-    /// # Errors
-    /// [`OperatorError`].
-    pub async fn health(&self) -> Result<Vec<Health>, OperatorError> {
-        either!(self, projections => projections.health().await)
-    }
-
-    /// Builds a read model anew beside the one that is shown.
-    ///
-    /// # Errors
-    /// [`RebuildError`].
-    pub async fn rebuild(&self, name: &str) -> Result<(), RebuildError> {
-        either!(self, projections => projections.rebuild(name).await)
-    }
-
-    /// Stops the projectors.
-    pub async fn stop(&self) {
-        either!(self, projections => projections.stop().await);
     }
 }
 

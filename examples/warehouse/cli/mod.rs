@@ -94,26 +94,26 @@ pub async fn storyboard(
         match operation {
             Operation::Lag => {
                 writeln!(out, "\n> lag")?;
-                for health in read.health().await? {
+                for health in read.projections().health().await? {
                     let (name, state, lag) = (health.name, health.state, health.lag);
                     writeln!(out, "  {name}: {state:?}, {lag} behind")?;
                 }
             }
             Operation::Rebuild => {
                 writeln!(out, "\n> rebuild")?;
-                read.rebuild().await?;
+                read.projections().rebuild("products").await?;
                 list(&app, &read, out).await?;
             }
             Operation::DropRead => {
                 writeln!(out, "\n> drop-read")?;
-                read.stop().await;
+                read.projections().stop().await;
                 store.open_read("warehouse").await?.drop_everything().await?;
                 read = read_side(store, &app).await?;
                 list(&app, &read, out).await?;
             }
         }
     }
-    read.stop().await;
+    read.projections().stop().await;
     Ok(())
 }
 

@@ -4,4 +4,4 @@ mod products;
 mod side;
 
 pub use products::{Products, ProductsInMemory};
-pub use side::{MemoryProducts, QueryError, ReadSide};
+pub use side::{QueryError, ReadSide};

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cqrs::projection::{OperatorError, RebuildError};
-use cqrs::{EventStore, Health, Position, Projections, StartError, Waited};
-use cqrs_memory::{MemoryReadStore, MemoryView};
+use cqrs::{EventStore, OperatorError, Position, Projections, StartError, Waited};
+use cqrs_memory::MemoryView;
 use cqrs_postgres::PgReadStore;
 use example_store::OpenReadStore;
 
@@ -33,35 +32,16 @@ pub enum QueryError {
 
 /// The warehouse's read model at work, in memory or in Postgres.
 #[derive(Clone, Debug)]
-pub enum ReadSide {
-    /// In memory.
-    #[non_exhaustive]
-    Memory {
-        /// The projector.
-        projections: Projections<MemoryReadStore>,
-        #[doc(hidden)]
-        products: MemoryProducts,
-    },
-    /// In Postgres.
-    #[non_exhaustive]
-    Postgres {
-        /// The projector.
-        projections: Projections<PgReadStore>,
-    },
+pub struct ReadSide {
+    projections: Projections,
+    products: Rows,
 }
 
-/// The products in memory.
+/// Where the rows are.
 #[derive(Clone, Debug)]
-pub struct MemoryProducts(MemoryView<Model>);
-
-/// The same call on either side.
-macro_rules! either {
-    ($self:expr, $projections:ident => $call:expr) => {
-        match $self {
-            ReadSide::Memory { projections: $projections, .. } => $call,
-            ReadSide::Postgres { projections: $projections } => $call,
-        }
-    };
+enum Rows {
+    Memory(MemoryView<Model>),
+    Postgres(PgReadStore),
 }
 
 impl ReadSide {
@@ -76,15 +56,22 @@ impl ReadSide {
         Ok(match store {
             OpenReadStore::Memory(read) => {
                 #[allow(clippy::expect_used)] // the name is a constant
-                let products = MemoryProducts(read.view("products").expect("a name"));
+                let products = Rows::Memory(read.view("products").expect("a name"));
                 let builder = Projections::builder(events, read).projector(ProductsInMemory);
-                Self::Memory { projections: builder.start().await?, products }
+                Self { projections: builder.start().await?, products }
             }
             OpenReadStore::Postgres(read) => {
+                let products = Rows::Postgres(read.clone());
                 let builder = Projections::builder(events, read).projector(Products);
-                Self::Postgres { projections: builder.start().await? }
+                Self { projections: builder.start().await?, products }
             }
         })
+    }
+
+    /// The projector, to ask for its health, to rebuild.
+    #[must_use]
+    pub const fn projections(&self) -> &Projections {
+        &self.projections
     }
 
     /// Every product and what is on hand.
@@ -92,11 +79,9 @@ impl ReadSide {
     /// # Errors
     /// [`QueryError`].
     pub async fn products(&self) -> Result<BTreeMap<Sku, u64>, QueryError> {
-        match self {
-            Self::Memory { products, .. } => {
-                Ok(products.0.get().ok_or(QueryError::NotBuilt)?.all())
-            }
-            Self::Postgres { projections } => query(projections.read_store()).await,
+        match &self.products {
+            Rows::Memory(view) => Ok(view.get().ok_or(QueryError::NotBuilt)?.all()),
+            Rows::Postgres(read) => query(read).await,
         }
     }
 
@@ -105,32 +90,8 @@ impl ReadSide {
     /// # Errors
     /// [`OperatorError`].
     pub async fn knows(&self, position: Position, within: Duration) -> Result<bool, OperatorError> {
-        if !either!(self, projections => projections.built("products", within).await)? {
-            return Ok(false);
-        }
-        let waited =
-            either!(self, projections => projections.wait_for("products", position, within).await);
-        Ok(waited? == Waited::CaughtUp)
-    }
-
-    /// How the read model is doing.
-    ///
-    /// # Errors
-    /// [`OperatorError`].
-    pub async fn health(&self) -> Result<Vec<Health>, OperatorError> {
-        either!(self, projections => projections.health().await)
-    }
-
-    /// Builds the products anew beside those that are shown.
-    ///
-    /// # Errors
-    /// [`RebuildError`].
-    pub async fn rebuild(&self) -> Result<(), RebuildError> {
-        either!(self, projections => projections.rebuild("products").await)
-    }
-
-    /// Stops the projector.
-    pub async fn stop(&self) {
-        either!(self, projections => projections.stop().await);
+        let built = self.projections.built("products", within).await?;
+        let waited = self.projections.wait_for("products", position, within).await?;
+        Ok(built && waited == Waited::CaughtUp)
     }
 }

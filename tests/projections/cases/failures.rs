@@ -14,12 +14,12 @@ use super::fresh::{BROKEN, Read};
 use super::{Tally, WITHIN, known, projections, quick, rows, total};
 use crate::tally::{Knobs, Second, Third, account, add, add_many};
 
-async fn health(running: &Projections<Read>, name: &str) -> Health {
+async fn health(running: &Projections, name: &str) -> Health {
     let all = running.health().await.unwrap();
     all.into_iter().find(|health| health.name.as_str() == name).unwrap()
 }
 
-async fn until(running: &Projections<Read>, name: &str, state: ProjectorState) -> Health {
+async fn until(running: &Projections, name: &str, state: ProjectorState) -> Health {
     eventually(WITHIN, || async {
         let health = health(running, name).await;
         if health.state == state { Ok(health) } else { Err(format!("{health:#?}")) }
@@ -127,7 +127,7 @@ async fn b306_a_failure_that_passes_is_retried() {
 }
 
 /// Position 4 of account 1 fails; events of three accounts follow in turn.
-async fn with_parked(knobs: &Arc<Knobs>) -> (super::fresh::Store, Read, Projections<Read>) {
+async fn with_parked(knobs: &Arc<Knobs>) -> (super::fresh::Store, Read, Projections) {
     let (store, read) = super::fresh::stores().await;
     knobs.fail(5);
     let running = projections(&store, &read)
@@ -144,7 +144,7 @@ async fn with_parked(knobs: &Arc<Knobs>) -> (super::fresh::Store, Read, Projecti
     (store, read, running)
 }
 
-async fn parked(running: &Projections<Read>) -> Vec<u64> {
+async fn parked(running: &Projections) -> Vec<u64> {
     let parked = running.parked("accounts").await.unwrap();
     parked.iter().filter(|e| e.discarded.is_none()).map(|e| e.position.get()).collect()
 }

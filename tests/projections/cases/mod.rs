@@ -34,7 +34,7 @@ pub fn quick(policy: FailurePolicy) -> ProjectorOptions {
 }
 
 /// Waits until a projector is built and knows a position.
-pub async fn known(projections: &Projections<Read>, name: &str, position: Position) {
+pub async fn known(projections: &Projections, name: &str, position: Position) {
     assert!(projections.built(name, WITHIN).await.unwrap(), "{name} is not built");
     let waited = projections.wait_for(name, position, WITHIN).await.unwrap();
     if waited != Waited::CaughtUp {

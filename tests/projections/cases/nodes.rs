@@ -11,13 +11,13 @@ use super::fresh::{Read, Store};
 use super::{Tally, WITHIN, known, projections, total};
 use crate::tally::{Knobs, add, add_many};
 
-async fn node(store: &Store, read: &Read, knobs: &Arc<Knobs>) -> Projections<Read> {
+async fn node(store: &Store, read: &Read, knobs: &Arc<Knobs>) -> Projections {
     let options = ProjectorOptions::new().partitions(6).batch(20);
     projections(store, read).projector_with(<Tally>::with(knobs), options).start().await.unwrap()
 }
 
 /// Waits until the partitions are spread like this.
-async fn spread(running: &Projections<Read>, expected: &[usize]) {
+async fn spread(running: &Projections, expected: &[usize]) {
     eventually(WITHIN, || async {
         let health = running.health().await.unwrap().remove(0);
         let mut counts = std::collections::BTreeMap::new();

@@ -42,7 +42,7 @@ async fn start_in(app: &App, read: OpenReadStore) -> ReadSide {
 async fn shown(app: &App, read: &ReadSide) -> Position {
     assert!(read.built(WITHIN).await.unwrap());
     let head = app.store().head().await.unwrap();
-    assert_eq!(read.waiter().unwrap().wait(head, WITHIN).await, Waited::CaughtUp);
+    assert_eq!(read.projections().waiter([]).unwrap().wait(head, WITHIN).await, Waited::CaughtUp);
     head
 }
 
@@ -87,7 +87,7 @@ async fn bank_b34_accounts_as_they_are_now_the_oldest_first() {
         let alice = read.account(account(2)).await.unwrap();
         assert_eq!(alice.as_ref(), Some(&expected[0]), "{name}");
         assert_eq!(read.account(account(3)).await.unwrap(), None, "{name}");
-        read.stop().await;
+        read.projections().stop().await;
     }
 }
 
@@ -119,7 +119,7 @@ async fn bank_b35_a_transfer_shows_how_far_it_has_come() {
         let done = show().await;
         let status = TransferStatus::Done;
         assert_eq!(done, TransferRow { status, finished_at: Some(finished), ..started }, "{name}");
-        read.stop().await;
+        read.projections().stop().await;
     }
 }
 
@@ -159,17 +159,17 @@ async fn bank_b36_a_rebuild_and_a_dropped_read_database_change_nothing() {
         assert!(before.contains("insufficient funds"), "{before}");
 
         for model in ReadSide::NAMES {
-            read.rebuild(model).await.unwrap();
+            read.projections().rebuild(model).await.unwrap();
         }
         assert!(read.built(WITHIN).await.unwrap());
         assert_eq!(everything(&read).await, before, "{name}: rebuilt");
-        read.stop().await;
+        read.projections().stop().await;
 
         arguments.open_read("bank").await.unwrap().drop_everything().await.unwrap();
         let read = start(&app, &arguments).await;
         shown(&app, &read).await;
         assert_eq!(everything(&read).await, before, "{name}: dropped");
-        read.stop().await;
+        read.projections().stop().await;
     }
 }
 
@@ -207,7 +207,7 @@ async fn a_statement_adds_up_by_account_and_month() {
         }
         let never = read.statement(account(1), "2026-04".parse().unwrap()).await.unwrap();
         assert_eq!(never, None, "{name}");
-        read.stop().await;
+        read.projections().stop().await;
     }
 }
 
@@ -229,7 +229,7 @@ async fn the_feed_shows_both_kinds_the_newest_first() {
             (2, "bank.transfer-started", thirty, &*transfer),
         ];
         assert_eq!(feed, expected, "{name}");
-        read.stop().await;
+        read.projections().stop().await;
     }
 }
 
@@ -239,12 +239,12 @@ async fn l31_a_command_waits_for_the_tables_in_one_call() {
         let read = start(&app, &arguments).await;
         app.dispatch(open(1, "Alice", "100.00")).await.unwrap();
         shown(&app, &read).await;
-        let waiter = read.waiter().unwrap();
+        let waiter = read.projections().waiter([]).unwrap();
         let outcome = app.dispatch(deposit(1, "25.00")).wait_for(&waiter, WITHIN).await.unwrap();
         assert!(outcome.caught_up(), "{name}: {:?}", outcome.waited);
         let balance = read.account(account(1)).await.unwrap().unwrap().balance;
         assert_eq!(balance, eur("125.00"), "{name}");
-        read.stop().await;
+        read.projections().stop().await;
 
         // Nobody updates them any more; the command took effect all the same.
         let late = Duration::from_millis(50);
@@ -257,7 +257,7 @@ async fn l31_a_command_waits_for_the_tables_in_one_call() {
         shown(&app, &read).await;
         let balance = read.account(account(1)).await.unwrap().unwrap().balance;
         assert_eq!(balance, eur("127.00"), "{name}");
-        read.stop().await;
+        read.projections().stop().await;
     }
 }
 
