@@ -15,11 +15,11 @@ mod writer;
 use std::time::Duration;
 
 use books::Books;
-use cluster::{Cluster, Database};
+use cluster::{Chance, Cluster, Database};
 use cqrs_core::EventStore;
 use cqrs_postgres::PgStore;
 use reader::Reader;
-use trouble::{Chance, Trouble};
+use trouble::Trouble;
 use writer::Writers;
 
 /// How many processes, and tasks in each.

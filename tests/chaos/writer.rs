@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cluster::Database;
+use cluster::{Chance, Database};
 use cqrs_core::{Append, AppendError, Appended, EventStore, ExpectedVersion, NewEvent, StreamName};
 use cqrs_postgres::PgStore;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -14,7 +14,6 @@ use sqlx::{ConnectOptions, Connection};
 use uuid::Uuid;
 
 use crate::books::{Books, Note};
-use crate::trouble::Chance;
 
 /// What a child process is told: the database, its seed, its tasks, and the folder for its notes.
 const CHILD: [&str; 4] = ["CHAOS_DATABASE", "CHAOS_SEED", "CHAOS_TASKS", "CHAOS_NOTES"];

@@ -4,6 +4,8 @@
 #![allow(unreachable_pub)] // a test binary has no public surface
 #![allow(clippy::duplicate_mod)] // the same cases on purpose
 
+mod chaos;
+mod memory_only;
 mod postgres_only;
 mod rows;
 mod tally;

@@ -230,6 +230,9 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
             }
             Err(error) => {
                 tracing::warn!(%partition, %error, "not swapped yet");
+                let (position, error) = (self.cursor(), chain(&error));
+                let trouble = Trouble { position, error, attempts: 1, stopped: false };
+                self.report(&trouble).await;
                 Ok(())
             }
         }

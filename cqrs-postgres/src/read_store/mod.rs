@@ -14,7 +14,7 @@ use cqrs_core::projection::{
 };
 use cqrs_core::{Position, ProjectorName, Retry, StoreError, StoreErrorKind};
 use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::{AssertSqlSafe, PgPool, Postgres, Row, Transaction};
+use sqlx::{AssertSqlSafe, Connection, PgPool, Postgres, Row, Transaction};
 use uuid::Uuid;
 
 use crate::connections::{Arguments, arguments};
@@ -30,6 +30,11 @@ pub type PgReadTransaction = Transaction<'static, Postgres>;
 
 /// How many positions a generation may be behind the live one when that is held back for it.
 const CLOSE: i64 = 1_000;
+
+/// How many dead connections are passed over before it is said that the database is not there.
+const MOST_DEAD: usize = 32;
+/// What the server says when an administrator ended the session.
+const SHUT_DOWN: &str = "57P01";
 
 /// Longest silence in a transaction before the server ends it: the default lease of a node.
 const SILENT: Duration = Duration::from_secs(3);
@@ -135,12 +140,27 @@ impl PgReadStore {
 
     /// All rows of a statement.
     async fn fetch(&self, sql: &Arc<str>, given: Arguments) -> Result<Vec<PgRow>, StoreError> {
-        let query = query(sql, given)?;
-        query.fetch_all(&self.shared.pool).await.map_err(store_error)
+        let mut connection = self.shared.pool.acquire().await.map_err(store_error)?;
+        // Not on the way of every event, so there is time to ask whether it is alive.
+        let mut dead = 0;
+        while dead < MOST_DEAD && connection.ping().await.is_err() {
+            dead += 1;
+            connection.close_on_drop();
+            connection = self.shared.pool.acquire().await.map_err(store_error)?;
+        }
+        query(sql, given)?.fetch_all(&mut *connection).await.map_err(store_error)
     }
 
+    /// A connection is found dead by its first use. Nothing was written then, so another one does.
     async fn begin_plain(&self) -> Result<PgReadTransaction, StoreError> {
-        self.shared.pool.begin().await.map_err(store_error)
+        let mut dead = 0;
+        loop {
+            match self.shared.pool.begin().await {
+                Err(error) if dead < MOST_DEAD && matches!(error, sqlx::Error::Io(_)) => dead += 1,
+                Err(error) if dead < MOST_DEAD && sqlstate(&error) == Some(SHUT_DOWN) => dead += 1,
+                begun => return begun.map_err(store_error),
+            }
+        }
     }
 
     /// Drops what nobody sees any more, unless somebody still looks at it.

@@ -11,11 +11,13 @@
 #![forbid(unsafe_code)]
 
 mod binaries;
+mod chance;
 mod database;
 mod pooler;
 mod server;
 
 pub use binaries::{Binaries, NotInstalled};
+pub use chance::Chance;
 pub use database::Database;
 pub use pooler::Pooler;
 pub use server::Cluster;

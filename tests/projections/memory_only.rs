@@ -1,0 +1,171 @@
+//! Faults at every step of the read store, one after another.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use cqrs::{ProjectorOptions, RebuildError, StoreError, StoreErrorKind, Waited};
+use cqrs_memory::{MemoryReadStore, MemoryStore, Step};
+use cqrs_testing::Tables;
+
+use crate::rows::MemoryTables;
+use crate::tally::{Accounts, Tally, add_many};
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// Counts steps, and fails at one of them.
+#[derive(Clone, Default)]
+struct Plan {
+    steps: Arc<AtomicUsize>,
+    fails_at: Arc<AtomicUsize>,
+    armed: Arc<AtomicBool>,
+}
+
+impl Plan {
+    fn read_store(&self) -> MemoryReadStore {
+        let plan = self.clone();
+        MemoryReadStore::builder().on_step(move |step| plan.step(step)).build()
+    }
+
+    fn step(&self, step: Step) -> Result<(), StoreError> {
+        // How many heartbeats and looks there are is not the projector's doing.
+        let counts = matches!(
+            step,
+            Step::BeforeLease
+                | Step::BeforeProjection
+                | Step::BeforeProjectionCommit
+                | Step::AfterProjectionCommit
+                | Step::BeforeSwap
+                | Step::AfterSwap
+        );
+        if !counts || !self.armed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let now = self.steps.fetch_add(1, Ordering::AcqRel) + 1;
+        if now == self.fails_at.load(Ordering::Acquire) {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, format!("at {step:?}")));
+        }
+        Ok(())
+    }
+}
+
+/// Projects 60 events, a part of them by a rebuild, and says what readers see at the end.
+async fn run(plan: &Plan) -> String {
+    let (store, read) = (MemoryStore::new(), plan.read_store());
+    let options = ProjectorOptions::new().batch(7).partitions(2);
+    let projector = || Tally::<MemoryTables, Accounts, 1>::new();
+    let start = || {
+        cqrs::Projections::builder(store.clone(), read.clone())
+            .lease(Duration::from_millis(100))
+            .projector_with(projector(), options)
+            .start()
+    };
+    add_many(&store, 30, 4).await;
+    let running = start().await.unwrap();
+    plan.armed.store(true, Ordering::Release);
+    assert!(running.built("accounts", WITHIN).await.unwrap());
+    let last = add_many(&store, 30, 4).await;
+    // A request that fails is the operator's to repeat; perhaps it had been heard.
+    if running.rebuild("accounts").await.is_err() {
+        match running.rebuild("accounts").await {
+            Ok(()) | Err(RebuildError::AlreadyBuilding) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(running.built("accounts", WITHIN).await.unwrap());
+    let waited = running.wait_for("accounts", last, WITHIN).await.unwrap();
+    assert_eq!(waited, Waited::CaughtUp);
+    plan.armed.store(false, Ordering::Release);
+    running.stop().await;
+    format!("{:?}", MemoryTables::rows(&read, "accounts").await)
+}
+
+#[tokio::test]
+async fn l19_a_fault_at_any_step_changes_nothing_in_the_end() {
+    let undisturbed = Plan::default();
+    let expected = run(&undisturbed).await;
+    assert!(expected.contains("disorder: 0") && !expected.contains("disorder: 1"), "{expected}");
+    let steps = undisturbed.steps.load(Ordering::Acquire);
+    assert!(steps > 30, "only {steps} steps");
+    // Retries add steps, so that there are some more to fail at.
+    let mut struck = 0;
+    for fails_at in 1..steps + 20 {
+        let plan = Plan::default();
+        plan.fails_at.store(fails_at, Ordering::Release);
+        let seen = run(&plan).await;
+        assert_eq!(seen, expected, "with a fault at step {fails_at}");
+        struck += usize::from(plan.steps.load(Ordering::Acquire) >= fails_at);
+    }
+    assert!(struck >= steps / 2, "only {struck} of {steps} faults struck");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_idle_projectors_ask_ten_small_questions_a_second_at_most() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = || {
+        let asked = Arc::clone(&asked);
+        move |_: Step| {
+            asked.fetch_add(1, Ordering::AcqRel);
+            Ok(())
+        }
+    };
+    let store = MemoryStore::builder().on_step(count()).build();
+    let read = MemoryReadStore::builder().on_step(count()).build();
+    let mut running = Vec::new();
+    // Ten in all, as they are in one process: five of one partition, one of five.
+    macro_rules! five {
+        ($builder:ident, $($version:literal)*) => {{
+            $(let $builder = $builder.projector(Idle::<$version>);)*
+            $builder
+        }};
+    }
+    let builder = cqrs::Projections::builder(store.clone(), read.clone());
+    let builder = five!(builder, 1 2 3 4 5);
+    let options = ProjectorOptions::new().partitions(5);
+    let projector = Tally::<MemoryTables, Accounts, 1>::new();
+    running.push(builder.projector_with(projector, options).start().await.unwrap());
+    let last = add_many(&store, 30, 4).await;
+    let all = running[0].waiter([]).unwrap();
+    for name in ["accounts", "idle_1", "idle_5"] {
+        assert!(running[0].built(name, WITHIN).await.unwrap());
+    }
+    assert_eq!(all.wait(last, WITHIN).await, Waited::CaughtUp);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let before = asked.load(Ordering::Acquire);
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    let questions = asked.load(Ordering::Acquire) - before;
+    println!("{questions} questions in 100 s");
+    assert!(questions <= 10 * 100, "{questions} questions in 100 seconds");
+    assert!(questions >= 100, "nobody says that the node is alive");
+}
+
+/// A projector of a name for each number.
+struct Idle<const N: u32>;
+
+#[async_trait::async_trait]
+impl<const N: u32> cqrs::Projector<MemoryReadStore> for Idle<N> {
+    type Event = crate::tally::Moved;
+    const NAME: &'static str = match N {
+        1 => "idle_1",
+        2 => "idle_2",
+        3 => "idle_3",
+        4 => "idle_4",
+        _ => "idle_5",
+    };
+    const VERSION: u32 = 1;
+
+    async fn create(
+        &self,
+        _: &mut cqrs_memory::MemoryTransaction,
+    ) -> Result<(), cqrs::ProjectError> {
+        Ok(())
+    }
+
+    async fn project(
+        &self,
+        _: &mut cqrs_memory::MemoryTransaction,
+        _: &cqrs::Recorded<crate::tally::Moved>,
+    ) -> Result<(), cqrs::ProjectError> {
+        Ok(())
+    }
+}
