@@ -1,29 +1,13 @@
 //! What a longer log costs.
 
 use cluster::Database;
-use cqrs::StreamName;
 use cqrs_postgres::PgStore;
-use futures_util::stream::iter;
 use sqlx::{ConnectOptions, Row};
 
 use crate::report::{Report, Target};
-use crate::samples::{Spread, events};
+use crate::samples::Spread;
+use crate::shared::filled;
 use crate::{Effort, append};
-
-/// A log with so many events in streams of about a hundred.
-pub(crate) async fn filled(count: usize) -> (Database, PgStore) {
-    let database = Database::create().await;
-    let store = PgStore::builder().options(database.options()).migrate().await.unwrap();
-    let streams = (count / 100).max(1);
-    for start in (0..count).step_by(100_000) {
-        let piece = events(100_000.min(count - start));
-        let piece = piece.into_iter().enumerate().map(|(n, event)| {
-            (StreamName::of("account", &((start + n) % streams)).unwrap(), event)
-        });
-        store.import(iter(piece.collect::<Vec<_>>())).await.unwrap();
-    }
-    (database, store)
-}
 
 pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
     report.section("Appends with many events stored, against a log that began with 10,000");

@@ -17,57 +17,13 @@ mod growth;
 mod plain;
 mod processes;
 mod read;
-mod report;
-mod samples;
-
-use std::time::Duration;
+#[path = "../shared/mod.rs"]
+mod shared;
 
 use cluster::Database;
 use cqrs_postgres::PgStore;
-use report::Report;
-
-/// How much to measure.
-#[derive(Clone, Debug)]
-struct Effort {
-    rounds: usize,
-    lasts: Duration,
-    /// Events for sections that count rows instead of time.
-    rows: usize,
-    ten_million: bool,
-    only: Vec<String>,
-    /// Everything, for as long as it takes.
-    is_full: bool,
-}
-
-impl Effort {
-    fn from_arguments() -> Self {
-        let arguments: Vec<String> = std::env::args().collect();
-        let has = |name: &str| arguments.iter().any(|argument| argument == name);
-        let only = arguments.iter().position(|argument| argument == "--only");
-        let only = only
-            .and_then(|at| arguments.get(at + 1))
-            .map_or_else(Vec::new, |names| names.split(',').map(str::to_owned).collect());
-        let mut effort = Self {
-            rounds: 5,
-            lasts: Duration::from_millis(1_000),
-            rows: 1_000_000,
-            ten_million: has("--ten-million"),
-            only,
-            is_full: !has("--test") && !has("--quick") && !has("--only"),
-        };
-        if has("--quick") {
-            (effort.rounds, effort.lasts, effort.rows) = (3, Duration::from_millis(400), 200_000);
-        }
-        if has("--test") {
-            (effort.rounds, effort.lasts, effort.rows) = (1, Duration::from_millis(20), 2_000);
-        }
-        effort
-    }
-
-    fn wants(&self, section: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only == section)
-    }
-}
+use shared::{Effort, Report};
+use shared::{report, samples};
 
 fn main() {
     if processes::is_child() {
@@ -82,7 +38,7 @@ fn main() {
 async fn run(effort: &Effort) {
     let database = Database::create().await;
     let store = PgStore::builder().options(database.options()).migrate().await.unwrap();
-    let mut report = Report::begin(&database).await;
+    let mut report = Report::begin(&database, "The Postgres store", "store").await;
     if effort.wants("append") {
         append::measure(&database, &store, effort, &mut report).await;
     }

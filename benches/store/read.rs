@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::ConnectOptions;
 
 use crate::Effort;
-use crate::growth::filled;
+use crate::shared::filled;
 use crate::report::{Report, Target};
 use crate::samples::{Sample, Spread, events};
 

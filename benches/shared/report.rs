@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use cluster::Database;
 use sqlx::ConnectOptions;
 
-use crate::samples::Spread;
+use super::samples::Spread;
 
 /// What a figure should be.
 #[derive(Clone, Copy, Debug)]
@@ -27,12 +27,14 @@ impl Target {
 
 pub(crate) struct Report {
     text: String,
+    name: &'static str,
     /// Callers, our appends a second, plain inserts a second.
     curve: Vec<(usize, f64, f64)>,
 }
 
 impl Report {
-    pub(crate) async fn begin(database: &Database) -> Self {
+    /// `name` is that of the bench and of the files it writes.
+    pub(crate) async fn begin(database: &Database, title: &str, name: &'static str) -> Self {
         let mut connection = database.options().connect().await.unwrap();
         let server: String = sqlx::query_scalar("select current_setting('server_version')")
             .fetch_one(&mut connection)
@@ -40,13 +42,13 @@ impl Report {
             .unwrap();
         let machine = machine();
         let text = format!(
-            "# The Postgres store, measured\n\nMade by `cargo bench --bench store`. Ratios compare \
+            "# {title}, measured\n\nMade by `cargo bench --bench {name}`. Ratios compare \
              what one run measured in turns; the range is that of its rounds. Server and clients \
              share the machine.\n\n{machine}; PostgreSQL {server}; cqrs-postgres {}\n",
             env!("CARGO_PKG_VERSION")
         );
         println!("{text}");
-        Self { text, curve: Vec::new() }
+        Self { text, name, curve: Vec::new() }
     }
 
     fn line(&mut self, line: &str) {
@@ -80,9 +82,9 @@ impl Report {
     pub(crate) async fn write(&self) {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/results");
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("store.md"), &self.text).unwrap();
+        std::fs::write(folder.join(format!("{}.md", self.name)), &self.text).unwrap();
         if !self.curve.is_empty() {
-            std::fs::write(folder.join("store.svg"), plot(&self.curve)).unwrap();
+            std::fs::write(folder.join(format!("{}.svg", self.name)), plot(&self.curve)).unwrap();
         }
         println!("\nwritten to {}", folder.display());
     }

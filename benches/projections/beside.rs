@@ -1,0 +1,95 @@
+//! What read models cost those who append.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use cqrs::{Append, EventStore, ExpectedVersion, Projections, ProjectorOptions, StreamName};
+use cqrs_postgres::{PgReadStore, PgStore};
+
+use crate::projectors::Entries;
+use crate::shared::filled;
+use crate::shared::report::{Report, Target};
+use crate::shared::samples::{Spread, events};
+use crate::{Effort, known};
+
+pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
+    report.section("Appends of 8 callers beside read models, against appends alone");
+    let (database, store) = filled(effort.rows).await;
+    let read = || async {
+        let options = database.options();
+        PgReadStore::builder().options(options).migrate().await.unwrap()
+    };
+    let (mut rebuilding, mut ten) = (Vec::new(), Vec::new());
+    for _ in 0..effort.rounds.min(3) {
+        let alone = appends(&store, effort).await;
+        let read = read().await;
+        let running = Projections::builder(store.clone(), read.clone())
+            .projector_with(Entries::<0>, ProjectorOptions::new())
+            .start()
+            .await
+            .unwrap();
+        // It is being built all the while: the log is long.
+        let beside = appends(&store, effort).await;
+        rebuilding.push(beside / alone);
+        running.stop().await;
+        read.drop_everything().await.unwrap();
+    }
+    report.ratio("while a read model is built", Spread::of(rebuilding), Some(Target::AtLeast(0.9)));
+
+    let (_few, store) = filled(1_000).await;
+    for _ in 0..effort.rounds.min(3) {
+        let alone = appends(&store, effort).await;
+        let read = read().await;
+        let running = Projections::builder(store.clone(), read.clone())
+            .projector(Entries::<0>)
+            .projector(Entries::<1>)
+            .projector(Entries::<2>)
+            .projector(Entries::<3>)
+            .projector(Entries::<4>)
+            .projector(Entries::<5>)
+            .projector(Entries::<6>)
+            .projector(Entries::<7>)
+            .projector(Entries::<8>)
+            .projector(Entries::<9>)
+            .start()
+            .await
+            .unwrap();
+        for name in ["entries", "j"] {
+            known(&running, name, store.head().await.unwrap()).await;
+        }
+        let beside = appends(&store, effort).await;
+        ten.push(beside / alone);
+        running.stop().await;
+        read.drop_everything().await.unwrap();
+    }
+    report.ratio("with ten projectors at the head", Spread::of(ten), None);
+}
+
+/// Single appends a second by 8 callers.
+async fn appends(store: &PgStore, effort: &Effort) -> f64 {
+    let over = Arc::new(AtomicBool::new(false));
+    let start = Instant::now();
+    let callers: Vec<_> = (0..8)
+        .map(|caller| {
+            let (store, over) = (store.clone(), Arc::clone(&over));
+            tokio::spawn(async move {
+                let stream = StreamName::of("caller", &caller).unwrap();
+                let mut count = 0_u64;
+                while !over.load(Ordering::Relaxed) {
+                    let append = Append::to(stream.clone(), ExpectedVersion::Any, events(1));
+                    store.append(append).await.unwrap();
+                    count += 1;
+                }
+                count
+            })
+        })
+        .collect();
+    tokio::time::sleep(effort.lasts).await;
+    over.store(true, Ordering::Relaxed);
+    let mut count = 0;
+    for caller in callers {
+        count += caller.await.unwrap();
+    }
+    count as f64 / start.elapsed().as_secs_f64()
+}

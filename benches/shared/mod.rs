@@ -1,0 +1,10 @@
+//! What the benches have in common.
+
+mod effort;
+mod filled;
+pub(crate) mod report;
+pub(crate) mod samples;
+
+pub(crate) use effort::Effort;
+pub(crate) use filled::filled;
+pub(crate) use report::Report;
