@@ -16,7 +16,7 @@ use crate::{Effort, known};
 pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
     report.section("Rows in Postgres: events a second, catching up from the first event");
     let (database, store) = filled(effort.rows).await;
-    let few = (effort.rows / 100).max(1_000);
+    let few = (effort.rows / 20).max(1_000);
     let (_small, few_store) = filled(few).await;
     let read = || async {
         let options = database.options();

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::ConnectOptions;
 
 use crate::Effort;
-use crate::shared::filled;
 use crate::report::{Report, Target};
 use crate::samples::{Sample, Spread, events};
+use crate::shared::filled;
 
 #[derive(Serialize, Deserialize)]
 struct Deposited {

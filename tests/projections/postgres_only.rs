@@ -295,6 +295,29 @@ async fn b195_a_server_that_crashes_is_waited_for() {
     assert_eq!(u64::try_from(all).unwrap(), last.get());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_database_that_was_restored_under_a_running_node_is_caught_up() {
+    let database = Database::create().await;
+    let (store, read) = stores(&database.options()).await;
+    let running = start(&store, &read).await;
+    known(&running, add_many(&store, 100, 3).await).await;
+    // As it was at the beginning; nobody writes any more, so nobody stumbles over it.
+    run(
+        &read,
+        "begin; delete from accounts.tally; update cqrs_read.partitions set position = 0; commit",
+    )
+    .await;
+    eventually(WITHIN, || async {
+        match count(&read).await {
+            100 => Ok(()),
+            other => Err(format!("{other} rows")),
+        }
+    })
+    .await;
+    known(&running, add(&store, 1, 1).await).await;
+    assert_eq!(count(&read).await, 101);
+}
+
 /// Does something that only the end of the transaction finds out about.
 struct Careless {
     deferred: bool,

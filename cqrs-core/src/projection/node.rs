@@ -132,6 +132,7 @@ impl<S: ReadStore> Node<S> {
             })
             .collect();
         let progress = self.unsaved();
+        let saved = self.saved();
         let answer = shared.read.heartbeat(shared.node, shared.lease, &wants, &progress).await;
         match answer {
             Ok(cluster) => {
@@ -141,6 +142,7 @@ impl<S: ReadStore> Node<S> {
                         inner.saved = inner.saved.max(lease.position);
                     }
                 }
+                self.forget_what_was_forgotten(&saved, &cluster);
                 self.rebalance(beat, &cluster).await;
                 *shared.cluster.write().unwrap_or_else(PoisonError::into_inner) = cluster;
             }
@@ -160,6 +162,36 @@ impl<S: ReadStore> Node<S> {
             }
             runs
         });
+    }
+
+    /// The checkpoints as they are known here.
+    fn saved(&self) -> Vec<Lease> {
+        let statuses = self.shared.statuses();
+        let saved = statuses
+            .values()
+            .map(|status| Lease { position: status.inner().saved, ..status.lease.clone() });
+        saved.collect()
+    }
+
+    /// A store that knows less than it once said was restored, or its server was replaced by one
+    /// that never heard of the last commits. Who works on then would leave out what was lost.
+    fn forget_what_was_forgotten(&self, saved: &[Lease], cluster: &Cluster) {
+        for projector in &cluster.projectors {
+            for generation in &projector.generations {
+                for (partition, record) in projector.partitions(generation) {
+                    let known = saved.iter().find(|lease| lease.partition == partition);
+                    if let Some(known) = known.filter(|known| record.position < known.position)
+                        && let Some(running) = self.running.get(&partition)
+                    {
+                        tracing::error!(
+                            %partition, known = %known.position, now = %record.position,
+                            "the read store has forgotten commits; they are made again"
+                        );
+                        running.task.abort();
+                    }
+                }
+            }
+        }
     }
 
     /// How far the partitions have got over what was not theirs.

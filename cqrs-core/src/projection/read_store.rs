@@ -37,7 +37,7 @@ pub struct Lease {
     pub partition: Partition,
     /// Tells this lease from all others ever given out by the store.
     pub epoch: u64,
-    /// The checkpoint as it was then: everything up to here is done.
+    /// The checkpoint as its owner knows it: everything up to here is done.
     pub position: Position,
 }
 
@@ -176,7 +176,7 @@ pub trait ReadStore: Clone + fmt::Debug + Send + Sync + 'static {
     /// Begins to write to a partition.
     ///
     /// # Errors
-    /// [`LeaseError`].
+    /// [`LeaseError`]. A store may find out at the commit only that the lease was lost.
     async fn begin(&self, lease: &Lease) -> Result<Self::Transaction, LeaseError>;
 
     /// Moves the checkpoint of the partition and commits.
@@ -184,6 +184,9 @@ pub trait ReadStore: Clone + fmt::Debug + Send + Sync + 'static {
     /// # Behavior
     /// - The rows are there with the checkpoint, or neither is.
     /// - A lower position leaves the checkpoint where it is.
+    /// - A checkpoint that is below that of the lease means that the store forgot something, as
+    ///   after a restore: the lease counts as lost.
+    /// - Trouble on record is over.
     ///
     /// # Errors
     /// [`CommitError`].
@@ -266,12 +269,12 @@ pub trait ReadStore: Clone + fmt::Debug + Send + Sync + 'static {
         reason: &str,
     ) -> Result<bool, StoreError>;
 
-    /// Notes what is wrong with a partition; nothing any more when `None`. Passed over when the
-    /// lease is lost.
+    /// Notes what is wrong with a partition; nothing any more when `None`. Says whether the lease
+    /// is the newest; if not, nothing is noted.
     ///
     /// # Errors
     /// [`StoreError`] when the store is in trouble.
-    async fn report(&self, lease: &Lease, trouble: Option<&Trouble>) -> Result<(), StoreError>;
+    async fn report(&self, lease: &Lease, trouble: Option<&Trouble>) -> Result<bool, StoreError>;
 
     /// Stops a projector on all nodes, or lets it go on, also where it had stopped by itself. Says
     /// whether it is there.

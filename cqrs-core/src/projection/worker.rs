@@ -15,6 +15,7 @@ use std::time::Duration;
 use backon::ExponentialBackoff;
 use futures_util::FutureExt;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::node::Shared;
 use super::options::ProjectorOptions;
@@ -64,6 +65,8 @@ pub(super) struct Worker<S: ReadStore, P: Projector<S>> {
     size: usize,
     /// The heartbeat after which events put aside were last tried again.
     retried: u64,
+    /// The head as it was after the last transaction, while the read model is built.
+    head: Position,
     swapped: bool,
 }
 
@@ -94,6 +97,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
             parked: HashSet::new(),
             size: options.batch,
             retried: 0,
+            head: Position::START,
             swapped: false,
         }
     }
@@ -232,8 +236,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
                 tracing::warn!(%partition, %error, "not swapped yet");
                 let (position, error) = (self.cursor(), chain(&error));
                 let trouble = Trouble { position, error, attempts: 1, stopped: false };
-                self.report(&trouble).await;
-                Ok(())
+                self.report(&trouble).await
             }
         }
     }
@@ -254,7 +257,10 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
             Err(LeaseError::Store(error)) => return Err(error),
         };
         match read.commit(tx, &self.lease, cursor).await {
-            Ok(()) => self.status.inner().saved = cursor,
+            Ok(()) => {
+                self.lease.position = cursor;
+                self.status.inner().saved = cursor;
+            }
             Err(CommitError::Unknown(error)) => return Err(error),
             Err(CommitError::Lost | CommitError::Refused(_)) => {}
         }
@@ -280,12 +286,14 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
                 Some(last) if !later.is_empty() => last.position,
                 _ => through,
             };
+            let began = Instant::now();
             match self.attempt(now, end).await {
                 Ok(()) => {
                     self.done(now.len() as u64, end);
                     self.tell(now);
                     self.size = (self.size * 2).min(self.options.batch);
                     (rest, attempts, backoff, store_backoff) = (later, 0, None, None);
+                    self.make_way(began.elapsed()).await?;
                 }
                 Err(Failed::Ended) => return Err(Ended),
                 Err(Failed::Store(error)) => {
@@ -312,6 +320,21 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
             Some(error) => self.undecodable(error).await,
             None => Ok(()),
         }
+    }
+
+    /// While others append, a read model that nobody sees yet is built slowly: building it costs
+    /// the machine as much as it can give.
+    async fn make_way(&mut self, took: Duration) -> Result<(), Ended> {
+        if self.swapped || self.control.borrow().live {
+            return Ok(());
+        }
+        // Unknown is as good as unchanged: the next transaction finds out what is wrong.
+        let head = self.shared.events.head().await.unwrap_or(self.head);
+        let is_growing = head > std::mem::replace(&mut self.head, head);
+        if is_growing && self.cursor() < head {
+            self.pause((took * REST).min(LONGEST_REST)).await?;
+        }
+        Ok(())
     }
 
     /// The events whose key belongs to this partition.
@@ -380,7 +403,10 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
 
     async fn commit(&mut self, tx: S::Transaction, through: Position) -> Result<(), Failed> {
         match self.shared.read.commit(tx, &self.lease, through).await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.lease.position = self.lease.position.max(through);
+                Ok(())
+            }
             Err(CommitError::Lost) => Err(Failed::Ended),
             Err(CommitError::Refused(error)) => Err(Failed::Projector(error)),
             Err(CommitError::Unknown(error)) => {
@@ -457,7 +483,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         tracing::error!(partition = %self.lease.partition, %position, attempts, error, "failed");
         let mut trouble = Trouble { position, error, attempts, stopped: false };
         if attempts <= policy.retries {
-            self.report(&trouble).await;
+            self.report(&trouble).await?;
             self.show(Doing::Retrying);
             self.pause(backoff.next().unwrap_or(policy.longest_pause)).await?;
             return Ok(false);
@@ -546,10 +572,16 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         Ok(())
     }
 
-    async fn report(&mut self, trouble: &Trouble) {
+    /// Puts trouble on record. Ends when the lease is lost, which may be the trouble's cause.
+    async fn report(&mut self, trouble: &Trouble) -> Result<(), Ended> {
         self.status.inner().trouble = Some(trouble.clone());
-        if let Err(error) = self.shared.read.report(&self.lease, Some(trouble)).await {
-            tracing::warn!(partition = %self.lease.partition, %error, "trouble not on record");
+        match self.shared.read.report(&self.lease, Some(trouble)).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Ended),
+            Err(error) => {
+                tracing::warn!(partition = %self.lease.partition, %error, "trouble not on record");
+                Ok(())
+            }
         }
     }
 
@@ -566,7 +598,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
             partition = %self.lease.partition, position = %trouble.position,
             error = trouble.error, "stands still"
         );
-        self.report(&trouble).await;
+        self.report(&trouble).await?;
         self.show(Doing::Stopped);
         // What the node learnt before the report says nothing about it.
         let before = self.shared.beat.load(std::sync::atomic::Ordering::Acquire);
@@ -662,16 +694,20 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
                     other => Failed::Projector(other.into()),
                 },
             )?;
+        let saved = self.status.inner().saved;
         let mut tx = read.begin(&self.lease).await?;
         self.project(&mut tx, &events).await?;
         read.unpark(&mut tx, &self.lease, entry.position).await.map_err(Failed::Store)?;
-        let through = self.status.inner().saved;
-        self.commit(tx, through).await?;
+        self.commit(tx, saved).await?;
         self.tell(&events);
         self.shared.progressed.send_modify(|count| *count += 1);
         Ok(())
     }
 }
+
+/// How much longer than a transaction took a building read model rests while others append.
+const REST: u32 = 12;
+const LONGEST_REST: Duration = Duration::from_millis(500);
 
 /// The longest pause while a read store is in trouble.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

@@ -226,10 +226,9 @@ impl ReadStore for MemoryReadStore {
         self.at(Step::BeforeProjectionCommit).map_err(CommitError::Unknown)?;
         let Some(mut part) = tx.parts.pop() else { return Err(CommitError::Lost) };
         part.through = through;
-        debug_assert_eq!(part.projector, lease.partition.projector);
         let garbage = {
             let mut state = self.state();
-            if !state.accepts(&part) {
+            if !state.accepts(&part) || !state.remembers(lease) {
                 return Err(CommitError::Lost);
             }
             state.apply(part)
@@ -308,10 +307,9 @@ impl ReadStore for MemoryReadStore {
         Ok(self.state().discard(projector, position, reason))
     }
 
-    async fn report(&self, lease: &Lease, trouble: Option<&Trouble>) -> Result<(), StoreError> {
+    async fn report(&self, lease: &Lease, trouble: Option<&Trouble>) -> Result<bool, StoreError> {
         self.at(Step::BeforeLease)?;
-        self.state().report(lease, trouble);
-        Ok(())
+        Ok(self.state().report(lease, trouble))
     }
 
     async fn set_paused(

@@ -129,6 +129,11 @@ impl State {
         self.partition(&lease.partition).filter(|kept| kept.epoch == lease.epoch)
     }
 
+    /// Whether the checkpoint is where the owner knows it, or further.
+    pub(super) fn remembers(&mut self, lease: &Lease) -> bool {
+        self.partition(&lease.partition).is_some_and(|kept| kept.position >= lease.position)
+    }
+
     pub(super) fn published(&mut self, name: &ProjectorName) -> Arc<Published> {
         Arc::clone(&self.projectors.entry(name.clone()).or_default().published)
     }
@@ -222,10 +227,9 @@ impl State {
         Some((live.number, live.position(), live))
     }
 
-    pub(super) fn report(&mut self, lease: &Lease, trouble: Option<&Trouble>) {
-        if let Some(kept) = self.under(lease) {
-            kept.trouble = trouble.cloned();
-        }
+    pub(super) fn report(&mut self, lease: &Lease, trouble: Option<&Trouble>) -> bool {
+        let kept = self.under(lease);
+        kept.map(|kept| kept.trouble = trouble.cloned()).is_some()
     }
 
     pub(super) fn set_paused(&mut self, projector: &ProjectorName, paused: bool) -> bool {

@@ -78,25 +78,24 @@ begin
   )::text;
 end $$;
 
--- Begins to write to a partition: whoever has its row has the right, until the transaction ends.
--- The server ends it when its client falls silent, so nobody waits for that for long.
+-- Begins to write to a partition. Whoever has its row has the right until the transaction ends,
+-- and finds out at its end whether that was so. The server ends the transaction of a client that
+-- falls silent, so nobody waits for that for long. It never raises an error: the driver could not
+-- tell in which state that leaves the connection.
 create function cqrs.enter(
   in_generation bigint, in_number integer, in_epoch bigint, prefix text, silent_millis bigint
-) returns boolean language plpgsql as $$
+) returns void language plpgsql as $$
 declare
   schema_name text;
 begin
   perform from cqrs.partitions s
     where s.generation = in_generation and s.number = in_number and s.epoch = in_epoch for update;
-  if not found then
-    return false;
-  end if;
   -- Looked up behind the lock: a swap gives the schema another name, and waits for the row.
   select cqrs.schema_of(prefix, g.projector, g.number, g.live) into schema_name
     from cqrs.generations g where g.number = in_generation;
-  perform set_config('search_path', quote_ident(schema_name) || ', public', true),
+  perform set_config('search_path', coalesce(quote_ident(schema_name) || ', ', '') || 'public',
+                     true),
           set_config('idle_in_transaction_session_timeout', silent_millis::text, true);
-  return true;
 end $$;
 
 -- The same for an append, which needs no lease: the lock of the log has only one at it.

@@ -151,15 +151,42 @@ impl PgReadStore {
         query(sql, given)?.fetch_all(&mut *connection).await.map_err(store_error)
     }
 
-    /// A connection is found dead by its first use. Nothing was written then, so another one does.
     async fn begin_plain(&self) -> Result<PgReadTransaction, StoreError> {
+        self.begin_with(None).await
+    }
+
+    /// A connection is found dead by its first use. Nothing was written then, so another one does.
+    async fn begin_with(&self, statement: Option<&str>) -> Result<PgReadTransaction, StoreError> {
+        let pool = &self.shared.pool;
         let mut dead = 0;
         loop {
-            match self.shared.pool.begin().await {
+            let begun = match statement {
+                Some(statement) => pool.begin_with(AssertSqlSafe(statement.to_owned())).await,
+                None => pool.begin().await,
+            };
+            match begun {
                 Err(error) if dead < MOST_DEAD && matches!(error, sqlx::Error::Io(_)) => dead += 1,
                 Err(error) if dead < MOST_DEAD && sqlstate(&error) == Some(SHUT_DOWN) => dead += 1,
-                begun => return begun.map_err(store_error),
+                Err(error) => {
+                    if statement.is_some() && sqlstate(&error).is_some() {
+                        self.roll_back_idle().await;
+                    }
+                    return Err(store_error(error));
+                }
+                Ok(begun) => return Ok(begun),
             }
+        }
+    }
+
+    /// After a beginning that failed behind its `begin`, as when somebody drops the tables: the
+    /// driver does not know that the connection it took back is in a transaction.
+    async fn roll_back_idle(&self) {
+        let mut idle = Vec::new();
+        while let Some(mut connection) = self.shared.pool.try_acquire() {
+            if sqlx::query("rollback").execute(&mut *connection).await.is_err() {
+                connection.close_on_drop();
+            }
+            idle.push(connection);
         }
     }
 
@@ -292,14 +319,16 @@ impl ReadStore for PgReadStore {
     }
 
     async fn begin(&self, lease: &Lease) -> Result<PgReadTransaction, LeaseError> {
-        let mut tx = self.begin_plain().await?;
-        let (generation, number) =
-            (signed(lease.partition.generation), int(lease.partition.number));
-        let silent = i64::try_from(SILENT.as_millis()).unwrap_or(i64::MAX);
-        let given =
-            arguments![generation, number, signed(lease.epoch), &*self.shared.prefix, silent];
-        let rows = run(&mut tx, &self.shared.sql.enter, given).await?;
-        if single::<bool>(&rows)? { Ok(tx) } else { Err(LeaseError::Lost) }
+        let Shared { sql, prefix, .. } = &*self.shared;
+        let begin = format!(
+            "{}{}, {}, {}, '{prefix}', {})",
+            sql.begin,
+            signed(lease.partition.generation),
+            int(lease.partition.number),
+            signed(lease.epoch),
+            SILENT.as_millis(),
+        );
+        Ok(self.begin_with(Some(&begin)).await?)
     }
 
     async fn commit(
@@ -308,20 +337,30 @@ impl ReadStore for PgReadStore {
         lease: &Lease,
         through: Position,
     ) -> Result<(), CommitError> {
-        let (generation, number) =
-            (signed(lease.partition.generation), int(lease.partition.number));
-        let given = arguments![generation, number, signed(through.get())];
+        let given = arguments![
+            signed(lease.partition.generation),
+            int(lease.partition.number),
+            signed(lease.epoch),
+            signed(lease.position.get()),
+            signed(through.get()),
+        ];
         let committed = async {
-            query(&self.shared.sql.advance, given)
+            // Also finds out whether a statement failed whose error the projector did not return:
+            // a commit would only say that it rolled back, which the driver does not tell.
+            let advanced = query(&self.shared.sql.advance, given)
                 .map_err(|error| sqlx::Error::Encode(error.into()))?
                 .execute(&mut *tx)
                 .await?;
-            tx.commit().await
+            if advanced.rows_affected() == 0 {
+                return Ok(false);
+            }
+            tx.commit().await?;
+            Ok(true)
         };
         match committed.await {
-            Ok(()) => Ok(()),
-            // The server said no, so it has undone everything: a constraint that waits for the
-            // end, a statement before that failed and whose error the projector did not return.
+            Ok(true) => Ok(()),
+            Ok(false) => Err(CommitError::Lost),
+            // The server said no, so it has undone everything.
             Err(error) if !is_lost(&error) && sqlstate(&error).is_some() => {
                 Err(CommitError::Refused(error.into()))
             }
@@ -425,7 +464,7 @@ impl ReadStore for PgReadStore {
         Ok(!self.fetch(&self.shared.sql.discard, given).await?.is_empty())
     }
 
-    async fn report(&self, lease: &Lease, trouble: Option<&Trouble>) -> Result<(), StoreError> {
+    async fn report(&self, lease: &Lease, trouble: Option<&Trouble>) -> Result<bool, StoreError> {
         // JSON escapes NUL, which a column of type `json` takes and `jsonb` would not.
         let trouble = trouble.map(to_json).transpose()?;
         let given = arguments![
@@ -434,8 +473,7 @@ impl ReadStore for PgReadStore {
             signed(lease.epoch),
             trouble,
         ];
-        self.fetch(&self.shared.sql.report, given).await?;
-        Ok(())
+        Ok(!self.fetch(&self.shared.sql.report, given).await?.is_empty())
     }
 
     async fn set_paused(

@@ -36,9 +36,10 @@ statements! {
         returning epoch, position";
     release = "update cqrs.partitions set owner = null
         where generation = $1 and number = $2 and epoch = $3";
-    enter = "select cqrs.enter($1, $2, $3, $4, $5)";
-    advance = "update cqrs.partitions set position = greatest(position, $3), trouble = null
-        where generation = $1 and number = $2";
+    // In one round trip with the beginning, so without arguments: numbers and a checked prefix.
+    begin = "begin; select cqrs.enter(";
+    advance = "update cqrs.partitions set position = greatest(position, $5), trouble = null
+        where generation = $1 and number = $2 and epoch = $3 and position >= $4";
     park = "insert into cqrs.parked
           (generation, position, number, key, error, attempts, parked_at)
         values ($1, $2, $3, $4, $5, $6, $7)";
@@ -72,7 +73,7 @@ statements! {
              and e.position <> gone.position)
         select 1 from gone";
     report = "update cqrs.partitions set trouble = $4::json
-        where generation = $1 and number = $2 and epoch = $3";
+        where generation = $1 and number = $2 and epoch = $3 returning 1";
     pause = "update cqrs.projectors set paused = $2 where name = $1 returning 1";
     clear_trouble = "update cqrs.partitions s set trouble = null from cqrs.generations g
         where g.number = s.generation and g.projector = $1 and s.trouble is not null";

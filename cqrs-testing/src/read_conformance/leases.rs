@@ -159,10 +159,10 @@ pub(super) async fn trouble_is_on_record_until_it_is_over<T: Tables>(
     };
     let seen =
         || async { record(&store, &projector).await.live().unwrap().partitions[0].trouble.clone() };
-    store.report(&old, Some(&trouble("old"))).await.unwrap();
+    assert!(!store.report(&old, Some(&trouble("old"))).await.unwrap());
     assert_eq!(seen().await, None);
     let hostile = "it's \"bad\" \\ \u{0} 🦀";
-    store.report(&new, Some(&trouble(hostile))).await.unwrap();
+    assert!(store.report(&new, Some(&trouble(hostile))).await.unwrap());
     assert_eq!(seen().await, Some(trouble(hostile)));
     write::<T>(&store, &new, &[1], 4).await;
     assert_eq!(seen().await, None, "over when the event is taken in");
@@ -184,6 +184,22 @@ pub(super) async fn a_pause_is_seen_by_all<T: Tables>(fresh: &impl AsyncFn() -> 
     assert!(store.set_paused(&projector, false).await.unwrap());
     let seen = record(&store, &projector).await;
     assert_eq!((seen.paused, &seen.live().unwrap().partitions[0].trouble), (false, &None));
+}
+
+pub(super) async fn a_store_that_forgot_something_is_noticed<T: Tables>(
+    fresh: &impl AsyncFn() -> T::Store,
+) {
+    let (store, projector, me) = (fresh().await, name("accounts"), node());
+    alive(&store, me, LONG).await;
+    let generation = live::<T>(&store, &projector).await;
+    let mut lease = lease(&store, me, &partition(&projector, generation, 0)).await;
+    write::<T>(&store, &lease, &[1], 3).await;
+    // As if what was committed up to 5 had been lost with a server.
+    lease.position = at(5);
+    assert!(is_lost(&store, &lease).await);
+    lease.position = at(3);
+    write::<T>(&store, &lease, &[1], 4).await;
+    assert_eq!(sum::<T>(&store, &projector).await, Some(2));
 }
 
 pub(super) async fn an_append_enters_the_live_generation<T: Tables>(

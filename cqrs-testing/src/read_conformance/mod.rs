@@ -15,7 +15,9 @@ mod parked;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cqrs_core::projection::{Lease, LeaseError, Partition, ProjectorRecord, Swap, Want};
+use cqrs_core::projection::{
+    CommitError, Lease, LeaseError, Partition, ProjectorRecord, Swap, Want,
+};
 use cqrs_core::{Position, ProjectorName, ReadStore};
 use uuid::Uuid;
 
@@ -75,6 +77,7 @@ cases! { ($)
         nodes_see_each_other: "A heartbeat tells the living nodes and what they can run.",
         trouble_is_on_record_until_it_is_over: "Trouble is seen by all until it is over, and reported under the newest lease only.",
         a_pause_is_seen_by_all: "A pause is seen by all, and a resume clears trouble.",
+        a_store_that_forgot_something_is_noticed: "A checkpoint below that of the lease means that the lease is lost.",
         an_append_enters_the_live_generation: "An append writes to the live generation of its version only.",
     }
     parked {
@@ -172,5 +175,13 @@ async fn record<S: ReadStore>(store: &S, projector: &ProjectorName) -> Projector
 }
 
 async fn is_lost<S: ReadStore>(store: &S, lease: &Lease) -> bool {
-    matches!(store.begin(lease).await, Err(LeaseError::Lost))
+    match store.begin(lease).await {
+        Err(LeaseError::Lost) => true,
+        // Some stores find out at the commit.
+        Ok(tx) => {
+            let committed = store.commit(tx, lease, Position::START).await;
+            matches!(committed, Err(CommitError::Lost))
+        }
+        Err(error) => panic!("{error}"),
+    }
 }
