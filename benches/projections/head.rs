@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use cluster::Database;
-use cqrs::{EventStore, Projections, StreamName, Version, Waited};
+use cqrs::projection::ProjectionsBuilder;
+use cqrs::{EventStore, Projections, ReadStore, StreamName, Version, Waited};
+use cqrs_memory::MemoryReadStore;
 use cqrs_postgres::{PgReadStore, PgStore};
 
-use crate::projectors::{Entries, Sums};
+use crate::projectors::{Balances, Sums};
 use crate::shared::report::{Report, Target};
 use crate::shared::samples::{Sample, expecting};
 use crate::{Effort, WITHIN, known};
@@ -15,17 +17,26 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
     report.section("From the append's answer to the committed row, at the head");
     let database = Database::create().await;
     let store = PgStore::builder().options(database.options()).migrate().await.unwrap();
+    let memory = Projections::builder(store.clone(), MemoryReadStore::new()).projector(Balances);
+    measure_one(&store, memory, "balances", "a model in memory", effort, report).await;
     let read = PgReadStore::builder().options(database.options()).migrate().await.unwrap();
-    let running = Projections::builder(store.clone(), read)
-        .projector(Sums)
-        .projector(Entries::<0>)
-        .start()
-        .await
-        .unwrap();
-    let stream = StreamName::new("head-1").unwrap();
+    let rows = Projections::builder(store.clone(), read).projector(Sums);
+    measure_one(&store, rows, "sums", "a row in Postgres", effort, report).await;
+}
+
+async fn measure_one<S: ReadStore>(
+    store: &PgStore,
+    builder: ProjectionsBuilder<S>,
+    name: &str,
+    what: &str,
+    effort: &Effort,
+    report: &mut Report,
+) {
+    let running = builder.start().await.unwrap();
+    let stream = StreamName::of("head", &name).unwrap();
     let mut version = store.append(expecting(&stream, Version::ZERO, 1)).await.unwrap().version();
-    known(&running, "sums", store.head().await.unwrap()).await;
-    let waiter = running.waiter(["sums"]).unwrap();
+    known(&running, name, store.head().await.unwrap()).await;
+    let waiter = running.waiter([name]).unwrap();
     let mut latencies = Vec::new();
     let mut pace = tokio::time::interval(Duration::from_millis(5));
     let start = Instant::now();
@@ -39,8 +50,8 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
     }
     running.stop().await;
     let sample = Sample::of(latencies, start.elapsed());
-    for (what, latency, target) in [("p50 in ms", sample.p50, 0.3), ("p99 in ms", sample.p99, 3.0)]
-    {
-        report.value(what, latency.as_secs_f64() * 1_000.0, Some(Target::AtMost(target)));
+    for (part, latency, target) in [("p50", sample.p50, 0.3), ("p99", sample.p99, 3.0)] {
+        let millis = latency.as_secs_f64() * 1_000.0;
+        report.value(&format!("{what}: {part} in ms"), millis, Some(Target::AtMost(target)));
     }
 }
