@@ -215,6 +215,14 @@
 //!
 //! Old events are read as today's through [`Upcasters`]; the stored bytes stay as they are.
 //!
+//! What is shown, counted and searched is a read model: a [`Projector`] says what an event changes
+//! in its tables, and [`Projections`] runs it, exactly once for each event, over a read store in
+//! memory or in Postgres. The README has a whole one. [`Projections::rebuild`] builds it anew beside
+//! the one readers see; a new [`VERSION`](Projector::VERSION) or a dropped table does so by itself.
+//! A command that wants to see its effect there waits for it:
+//! `app.dispatch(command).wait_for(&waiter, within)`. A read model that a command's answer depends
+//! on changes in the same transaction with an [`InlineStore`].
+//!
 //! # 5. Test
 //!
 //! Rules are sentences, and need neither a runtime nor a store (feature `testing`):
@@ -259,7 +267,7 @@
 //! | `memory` | yes | the store in memory |
 //! | `derive` | yes | `derive(Event)`, `derive(Command)` |
 //! | `postgres` | no | the Postgres store |
-//! | `testing` | no | given/when/then, clock, ids, the conformance suite |
+//! | `testing` | no | given/when/then, clock, ids, the conformance suites |
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]

@@ -12,6 +12,10 @@
 //! [`EventStore`](cqrs_core::EventStore), under its own name. [`model::compare`] does the same
 //! random operations on two stores and compares what they answer.
 //!
+//! # Read models
+//! [`given_events`], when [`project`]ed, then rows. A read store of your own proves itself with
+//! [`read_store_conformance!`](macro@read_store_conformance).
+//!
 //! # Time, ids, waiting
 //! [`ManualClock`], [`SeededIds`], [`eventually`].
 
@@ -28,6 +32,7 @@ pub mod conformance;
 mod eventually;
 mod ids;
 pub mod model;
+mod project;
 pub mod read_conformance;
 mod tables;
 
@@ -35,4 +40,5 @@ pub use aggregate::{Given, Then, given, given_nothing};
 pub use clock::ManualClock;
 pub use eventually::eventually;
 pub use ids::SeededIds;
+pub use project::{given_events, project};
 pub use tables::{Row, Tables};

@@ -9,6 +9,7 @@ mod memory_only;
 mod postgres_only;
 mod rows;
 mod tally;
+mod technologies;
 
 #[path = "."]
 mod in_memory {

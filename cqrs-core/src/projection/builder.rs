@@ -93,8 +93,7 @@ impl<S: ReadStore> ProjectionsBuilder<S> {
     }
 
     /// Sets how long a process may be silent before others take over what it runs; 3 seconds
-    /// unless it is said otherwise, at least 30 milliseconds. A projector must not rest in a
-    /// transaction for longer.
+    /// unless it is said otherwise, at least 30 milliseconds.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease.max(Duration::from_millis(30));

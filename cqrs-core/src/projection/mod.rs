@@ -22,6 +22,7 @@ mod read_store;
 mod reader;
 mod records;
 mod runs;
+mod share;
 mod status;
 mod wait;
 mod worker;

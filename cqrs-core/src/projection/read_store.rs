@@ -293,7 +293,7 @@ pub trait ReadStore: Clone + fmt::Debug + Send + Sync + 'static {
         projector: Option<&ProjectorName>,
     ) -> Result<Vec<ProjectorRecord>, StoreError>;
 
-    /// Begins a generation behind a position. [`commit_new`](Self::commit_new) makes it last.
+    /// Begins a generation. [`commit_new`](Self::commit_new) makes it last.
     ///
     /// # Behavior
     /// - `None` when one of this version or a later one, with as many partitions, is being built
@@ -344,6 +344,9 @@ pub trait ReadStore: Clone + fmt::Debug + Send + Sync + 'static {
     ) -> Result<Option<Position>, StoreError>;
 
     /// Moves the checkpoint of the generation that was entered.
+    ///
+    /// # Behavior
+    /// - Every lease of it ends with the transaction: its owner would write the same events again.
     ///
     /// # Errors
     /// [`StoreError`] when the store is in trouble.

@@ -414,6 +414,8 @@ impl State {
             _ => {
                 for kept in &mut generation.partitions {
                     kept.position = kept.position.max(part.through);
+                    // A worker that still has it would write the same events once more.
+                    (kept.epoch, kept.owner) = (0, None);
                 }
                 0
             }

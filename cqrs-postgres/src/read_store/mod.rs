@@ -47,6 +47,9 @@ const SILENT: Duration = Duration::from_secs(3);
 /// name in one transaction; queries that run see the old rows, later ones the new. Give the role
 /// that queries no right to write.
 ///
+/// A projector must not rest in its transaction: after three seconds without a statement the server
+/// ends it, so that a process that was paused keeps nobody waiting.
+///
 /// ```no_run
 /// # use cqrs_core::*;
 /// use cqrs_postgres::{PgReadStore, PgReadTransaction, PgStore};

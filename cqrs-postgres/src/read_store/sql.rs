@@ -88,7 +88,9 @@ statements! {
     retired = "select name from cqrs.retired order by name";
     forget_retired = "delete from cqrs.retired where name = $1";
     enter_live = "select cqrs.enter_live($1, $2, $3)";
-    advance_live = "update cqrs.partitions s set position = greatest(position, $2)
+    // A worker that still has it would write the same events once more.
+    advance_live = "update cqrs.partitions s
+           set position = greatest(position, $2), epoch = 0, owner = null
           from cqrs.generations g
          where g.number = s.generation and g.projector = $1 and g.live";
 }

@@ -214,3 +214,25 @@ pub(super) async fn an_append_enters_the_live_generation<T: Tables>(
     assert_eq!(store.enter(&mut tx, &projector, 2).await.unwrap(), None, "another version");
     assert_eq!(store.enter(&mut tx, &name("other"), 1).await.unwrap(), None);
 }
+
+pub(super) async fn g6_an_append_that_writes_ends_the_lease<T: Tables>(
+    fresh: &impl AsyncFn() -> T::Store,
+) {
+    let (store, projector, me) = (fresh().await, name("accounts"), node());
+    alive(&store, me, LONG).await;
+    let generation = live::<T>(&store, &projector).await;
+    let held = lease(&store, me, &partition(&projector, generation, 0)).await;
+    write::<T>(&store, &held, &[1], 3).await;
+    // Somebody's transaction; which one it is does not matter.
+    let other = name("other");
+    let generation = live::<T>(&store, &other).await;
+    let carrier = lease(&store, me, &partition(&other, generation, 0)).await;
+    let mut tx = store.begin(&carrier).await.unwrap();
+    assert_eq!(store.enter(&mut tx, &projector, 1).await.unwrap(), Some(at(3)));
+    T::add(&mut tx, "a", 5, 4).await.unwrap();
+    store.advance(&mut tx, &projector, at(4)).await.unwrap();
+    store.commit(tx, &carrier, at(4)).await.unwrap();
+    assert_eq!(sum::<T>(&store, &projector).await, Some(6));
+    assert_eq!(record(&store, &projector).await.live().unwrap().position(), at(4));
+    assert!(is_lost(&store, &held).await, "its owner writes the same events once more");
+}

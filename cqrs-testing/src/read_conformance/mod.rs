@@ -79,6 +79,7 @@ cases! { ($)
         a_pause_is_seen_by_all: "A pause is seen by all, and a resume clears trouble.",
         a_store_that_forgot_something_is_noticed: "A checkpoint below that of the lease means that the lease is lost.",
         an_append_enters_the_live_generation: "An append writes to the live generation of its version only.",
+        g6_an_append_that_writes_ends_the_lease: "What an append wrote is never written again by who had the partition.",
     }
     parked {
         b148_events_are_put_aside_with_the_transaction: "An event is put aside with its transaction or not at all, and listed in order.",

@@ -175,11 +175,18 @@ async fn a_rebuild_goes_on_after_a_restart_and_can_be_cancelled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_catches_up_with_a_log_that_never_rests() {
     let (store, read) = super::fresh::stores().await;
-    let options = ProjectorOptions::new().partitions(3).batch(100);
-    let running =
-        projections(&store, &read).projector_with(<Tally>::new(), options).start().await.unwrap();
+    // Nothing is tried again, so a transaction that a swap had torn would stop the projector.
+    let policy = FailurePolicy::stop().retries(0);
+    let options = ProjectorOptions::new().partitions(3).batch(100).on_failure(policy);
+    let knobs: Arc<Knobs> = Arc::default();
+    let running = projections(&store, &read)
+        .projector_with(<Tally>::with(&knobs), options)
+        .start()
+        .await
+        .unwrap();
     let last = add_many(&store, 500, 7).await;
     known(&running, "accounts", last).await;
+    *knobs.delay.lock().unwrap() = Duration::from_millis(1);
     let live = live_generation(&read).await;
     let over = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> = (0..4)
@@ -190,7 +197,7 @@ async fn a_rebuild_catches_up_with_a_log_that_never_rests() {
                 while !over.load(Ordering::Acquire) {
                     add(&store, writer, 1).await;
                     count += 1;
-                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    tokio::time::sleep(Duration::from_millis(15)).await;
                 }
                 count
             })

@@ -1,0 +1,183 @@
+//! Events into transactions: as many at once as the projector takes, one by one after a failure.
+
+use std::borrow::Cow;
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+use tokio::time::Instant;
+
+use super::trouble::{chain, store_pauses};
+use super::{Ended, Failed, Worker};
+use crate::panics::panic_message;
+use crate::projection::projector::Projector;
+use crate::projection::read_store::{CommitError, ReadStore};
+use crate::projection::reader::Chunk;
+use crate::projection::share::partition_of;
+use crate::projection::status::Doing;
+use crate::{Position, Recorded, StoreError};
+
+impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
+    pub(super) async fn take_in(&mut self, chunk: Chunk<P::Event>) -> Result<(), Ended> {
+        let Chunk { events, undecodable, through } = chunk;
+        let events = self.mine(events);
+        let mut rest = events.as_slice();
+        let (mut backoff, mut store_backoff) = (None, None);
+        let mut attempts = 0;
+        if self.status.inner().doing == Doing::AtHead && self.cursor().plus(100) < through {
+            self.show(Doing::CatchingUp);
+        }
+        while !rest.is_empty() {
+            if self.is_interrupted() {
+                self.reader.reset();
+                return Ok(());
+            }
+            let (now, later) = rest.split_at(boundary(rest, self.size));
+            let end = match now.last() {
+                Some(last) if !later.is_empty() => last.position,
+                _ => through,
+            };
+            let began = Instant::now();
+            match self.attempt(now, end).await {
+                Ok(()) => {
+                    self.done(now.len() as u64, end);
+                    self.tell(now);
+                    self.size = (self.size * 2).min(self.options.batch);
+                    (rest, attempts, backoff, store_backoff) = (later, 0, None, None);
+                    self.make_way(began.elapsed()).await?;
+                }
+                Err(Failed::Ended) => return Err(Ended),
+                Err(Failed::Store(error)) => {
+                    let backoff = store_backoff.get_or_insert_with(store_pauses);
+                    self.store_in_trouble(&error, backoff).await?;
+                }
+                Err(Failed::Projector(error)) if is_one(now) => {
+                    attempts += 1;
+                    let backoff = backoff.get_or_insert_with(|| self.options.on_failure.backoff());
+                    let Some(first) = now.first() else { continue };
+                    if self.failed(first, end, chain(&*error), attempts, backoff).await? {
+                        // Parked, or to be looked at anew.
+                        self.reader.reset();
+                        return Ok(());
+                    }
+                }
+                Err(Failed::Projector(_)) => self.size = (now.len() / 2).max(1),
+            }
+        }
+        if events.is_empty() && through > self.cursor() {
+            self.done(0, through);
+        }
+        match undecodable {
+            Some(error) => self.undecodable(error).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The events whose key belongs to this partition.
+    fn mine(&self, mut events: Vec<Recorded<P::Event>>) -> Vec<Recorded<P::Event>> {
+        if P::KEYED && self.partitions > 1 {
+            let number = self.lease.partition.number;
+            events.retain(|event| partition_of(&self.key(event), self.partitions) == number);
+        }
+        events
+    }
+
+    pub(super) fn key<'e>(&self, event: &'e Recorded<P::Event>) -> Cow<'e, str> {
+        if P::KEYED { self.projector.key(event) } else { Cow::Borrowed(event.stream.as_str()) }
+    }
+
+    /// One transaction: all of it and the checkpoint, or nothing.
+    async fn attempt(
+        &mut self,
+        events: &[Recorded<P::Event>],
+        through: Position,
+    ) -> Result<(), Failed> {
+        let read = self.shared.read.clone();
+        let mut tx = read.begin(&self.lease).await?;
+        let mut rest = events;
+        while !rest.is_empty() {
+            let free = rest.iter().take_while(|event| !self.waits(event)).count();
+            let (run, behind) = rest.split_at(free);
+            if !run.is_empty() {
+                self.project(&mut tx, run).await?;
+            }
+            rest = match behind.split_first() {
+                Some((waiting, behind)) => {
+                    let entry = self.entry(waiting.position, self.key(waiting).into(), None, 0);
+                    read.park(&mut tx, &self.lease, &entry).await.map_err(Failed::Store)?;
+                    behind
+                }
+                None => break,
+            };
+        }
+        self.commit(tx, through).await
+    }
+
+    fn waits(&self, event: &Recorded<P::Event>) -> bool {
+        !self.parked.is_empty() && self.parked.contains(&*self.key(event))
+    }
+
+    /// Calls the projector; a panic in it is an error.
+    pub(super) async fn project(
+        &mut self,
+        tx: &mut S::Transaction,
+        events: &[Recorded<P::Event>],
+    ) -> Result<(), Failed> {
+        let call = self.projector.project_batch(tx, events);
+        match AssertUnwindSafe(call).catch_unwind().await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) if self.shared.read.passes_by_itself(&*error) => {
+                let kind = crate::StoreErrorKind::Unavailable;
+                Err(Failed::Store(StoreError::new(kind, chain(&*error)).with_source(error)))
+            }
+            Ok(Err(error)) => Err(Failed::Projector(error)),
+            Err(panic) => {
+                Err(Failed::Projector(format!("panicked: {}", panic_message(&*panic)).into()))
+            }
+        }
+    }
+
+    pub(super) async fn commit(
+        &mut self,
+        tx: S::Transaction,
+        through: Position,
+    ) -> Result<(), Failed> {
+        match self.shared.read.commit(tx, &self.lease, through).await {
+            Ok(()) => {
+                self.lease.position = self.lease.position.max(through);
+                Ok(())
+            }
+            Err(CommitError::Lost) => Err(Failed::Ended),
+            Err(CommitError::Refused(error)) => Err(Failed::Projector(error)),
+            Err(CommitError::Unknown(error)) => {
+                // See the third invariant.
+                tracing::warn!(partition = %self.lease.partition, %error, "commit unknown");
+                self.shared.nudge.notify_one();
+                Err(Failed::Ended)
+            }
+        }
+    }
+
+    /// Tells the projector, if readers see what it wrote.
+    pub(super) fn tell(&self, events: &[Recorded<P::Event>]) {
+        if self.swapped || self.control.borrow().live {
+            let call = || self.projector.committed(events);
+            if let Err(panic) = std::panic::catch_unwind(AssertUnwindSafe(call)) {
+                let panic = panic_message(&*panic);
+                tracing::error!(partition = %self.lease.partition, panic, "`committed` panicked");
+            }
+        }
+    }
+}
+
+/// At most so many events, but never a part of what was stored as one.
+fn boundary<E>(events: &[Recorded<E>], size: usize) -> usize {
+    let end = size.max(1).min(events.len());
+    let last = events.get(end - 1).map(|event| event.position);
+    let parts = events.iter().skip(end).take_while(|event| Some(event.position) == last);
+    end + parts.count()
+}
+
+/// Whether they were stored as one event.
+fn is_one<E>(events: &[Recorded<E>]) -> bool {
+    events.first().map(|event| event.position) == events.last().map(|event| event.position)
+}

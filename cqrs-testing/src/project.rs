@@ -1,0 +1,113 @@
+//! Given these events, when they are projected, then these rows.
+
+use std::time::Duration;
+
+use cqrs_core::projection::Waited;
+use cqrs_core::{
+    Append, Event, EventStore, ExpectedVersion, FailurePolicy, NewEvent, Projections, Projector,
+    ProjectorOptions, ProjectorState, ReadStore, StreamName,
+};
+
+/// Longer than a test should take.
+const WITHIN: Duration = Duration::from_secs(60);
+/// How often it is looked whether the projector has stopped.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Projects everything in a log as an application would, and stops; what the rows are is then for
+/// the test to compare. Called again it goes on behind the checkpoint, as after a restart.
+///
+/// The store and the read store are the real ones, so the test covers what the application runs:
+/// the filter, the order, the transaction, the checkpoint.
+///
+/// ```
+/// # use cqrs_core::*;
+/// # use cqrs_memory::{MemoryReadStore, MemoryStore, MemoryTransaction};
+/// # use cqrs_testing::{given_events, project};
+/// # struct Added(String);
+/// # impl Event for Added {
+/// #     const TYPES: &'static [EventType] = &[EventType::new("cart.added", 1)];
+/// #     fn event_type(&self) -> EventType { Self::TYPES[0] }
+/// #     fn encode(&self) -> Result<Payload, PayloadError> { Payload::encode(&self.0) }
+/// #     fn decode(_: &str, p: &Payload) -> Result<Self, DecodeFailure> { Ok(Self(p.decode()?)) }
+/// # }
+/// # #[derive(Clone, Default)] struct Sizes(std::collections::BTreeMap<String, u32>);
+/// # struct CartSizes;
+/// # #[async_trait]
+/// # impl Projector<MemoryReadStore> for CartSizes {
+/// #     type Event = Added;
+/// #     const NAME: &'static str = "sizes";
+/// #     const VERSION: u32 = 1;
+/// #     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
+/// #         tx.put(Sizes::default());
+/// #         Ok(())
+/// #     }
+/// #     async fn project(&self, tx: &mut MemoryTransaction, event: &Recorded<Added>) -> Result<(), ProjectError> {
+/// #         *tx.model::<Sizes>()?.0.entry(event.stream.as_str().to_owned()).or_default() += 1;
+/// #         Ok(())
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let (store, read) = (MemoryStore::new(), MemoryReadStore::new());
+/// let sizes = read.view::<Sizes>("sizes").unwrap();
+///
+/// given_events(&store, [("cart-1", Added("tea".into())), ("cart-2", Added("milk".into()))]).await;
+/// project(store.clone(), read.clone(), CartSizes).await;
+/// assert_eq!(sizes.get().unwrap().0["cart-1"], 1);
+/// # }
+/// ```
+///
+/// # Panics
+/// When the projector fails, with the event and its error.
+pub async fn project<S, P>(events: impl EventStore, read: S, projector: P)
+where
+    S: ReadStore,
+    P: Projector<S>,
+{
+    let head = events.head().await.unwrap_or_else(|error| panic!("no head: {error}"));
+    let policy = FailurePolicy::stop().retries(0);
+    let running = Projections::builder(events, read)
+        .projector_with(projector, ProjectorOptions::new().on_failure(policy))
+        .start()
+        .await
+        .unwrap_or_else(|error| panic!("`{}` did not start: {error:?}", P::NAME));
+    let until = tokio::time::Instant::now() + WITHIN;
+    loop {
+        let built = running.built(P::NAME, LOOK).await;
+        let waited = running.wait_for(P::NAME, head, LOOK).await;
+        if matches!((built, waited), (Ok(true), Ok(Waited::CaughtUp))) {
+            break;
+        }
+        let health = running.health().await;
+        let health = health.ok().and_then(|mut all| all.pop());
+        if let Some(health) = health
+            && (health.state == ProjectorState::Stopped || tokio::time::Instant::now() > until)
+        {
+            match health.trouble {
+                Some(trouble) => panic!(
+                    "`{}` failed on the event at position {}: {}",
+                    P::NAME,
+                    trouble.position,
+                    trouble.error
+                ),
+                None => panic!("`{}` is not there yet: {health:#?}", P::NAME),
+            }
+        }
+    }
+    running.stop().await;
+}
+
+/// Appends events to streams, one after the other.
+///
+/// # Panics
+/// When a stream's name is refused or the store fails.
+pub async fn given_events<'s, E: Event>(
+    store: &impl EventStore,
+    events: impl IntoIterator<Item = (&'s str, E)>,
+) {
+    for (stream, event) in events {
+        let stream = StreamName::new(stream).unwrap_or_else(|error| panic!("{error}"));
+        let event = NewEvent::of(&event).unwrap_or_else(|error| panic!("{error}"));
+        let append = Append::to(stream, ExpectedVersion::Any, vec![event]);
+        store.append(append).await.unwrap_or_else(|error| panic!("{error}"));
+    }
+}
