@@ -31,6 +31,9 @@ fn main() {
     runtime.block_on(async {
         let database = Database::create().await;
         let mut report = Report::begin(&database, "Read models", "projections").await;
+        if effort.wants("rows") {
+            rows::memory(&effort, &mut report).await;
+        }
         if effort.wants("memory") {
             memory::measure(&effort, &mut report).await;
         }

@@ -40,12 +40,18 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
     }
     let what = "a statement for each event, transactions of 1,000";
     report.value(what, Spread::of(rates).median, Some(Target::AtLeast(10_000.0)));
+}
 
-    let peak = Peak::start();
-    let options = ProjectorOptions::new();
-    catch_up(&store, &read().await, Entries::<0>, "entries", options).await;
-    let what = format!("memory that catching up with {} events took, MiB", effort.rows);
-    report.value(&what, peak.stop().await, None);
+/// First of all, while the process holds nothing yet.
+pub(crate) async fn memory(effort: &Effort, report: &mut Report) {
+    report.section("Memory a process takes for catching up into Postgres, MiB");
+    for events in [effort.rows / 10, effort.rows] {
+        let (database, store) = filled(events).await;
+        let read = PgReadStore::builder().options(database.options()).migrate().await.unwrap();
+        let peak = Peak::start();
+        catch_up(&store, &read, Entries::<0>, "entries", ProjectorOptions::new()).await;
+        report.value(&format!("{events} events, beyond what it held"), peak.stop().await, None);
+    }
 }
 
 async fn catch_up(

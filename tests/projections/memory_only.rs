@@ -1,15 +1,16 @@
 //! Faults at every step of the read store, one after another.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use cqrs::{ProjectorOptions, RebuildError, StoreError, StoreErrorKind, Waited};
+use cqrs::{InlineStore, ProjectorOptions, RebuildError, StoreError, StoreErrorKind, Waited};
 use cqrs_memory::{MemoryReadStore, MemoryStore, Step};
 use cqrs_testing::Tables;
+use futures_util::FutureExt;
 
 use crate::rows::MemoryTables;
-use crate::tally::{Accounts, Tally, add_many};
+use crate::tally::{Accounts, Tally, add, add_many};
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -168,4 +169,31 @@ impl<const N: u32> cqrs::Projector<MemoryReadStore> for Idle<N> {
     ) -> Result<(), cqrs::ProjectError> {
         Ok(())
     }
+}
+
+#[tokio::test]
+async fn an_inline_append_that_was_overtaken_is_worked_out_anew() {
+    let (this, armed) = (Arc::new(OnceLock::<MemoryStore>::new()), Arc::new(AtomicBool::default()));
+    let store = {
+        let (this, armed) = (Arc::clone(&this), Arc::clone(&armed));
+        let step = move |step| {
+            if step == Step::DuringAppend && armed.swap(false, Ordering::AcqRel) {
+                // Somebody appends between the plan and its commit.
+                add(this.get().unwrap(), 1, 5).now_or_never().unwrap();
+            }
+            Ok(())
+        };
+        MemoryStore::builder().on_step(step).build()
+    };
+    this.set(store.clone()).unwrap();
+    let read = MemoryReadStore::new();
+    let projector = Tally::<MemoryTables, Accounts, 1>::new();
+    let inline =
+        InlineStore::builder(store.clone(), read.clone()).projector(projector).open().await;
+    let inline = inline.unwrap();
+    armed.store(true, Ordering::Release);
+    let position = add(&inline, 1, 1).await;
+    assert_eq!(position, cqrs::Position::new(2));
+    let row = MemoryTables::rows(&read, "accounts").await.unwrap()["account-1"];
+    assert_eq!((row.count, row.sum, row.last, row.disorder), (2, 6, 2, 0));
 }

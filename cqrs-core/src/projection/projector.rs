@@ -112,6 +112,7 @@ pub trait Projector<S: ReadStore>: Send + Sync + 'static {
 
     /// What the event is about, if [`KEYED`](Self::KEYED): events of one key are handled in order
     /// by one partition at a time, and when one is parked the later ones of its key wait behind it.
+    /// Where an upcaster makes several events of a stored one, the first gives the key for all.
     fn key<'e>(&self, event: &'e Recorded<Self::Event>) -> Cow<'e, str> {
         Cow::Borrowed(event.stream.as_str())
     }

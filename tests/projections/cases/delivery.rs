@@ -100,3 +100,53 @@ async fn l25_b293_events_of_other_types_are_passed_over_and_counted() {
     let health = running.health().await.unwrap().remove(0);
     assert_eq!((health.handled, health.passed, health.lag), (1, 5, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b313_batches_are_full_while_there_is_more_and_never_waited_for() {
+    let (store, read) = super::fresh::stores().await;
+    let knobs: Arc<Knobs> = Arc::default();
+    let last = add_many(&store, 5, 1).await;
+    let running = projections(&store, &read)
+        .projector_with(<Tally>::with(&knobs), ProjectorOptions::new().batch(2))
+        .start()
+        .await
+        .unwrap();
+    known(&running, "accounts", last).await;
+    assert_eq!(*knobs.batches.lock().unwrap(), [2, 2, 1]);
+    // At the head one event is a batch.
+    let last = add(&store, 1, 1).await;
+    known(&running, "accounts", last).await;
+    assert_eq!(*knobs.batches.lock().unwrap(), [2, 2, 1, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b161_l14_a_slow_projector_delays_nobody() {
+    let (store, read) = super::fresh::stores().await;
+    let slow: Arc<Knobs> = Arc::default();
+    *slow.delay.lock().unwrap() = std::time::Duration::from_secs(3_600);
+    let running = projections(&store, &read)
+        .projector(<Tally>::with(&slow))
+        .projector(Tally::<Second>::new())
+        .start()
+        .await
+        .unwrap();
+    for name in ["accounts", "second"] {
+        assert!(running.built(name, WITHIN).await.unwrap());
+    }
+    let last = add_many(&store, 2_000, 5).await;
+    known(&running, "second", last).await;
+    assert_eq!(total(&read, "second").await, (2_000, 2_000));
+    assert_eq!(slow.calls.load(std::sync::atomic::Ordering::Relaxed), 1);
+    let lags: Vec<_> = running.health().await.unwrap().iter().map(|health| health.lag).collect();
+    assert_eq!(lags, [2_000, 0]);
+    // It would hold up the end of the node for an hour: dropping does not wait.
+    drop(running);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b295_a_name_is_given_once() {
+    let (store, read) = super::fresh::stores().await;
+    let twice = projections(&store, &read).projector(<Tally>::new()).projector(<Tally>::new());
+    let error = twice.start().await.unwrap_err();
+    assert!(matches!(error, cqrs::projection::StartError::Repeated { .. }), "{error}");
+}

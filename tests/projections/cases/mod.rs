@@ -1,6 +1,7 @@
 //! The tests that every pair of stores must pass, written once.
 
 mod delivery;
+mod evolution;
 mod failures;
 mod inline;
 mod nodes;

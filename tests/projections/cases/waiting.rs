@@ -123,3 +123,18 @@ async fn changes_are_told_here_and_elsewhere() {
         assert_eq!(total(&read, "accounts").await.1, 1 + (1..=amount).sum::<i64>());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b277_b280_nothing_new_is_not_waited_for() {
+    let (store, read) = super::fresh::stores().await;
+    let stuck: Arc<Knobs> = Arc::default();
+    let running =
+        projections(&store, &read).projector(<Tally>::with(&stuck)).start().await.unwrap();
+    let before = add(&store, 1, 1).await;
+    known(&running, "accounts", before).await;
+    *stuck.delay.lock().unwrap() = Duration::from_secs(3_600);
+    add(&store, 1, 1).await;
+    // What is long known is known at once, however stuck it is with what came later.
+    let waited = running.wait_for("accounts", before, Duration::ZERO).await.unwrap();
+    assert_eq!(waited, Waited::CaughtUp);
+}

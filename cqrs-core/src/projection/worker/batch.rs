@@ -76,11 +76,19 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
     fn mine(&self, mut events: Vec<Recorded<P::Event>>) -> Vec<Recorded<P::Event>> {
         if P::KEYED && self.partitions > 1 {
             let number = self.lease.partition.number;
-            events.retain(|event| partition_of(&self.key(event), self.partitions) == number);
+            let mut last = (Position::START, false);
+            events.retain(|event| {
+                if event.position != last.0 {
+                    let partition = partition_of(&self.key(event), self.partitions);
+                    last = (event.position, partition == number);
+                }
+                last.1
+            });
         }
         events
     }
 
+    /// The key of an event. What was stored as one event has the key of its first part.
     pub(super) fn key<'e>(&self, event: &'e Recorded<P::Event>) -> Cow<'e, str> {
         if P::KEYED { self.projector.key(event) } else { Cow::Borrowed(event.stream.as_str()) }
     }
@@ -95,25 +103,25 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         let mut tx = read.begin(&self.lease).await?;
         let mut rest = events;
         while !rest.is_empty() {
-            let free = rest.iter().take_while(|event| !self.waits(event)).count();
-            let (run, behind) = rest.split_at(free);
+            let free = stored(rest).take_while(|parts| !self.waits(parts));
+            let (run, behind) = rest.split_at(free.map(<[_]>::len).sum());
             if !run.is_empty() {
                 self.project(&mut tx, run).await?;
             }
-            rest = match behind.split_first() {
-                Some((waiting, behind)) => {
-                    let entry = self.entry(waiting.position, self.key(waiting).into(), None, 0);
-                    read.park(&mut tx, &self.lease, &entry).await.map_err(Failed::Store)?;
-                    behind
-                }
-                None => break,
-            };
+            let waiting = stored(behind).next().unwrap_or_default();
+            if let Some(first) = waiting.first() {
+                let entry = self.entry(first.position, self.key(first).into(), None, 0);
+                read.park(&mut tx, &self.lease, &entry).await.map_err(Failed::Store)?;
+            }
+            rest = behind.split_at(waiting.len()).1;
         }
         self.commit(tx, through).await
     }
 
-    fn waits(&self, event: &Recorded<P::Event>) -> bool {
-        !self.parked.is_empty() && self.parked.contains(&*self.key(event))
+    /// Whether a stored event has to wait behind one that is put aside.
+    fn waits(&self, parts: &[Recorded<P::Event>]) -> bool {
+        !self.parked.is_empty()
+            && parts.first().is_some_and(|first| self.parked.contains(&*self.key(first)))
     }
 
     /// Calls the projector; a panic in it is an error.
@@ -169,15 +177,24 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
     }
 }
 
-/// At most so many events, but never a part of what was stored as one.
-fn boundary<E>(events: &[Recorded<E>], size: usize) -> usize {
-    let end = size.max(1).min(events.len());
-    let last = events.get(end - 1).map(|event| event.position);
-    let parts = events.iter().skip(end).take_while(|event| Some(event.position) == last);
-    end + parts.count()
+/// The events as they were stored: one of last year's may be several of today's, which are taken
+/// in, put aside and tried again together.
+fn stored<E>(events: &[Recorded<E>]) -> impl Iterator<Item = &[Recorded<E>]> {
+    events.chunk_by(|left, right| left.position == right.position)
 }
 
-/// Whether they were stored as one event.
+/// So many events, or a few more for the sake of the last one's parts.
+fn boundary<E>(events: &[Recorded<E>], size: usize) -> usize {
+    let mut end = 0;
+    for parts in stored(events) {
+        end += parts.len();
+        if end >= size {
+            break;
+        }
+    }
+    end
+}
+
 fn is_one<E>(events: &[Recorded<E>]) -> bool {
-    events.first().map(|event| event.position) == events.last().map(|event| event.position)
+    stored(events).nth(1).is_none()
 }
