@@ -5,14 +5,17 @@
 
 mod broken;
 mod broken_checkpoints;
+mod broken_read;
 mod fault;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
 use broken::Broken;
+use broken_read::{BrokenRead, BrokenTables, ReadFault};
 use cqrs_memory::MemoryStore;
 use cqrs_testing::conformance::{CASES, run};
+use cqrs_testing::read_conformance;
 use fault::Fault;
 
 /// Runs a case on one thread with time that passes by itself, so that each run is the same and
@@ -102,4 +105,23 @@ fn the_random_comparison_finds_broken_stores() {
         assert!((1..=20).any(|seed| differs(fault, seed)), "{fault:?} was not found");
     }
     assert!((1..=20).all(|seed| !differs(Fault::None, seed)));
+}
+
+fn keeps_reading(fault: ReadFault, case: &str) -> bool {
+    let fresh = async || BrokenRead::new(fault);
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+    let run = read_conformance::run::<BrokenTables>(case, &fresh);
+    catch_unwind(AssertUnwindSafe(|| runtime.block_on(run))).is_ok()
+}
+
+#[test]
+fn every_case_of_read_stores_catches_a_mutant() {
+    for (case, law) in read_conformance::CASES {
+        assert!(keeps_reading(ReadFault::None, case), "{case}: {law}");
+        let caught = broken_read::CAUGHT_BY.iter().filter(|(_, by)| by == case);
+        let survivors: Vec<_> = caught.clone().filter(|(f, _)| keeps_reading(*f, case)).collect();
+        assert!(survivors.is_empty(), "not caught: {survivors:?}");
+        assert!(caught.count() > 0, "no broken store shows that it can fail: {case}");
+    }
 }

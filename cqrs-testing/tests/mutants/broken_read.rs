@@ -1,0 +1,377 @@
+//! A read store around the memory read store that breaks one law.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cqrs_core::projection::{
+    Cluster, CommitError, Lease, LeaseError, NewGeneration, ParkedEvent, Partition,
+    ProjectorRecord, Swap, Trouble, Want,
+};
+use cqrs_core::{Clock, Position, ProjectError, ProjectorName, ReadStore, StoreError, Timestamp};
+use cqrs_memory::{MemoryReadStore, MemoryTransaction};
+use cqrs_testing::{Row, Tables};
+use uuid::Uuid;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadFault {
+    None,
+    LiveAtOnce,
+    CheckpointLeftBehind,
+    BuiltAgain,
+    SwapOnlySaid,
+    SwapAlwaysDone,
+    CancelForgotten,
+    OneForAll,
+    LeaseStolen,
+    LeaseForgetsPosition,
+    LeaseTwice,
+    LeaseRevived,
+    LeaveForgotten,
+    ProgressForgotten,
+    WantsForgotten,
+    TroubleForgotten,
+    PauseForgotten,
+    RestoreUnnoticed,
+    VersionUnchecked,
+    ParkedReversed,
+    RetryOfAll,
+    ReasonForgotten,
+}
+
+use ReadFault as F;
+
+/// Which case catches which store.
+pub(crate) const CAUGHT_BY: &[(ReadFault, &str)] = &[
+    (F::LiveAtOnce, "a_generation_is_seen_when_it_is_swapped_in"),
+    (F::CheckpointLeftBehind, "rows_and_checkpoint_come_together"),
+    (F::BuiltAgain, "one_generation_is_built_at_a_time"),
+    (F::SwapOnlySaid, "b369_the_live_one_stays_until_the_new_one_is_swapped_in"),
+    (F::SwapAlwaysDone, "a_generation_is_not_swapped_in_while_the_live_one_knows_more"),
+    (F::CancelForgotten, "a_generation_that_is_given_up_is_gone"),
+    (F::OneForAll, "tables_of_projectors_do_not_mix"),
+    (F::LeaseStolen, "b179_one_owner_at_a_time"),
+    (F::LeaseForgetsPosition, "b184_a_silent_owner_is_replaced"),
+    (F::LeaseTwice, "g6_a_lost_owner_writes_nothing"),
+    (F::LeaveForgotten, "a_node_that_leaves_gives_everything_back"),
+    (F::ProgressForgotten, "b146_progress_moves_forward_under_the_newest_lease_only"),
+    (F::WantsForgotten, "nodes_see_each_other"),
+    (F::TroubleForgotten, "trouble_is_on_record_until_it_is_over"),
+    (F::PauseForgotten, "a_pause_is_seen_by_all"),
+    (F::RestoreUnnoticed, "a_store_that_forgot_something_is_noticed"),
+    (F::VersionUnchecked, "an_append_enters_the_live_generation"),
+    (F::LeaseRevived, "g6_an_append_that_writes_ends_the_lease"),
+    (F::ParkedReversed, "b148_events_are_put_aside_with_the_transaction"),
+    (F::RetryOfAll, "a_retry_is_asked_for_by_key"),
+    (F::ReasonForgotten, "a_discarded_event_stays_on_record"),
+];
+
+/// The time of the runtime, which passes by itself when everybody waits.
+#[derive(Debug)]
+struct Paused(tokio::time::Instant);
+
+impl Paused {
+    fn new() -> Self {
+        Self(tokio::time::Instant::now())
+    }
+}
+
+impl Clock for Paused {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(i64::try_from(self.0.elapsed().as_micros()).unwrap())
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct BrokenRead {
+    inner: MemoryReadStore,
+    fault: ReadFault,
+    /// The newest lease of each partition, and whose it is.
+    leases: Arc<Mutex<HashMap<Partition, (Uuid, Lease)>>>,
+    begun: Arc<Mutex<Option<(ProjectorName, u64)>>>,
+}
+
+impl BrokenRead {
+    pub(crate) fn new(fault: ReadFault) -> Self {
+        let inner = MemoryReadStore::builder().clock(Paused::new()).build();
+        Self { inner, fault, leases: Arc::default(), begun: Arc::default() }
+    }
+
+    fn is(&self, fault: ReadFault) -> bool {
+        self.fault == fault
+    }
+
+    fn name(&self, name: &ProjectorName) -> ProjectorName {
+        if self.is(F::OneForAll) { ProjectorName::new("all").unwrap() } else { name.clone() }
+    }
+
+    fn partition(&self, partition: &Partition) -> Partition {
+        Partition { projector: self.name(&partition.projector), ..partition.clone() }
+    }
+
+    fn under(&self, lease: &Lease) -> Lease {
+        let mut lease = lease.clone();
+        lease.partition = self.partition(&lease.partition);
+        if self.is(F::RestoreUnnoticed) {
+            lease.position = Position::START;
+        }
+        if self.is(F::LeaseRevived)
+            && let Some((_, newest)) = self.leases.lock().unwrap().get(&lease.partition)
+        {
+            return newest.clone();
+        }
+        lease
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl ReadStore for BrokenRead {
+    type Transaction = MemoryTransaction;
+
+    async fn heartbeat(
+        &self,
+        node: Uuid,
+        lease: Duration,
+        wants: &[Want],
+        progress: &[Lease],
+    ) -> Result<Cluster, StoreError> {
+        let wants = if self.is(F::WantsForgotten) { &[] } else { wants };
+        let progress = if self.is(F::ProgressForgotten) { &[] } else { progress };
+        self.inner.heartbeat(node, lease, wants, progress).await
+    }
+
+    async fn leave(&self, node: Uuid) -> Result<(), StoreError> {
+        if self.is(F::LeaveForgotten) {
+            return Ok(());
+        }
+        self.inner.leave(node).await
+    }
+
+    async fn lease(&self, node: Uuid, partition: &Partition) -> Result<Option<Lease>, StoreError> {
+        let partition = self.partition(partition);
+        let known = self.leases.lock().unwrap().get(&partition).cloned();
+        if let Some((owner, lease)) = known {
+            if self.is(F::LeaseTwice) {
+                return Ok(Some(lease));
+            }
+            if self.is(F::LeaseStolen) {
+                self.inner.leave(owner).await?;
+            }
+        }
+        let Some(mut lease) = self.inner.lease(node, &partition).await? else { return Ok(None) };
+        if self.is(F::LeaseForgetsPosition) {
+            lease.position = Position::START;
+        }
+        self.leases.lock().unwrap().insert(partition, (node, lease.clone()));
+        Ok(Some(lease))
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.inner.release(&self.under(lease)).await
+    }
+
+    async fn begin(&self, lease: &Lease) -> Result<MemoryTransaction, LeaseError> {
+        match self.inner.begin(&self.under(lease)).await {
+            Err(LeaseError::Lost) if self.is(F::LeaseRevived) => {
+                let known = self.leases.lock().unwrap().get(&lease.partition).cloned();
+                let (node, _) = known.ok_or(LeaseError::Lost)?;
+                let again = self.lease(node, &lease.partition).await?;
+                self.inner.begin(&again.ok_or(LeaseError::Lost)?).await
+            }
+            begun => begun,
+        }
+    }
+
+    async fn commit(
+        &self,
+        tx: MemoryTransaction,
+        lease: &Lease,
+        through: Position,
+    ) -> Result<(), CommitError> {
+        let through = if self.is(F::CheckpointLeftBehind) { Position::START } else { through };
+        self.inner.commit(tx, &self.under(lease), through).await
+    }
+
+    fn passes_by_itself(&self, error: &(dyn std::error::Error + 'static)) -> bool {
+        self.inner.passes_by_itself(error)
+    }
+
+    async fn park(
+        &self,
+        tx: &mut MemoryTransaction,
+        lease: &Lease,
+        event: &ParkedEvent,
+    ) -> Result<(), StoreError> {
+        self.inner.park(tx, &self.under(lease), event).await
+    }
+
+    async fn unpark(
+        &self,
+        tx: &mut MemoryTransaction,
+        lease: &Lease,
+        position: Position,
+    ) -> Result<(), StoreError> {
+        self.inner.unpark(tx, &self.under(lease), position).await
+    }
+
+    async fn parked(
+        &self,
+        projector: &ProjectorName,
+        generation: u64,
+        number: Option<u32>,
+    ) -> Result<Vec<ParkedEvent>, StoreError> {
+        let mut parked = self.inner.parked(&self.name(projector), generation, number).await?;
+        if self.is(F::ParkedReversed) {
+            parked.reverse();
+        }
+        Ok(parked)
+    }
+
+    async fn request_retry(
+        &self,
+        projector: &ProjectorName,
+        key: Option<&str>,
+    ) -> Result<u64, StoreError> {
+        let key = if self.is(F::RetryOfAll) { None } else { key };
+        self.inner.request_retry(&self.name(projector), key).await
+    }
+
+    async fn retried(
+        &self,
+        lease: &Lease,
+        key: &str,
+        failed: Option<&Trouble>,
+    ) -> Result<(), StoreError> {
+        self.inner.retried(&self.under(lease), key, failed).await
+    }
+
+    async fn discard(
+        &self,
+        projector: &ProjectorName,
+        position: Position,
+        reason: &str,
+    ) -> Result<bool, StoreError> {
+        let reason = if self.is(F::ReasonForgotten) { "" } else { reason };
+        self.inner.discard(&self.name(projector), position, reason).await
+    }
+
+    async fn report(&self, lease: &Lease, trouble: Option<&Trouble>) -> Result<bool, StoreError> {
+        let trouble = if self.is(F::TroubleForgotten) { None } else { trouble };
+        self.inner.report(&self.under(lease), trouble).await
+    }
+
+    async fn set_paused(
+        &self,
+        projector: &ProjectorName,
+        paused: bool,
+    ) -> Result<bool, StoreError> {
+        let paused = paused && !self.is(F::PauseForgotten);
+        self.inner.set_paused(&self.name(projector), paused).await
+    }
+
+    async fn inspect(
+        &self,
+        projector: Option<&ProjectorName>,
+    ) -> Result<Vec<ProjectorRecord>, StoreError> {
+        let projector = projector.map(|projector| self.name(projector));
+        self.inner.inspect(projector.as_ref()).await
+    }
+
+    async fn new_generation(
+        &self,
+        projector: &ProjectorName,
+        version: u32,
+        partitions: u32,
+    ) -> Result<Option<NewGeneration<MemoryTransaction>>, StoreError> {
+        let projector = self.name(projector);
+        if self.is(F::BuiltAgain) {
+            self.inner.cancel(&projector).await?;
+        }
+        let new = self.inner.new_generation(&projector, version, partitions).await?;
+        *self.begun.lock().unwrap() = new.as_ref().map(|new| (projector, new.number));
+        Ok(new)
+    }
+
+    async fn commit_new(&self, tx: MemoryTransaction) -> Result<(), StoreError> {
+        self.inner.commit_new(tx).await?;
+        let begun = self.begun.lock().unwrap().take();
+        if let Some((projector, number)) = begun.filter(|_| self.is(F::LiveAtOnce)) {
+            self.inner.swap(&projector, number).await?;
+        }
+        Ok(())
+    }
+
+    async fn swap(&self, projector: &ProjectorName, generation: u64) -> Result<Swap, StoreError> {
+        let projector = self.name(projector);
+        let is_first = self.inner.inspect(Some(&projector)).await?;
+        let is_first = is_first.iter().all(|record| record.live().is_none());
+        if self.is(F::SwapOnlySaid) && !is_first {
+            return Ok(Swap::Done);
+        }
+        match self.inner.swap(&projector, generation).await? {
+            Swap::Behind if self.is(F::SwapAlwaysDone) => Ok(Swap::Done),
+            swap => Ok(swap),
+        }
+    }
+
+    async fn cancel(&self, projector: &ProjectorName) -> Result<bool, StoreError> {
+        let projector = self.name(projector);
+        if self.is(F::CancelForgotten) {
+            let known = self.inner.inspect(Some(&projector)).await?;
+            return Ok(known.iter().any(|record| record.building().is_some()));
+        }
+        self.inner.cancel(&projector).await
+    }
+
+    async fn enter(
+        &self,
+        tx: &mut MemoryTransaction,
+        projector: &ProjectorName,
+        version: u32,
+    ) -> Result<Option<Position>, StoreError> {
+        let version = if self.is(F::VersionUnchecked) { 1 } else { version };
+        self.inner.enter(tx, &self.name(projector), version).await
+    }
+
+    async fn advance(
+        &self,
+        tx: &mut MemoryTransaction,
+        projector: &ProjectorName,
+        through: Position,
+    ) -> Result<(), StoreError> {
+        self.inner.advance(tx, &self.name(projector), through).await
+    }
+}
+
+/// Rows in it.
+pub(crate) struct BrokenTables;
+
+#[derive(Clone, Default)]
+struct Model(BTreeMap<String, Row>);
+
+#[async_trait]
+impl Tables for BrokenTables {
+    type Store = BrokenRead;
+
+    async fn create(tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
+        tx.put(Model::default());
+        Ok(())
+    }
+
+    async fn add(
+        tx: &mut MemoryTransaction,
+        key: &str,
+        amount: i64,
+        position: u64,
+    ) -> Result<(), ProjectError> {
+        tx.model::<Model>()?.0.entry(key.to_owned()).or_default().add(amount, position);
+        Ok(())
+    }
+
+    async fn rows(store: &BrokenRead, projector: &str) -> Option<BTreeMap<String, Row>> {
+        let name = store.name(&ProjectorName::new(projector).unwrap());
+        Some(store.inner.view::<Model>(name.as_str()).unwrap().get()?.0.clone())
+    }
+}
