@@ -13,7 +13,7 @@
 //! random operations on two stores and compares what they answer.
 //!
 //! # Read models
-//! [`given_events`], when [`project`]ed, then rows. A read store of your own proves itself with
+//! [`given_events`], when [`project`]ed, then rows; or [`step_by_step`]. A read store of your own proves itself with
 //! [`read_store_conformance!`](macro@read_store_conformance).
 //!
 //! # Time, ids, waiting
@@ -34,6 +34,7 @@ mod ids;
 pub mod model;
 mod project;
 pub mod read_conformance;
+mod steps;
 mod tables;
 
 pub use aggregate::{Given, Then, given, given_nothing};
@@ -41,4 +42,5 @@ pub use clock::ManualClock;
 pub use eventually::eventually;
 pub use ids::SeededIds;
 pub use project::{given_events, project};
+pub use steps::{Stepped, Steps, step_by_step};
 pub use tables::{Row, Tables};

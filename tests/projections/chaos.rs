@@ -158,19 +158,25 @@ impl Drop for Processes {
     }
 }
 
-/// No checkpoint is ahead: everything up to the lowest is in the rows, once. Looked at in one
-/// snapshot of the database.
+/// No checkpoint is ahead: everything up to the lowest is in the rows, once. The lock keeps
+/// `shaky` from becoming the name of another generation meanwhile.
 async fn look(read: &PgReadStore) -> Result<u64, sqlx::Error> {
     let mut connection = read.pool().acquire().await?;
     let mut tx = connection.begin().await?;
-    sqlx::query("set transaction isolation level repeatable read").execute(&mut *tx).await?;
-    let lowest = "select min(position) from cqrs_read.partitions s
-        join cqrs_read.generations g on g.number = s.generation where g.live";
-    let lowest: Option<i64> = sqlx::query(lowest).fetch_one(&mut *tx).await?.get(0);
-    let Some(lowest) = lowest else { return Ok(0) };
-    let counted = "select count(*), count(distinct position) from shaky.seen where position <= $1";
-    let counted = sqlx::query(counted).bind(lowest).fetch_one(&mut *tx).await?;
-    let (count, distinct): (i64, i64) = (counted.get(0), counted.get(1));
+    let hold = "select from cqrs_read.projectors for share";
+    sqlx::query(hold).execute(&mut *tx).await?;
+    let is_live = "select exists (select from cqrs_read.generations where live)";
+    if !sqlx::query(is_live).fetch_one(&mut *tx).await?.get::<bool, _>(0) {
+        return Ok(0);
+    }
+    // In one statement, so in one snapshot.
+    let look = "with done as (
+          select min(position) as lowest from cqrs_read.partitions s
+            join cqrs_read.generations g on g.number = s.generation where g.live)
+        select lowest, count(position), count(distinct position)
+          from done left join shaky.seen on position <= lowest group by lowest";
+    let look = sqlx::query(look).fetch_one(&mut *tx).await?;
+    let (lowest, count, distinct): (i64, i64, i64) = (look.get(0), look.get(1), look.get(2));
     assert_eq!((count, distinct), (lowest, lowest), "a checkpoint is ahead, or an effect twice");
     Ok(u64::try_from(lowest).unwrap())
 }

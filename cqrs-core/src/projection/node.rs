@@ -212,7 +212,10 @@ impl<S: ReadStore> Node<S> {
             for generation in &projector.generations {
                 for (partition, record) in projector.partitions(generation) {
                     let stop = !mine.contains(&partition);
+                    let is_ours = record.owner == Some(self.shared.node);
                     if let Some(running) = self.running.get(&partition) {
+                        // A lease that was lost is noticed here if the worker has nothing to do.
+                        let stop = stop || !is_ours;
                         let control = control(beat, stop, projector, generation, record);
                         running.tell(control, self.shared.statuses().get(&partition));
                     } else if !stop {
@@ -222,6 +225,8 @@ impl<S: ReadStore> Node<S> {
                         if let Err(error) = self.start(&partition, partitions, control).await {
                             tracing::warn!(%partition, %error, "not leased");
                         }
+                    } else if is_ours && let Err(error) = self.give_back(&partition).await {
+                        tracing::warn!(%partition, %error, "not given back");
                     }
                 }
             }
@@ -260,6 +265,16 @@ impl<S: ReadStore> Node<S> {
         });
         self.running.insert(partition.clone(), Running { control: sender, task });
         Ok(())
+    }
+
+    /// Gives back what is ours on record and not at work here: the release did not get through, or
+    /// the lease did and its answer did not. Nobody else gets it as long as this node lives.
+    async fn give_back(&self, partition: &Partition) -> Result<(), StoreError> {
+        let Shared { read, node, .. } = &*self.shared;
+        match read.lease(*node, partition).await? {
+            Some(lease) => read.release(&lease).await,
+            None => Ok(()),
+        }
     }
 
     async fn leave(mut self) {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cqrs::ProjectorOptions;
-use cqrs::projection::Projections;
+use cqrs::projection::{Partition, Projections, Want};
+use cqrs::{Append, EventStore, ExpectedVersion, ProjectorOptions, ReadStore};
 use cqrs_testing::eventually;
 
 use super::fresh::{Read, Store};
 use super::{Tally, WITHIN, known, projections, total};
-use crate::tally::{Knobs, add, add_many};
+use crate::tally::{Knobs, account, add, add_many};
 
 async fn node(store: &Store, read: &Read, knobs: &Arc<Knobs>) -> Projections {
     let options = ProjectorOptions::new().partitions(6).batch(20);
@@ -108,6 +108,53 @@ async fn l47_b384_a_stop_finishes_the_batch_and_saves_the_checkpoint() {
     let last = add(&store, 1, 1).await;
     known(&running, "accounts", last).await;
     assert_eq!(total(&read, "accounts").await, (301, 301));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b141_a_stop_saves_how_far_it_was_over_what_is_not_ours() {
+    let (store, read) = super::fresh::stores().await;
+    // A heartbeat would save it too: there is none for a long time.
+    let running = Projections::builder(store.clone(), read.clone())
+        .lease(WITHIN * 60)
+        .projector(<Tally>::new())
+        .start()
+        .await
+        .unwrap();
+    let own = add(&store, 1, 1).await;
+    known(&running, "accounts", own).await;
+    let foreign = cqrs::NewEvent::json("other.happened", "x").unwrap();
+    let append = Append::to(account(1), ExpectedVersion::Any, vec![foreign]);
+    let last = store.append(append).await.unwrap().position();
+    known(&running, "accounts", last).await;
+    running.stop().await;
+    let record = read.inspect(None).await.unwrap().remove(0);
+    assert_eq!(record.live().unwrap().position(), last);
+}
+
+/// As when a node could not give a partition back, or never heard that it got it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_its_owner_does_not_run_is_given_back() {
+    let (store, read) = super::fresh::stores().await;
+    let first = node(&store, &read, &Arc::default()).await;
+    let last = add_many(&store, 100, 50).await;
+    known(&first, "accounts", last).await;
+    let second = node(&store, &read, &Arc::default()).await;
+    spread(&first, &[3, 3]).await;
+    let record = read.inspect(None).await.unwrap().remove(0);
+    let live = record.live().unwrap();
+    let (one, other) = (live.partitions[0].owner.unwrap(), live.partitions[5].owner.unwrap());
+    assert_ne!(one, other);
+    let want = Want { projector: record.name.clone(), version: 1, inline: false };
+    let partition =
+        Partition { projector: want.projector.clone(), generation: live.number, number: 5 };
+    read.leave(other).await.unwrap();
+    read.lease(one, &partition).await.unwrap().expect("nobody has it");
+    read.heartbeat(other, Duration::from_secs(1), &[want], &[]).await.unwrap();
+    // It has its share without this one, so the other should have it.
+    let last = add_many(&store, 100, 50).await;
+    known(&second, "accounts", last).await;
+    spread(&first, &[3, 3]).await;
+    assert_eq!(total(&read, "accounts").await, (200, 200));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -128,7 +128,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         self.finish().await;
     }
 
-    /// Saves what is done and gives the partition back; whatever fails here runs out by itself.
+    /// Saves what is done and gives the partition back; if that fails, the node sees to it.
     async fn finish(&mut self) {
         let saved = self.save().await;
         if let Err(error) = saved.and(self.shared.read.release(&self.lease).await) {

@@ -1,0 +1,131 @@
+//! A projector that goes on when it is told to.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cqrs_core::{ProjectError, Projector, ReadStore, Recorded};
+use tokio::sync::Semaphore;
+
+/// Makes a projector wait before each event until it is let through, so that a test can look at
+/// what stands between two of them. Run it with batches of 1, or a batch is seen when all its
+/// events were let through.
+///
+/// ```
+/// # use cqrs_core::*;
+/// # use cqrs_memory::{MemoryReadStore, MemoryStore, MemoryTransaction};
+/// # use cqrs_testing::{ManualClock, given_events, step_by_step};
+/// # use std::time::Duration;
+/// # struct Added(String);
+/// # impl Event for Added {
+/// #     const TYPES: &'static [EventType] = &[EventType::new("cart.added", 1)];
+/// #     fn event_type(&self) -> EventType { Self::TYPES[0] }
+/// #     fn encode(&self) -> Result<Payload, PayloadError> { Payload::encode(&self.0) }
+/// #     fn decode(_: &str, p: &Payload) -> Result<Self, DecodeFailure> { Ok(Self(p.decode()?)) }
+/// # }
+/// # #[derive(Clone, Default)] struct Size(u32);
+/// # struct CartSize;
+/// # #[async_trait]
+/// # impl Projector<MemoryReadStore> for CartSize {
+/// #     type Event = Added;
+/// #     const NAME: &'static str = "size";
+/// #     const VERSION: u32 = 1;
+/// #     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
+/// #         tx.put(Size::default());
+/// #         Ok(())
+/// #     }
+/// #     async fn project(&self, tx: &mut MemoryTransaction, _: &Recorded<Added>) -> Result<(), ProjectError> {
+/// #         tx.model::<Size>()?.0 += 1;
+/// #         Ok(())
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let clock = ManualClock::new();
+/// let (store, read) = (MemoryStore::builder().clock(clock.clone()).build(), MemoryReadStore::new());
+/// let size = read.view::<Size>("size")?;
+/// let (projector, steps) = step_by_step(CartSize);
+/// let running = Projections::builder(store.clone(), read)
+///     .clock(clock.clone())
+///     .projector_with(projector, ProjectorOptions::new().batch(1))
+///     .start()
+///     .await?;
+/// let within = Duration::from_secs(10);
+/// running.built("size", within).await?;
+///
+/// given_events(&store, [("cart-1", Added("tea".into())), ("cart-1", Added("milk".into()))]).await;
+/// clock.advance(Duration::from_secs(5));
+/// steps.allow(1);
+/// running.wait_for("size", Position::new(1), within).await?;
+/// assert_eq!(size.get().unwrap().0, 1);
+/// let health = running.health().await?.remove(0);
+/// assert_eq!((health.lag, health.lag_time), (1, Duration::from_secs(5)));
+///
+/// steps.allow(1);
+/// running.wait_for("size", Position::new(2), within).await?;
+/// assert_eq!(size.get().unwrap().0, 2);
+/// # Ok(()) }
+/// ```
+pub fn step_by_step<P>(projector: P) -> (Stepped<P>, Steps) {
+    let allowed = Arc::new(Semaphore::new(0));
+    (Stepped { projector, allowed: Arc::clone(&allowed) }, Steps { allowed })
+}
+
+/// Lets events through to a projector made by [`step_by_step`].
+#[derive(Clone, Debug)]
+pub struct Steps {
+    allowed: Arc<Semaphore>,
+}
+
+impl Steps {
+    /// Lets so many more events through. One that is tried again counts again.
+    pub fn allow(&self, events: usize) {
+        self.allowed.add_permits(events);
+    }
+}
+
+/// A projector that waits before each event; see [`step_by_step`].
+#[derive(Debug)]
+pub struct Stepped<P> {
+    projector: P,
+    allowed: Arc<Semaphore>,
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<S: ReadStore, P: Projector<S>> Projector<S> for Stepped<P> {
+    type Event = P::Event;
+    const NAME: &'static str = P::NAME;
+    const VERSION: u32 = P::VERSION;
+    const KEYED: bool = P::KEYED;
+
+    async fn create(&self, tx: &mut S::Transaction) -> Result<(), ProjectError> {
+        self.projector.create(tx).await
+    }
+
+    async fn project(
+        &self,
+        tx: &mut S::Transaction,
+        event: &Recorded<Self::Event>,
+    ) -> Result<(), ProjectError> {
+        self.allowed.acquire().await?.forget();
+        self.projector.project(tx, event).await
+    }
+
+    async fn project_batch(
+        &self,
+        tx: &mut S::Transaction,
+        events: &[Recorded<Self::Event>],
+    ) -> Result<(), ProjectError> {
+        let wanted = u32::try_from(events.len())?;
+        self.allowed.acquire_many(wanted).await?.forget();
+        self.projector.project_batch(tx, events).await
+    }
+
+    fn key<'e>(&self, event: &'e Recorded<Self::Event>) -> Cow<'e, str> {
+        self.projector.key(event)
+    }
+
+    fn committed(&self, events: &[Recorded<Self::Event>]) {
+        self.projector.committed(events);
+    }
+}
