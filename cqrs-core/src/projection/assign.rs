@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::read_store::Partition;
+use super::partition::Partition;
 use super::records::Cluster;
 
 /// The partitions a node should have.

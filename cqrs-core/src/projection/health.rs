@@ -6,7 +6,8 @@ use futures_util::StreamExt;
 use uuid::Uuid;
 
 use super::node::Shared;
-use super::read_store::{Partition, ReadStore};
+use super::partition::Partition;
+use super::read_store::ReadStore;
 use super::records::{GenerationRecord, ProjectorRecord, Trouble};
 use super::runs::Runs;
 use super::status::Doing;

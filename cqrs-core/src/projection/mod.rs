@@ -16,6 +16,7 @@ mod health;
 mod inline;
 mod node;
 mod options;
+mod partition;
 mod policy;
 mod projector;
 mod read_store;
@@ -36,11 +37,10 @@ pub use builder::{ProjectionsBuilder, StartError};
 pub use health::{Health, PartitionHealth, Progress, ProjectorState};
 pub use inline::{AppendProjecting, InlineProjection, InlineStore, InlineStoreBuilder, OpenError};
 pub use options::ProjectorOptions;
+pub use partition::{Lease, Partition, Want};
 pub use policy::{FailurePolicy, Then};
 pub use projector::{ProjectError, Projector};
-pub use read_store::{
-    CommitError, Lease, LeaseError, NewGeneration, Partition, ReadStore, Swap, Want,
-};
+pub use read_store::{CommitError, LeaseError, NewGeneration, ReadStore, Swap};
 pub use records::{
     Cluster, GenerationRecord, NodeRecord, ParkedEvent, PartitionRecord, ProjectorRecord, Trouble,
 };

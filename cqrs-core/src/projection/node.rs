@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::assign::share_of;
-use super::read_store::{Lease, Partition, ReadStore, Want};
+use super::partition::{Lease, Partition, Want};
+use super::read_store::ReadStore;
 use super::records::{Cluster, GenerationRecord, PartitionRecord, ProjectorRecord};
 use super::runs::Runs;
 use super::status::{Control, Doing, Status};

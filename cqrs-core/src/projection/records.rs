@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::read_store::{Partition, Want};
+use super::partition::{Partition, Want};
 use crate::names::ProjectorName;
 use crate::{Position, Timestamp};
 

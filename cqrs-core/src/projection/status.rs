@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::read_store::Lease;
+use super::partition::Lease;
 use super::records::Trouble;
 use crate::Position;
 

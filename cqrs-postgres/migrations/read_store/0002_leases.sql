@@ -81,9 +81,11 @@ end $$;
 -- Begins to write to a partition. Whoever has its row has the right until the transaction ends,
 -- and finds out at its end whether that was so. The server ends the transaction of a client that
 -- falls silent, so nobody waits for that for long. It never raises an error: the driver could not
--- tell in which state that leaves the connection.
+-- tell in which state that leaves the connection. Its commit need not be waited for: what a crash of
+-- the server takes with it is rows and checkpoint together, and the log still has the events.
 create function cqrs.enter(
-  in_generation bigint, in_number integer, in_epoch bigint, prefix text, silent_millis bigint
+  in_generation bigint, in_number integer, in_epoch bigint, prefix text, silent_millis bigint,
+  durable boolean
 ) returns void language plpgsql as $$
 declare
   schema_name text;
@@ -95,7 +97,8 @@ begin
     from cqrs.generations g where g.number = in_generation;
   perform set_config('search_path', coalesce(quote_ident(schema_name) || ', ', '') || 'public',
                      true),
-          set_config('idle_in_transaction_session_timeout', silent_millis::text, true);
+          set_config('idle_in_transaction_session_timeout', silent_millis::text, true),
+          case when not durable then set_config('synchronous_commit', 'off', true) end;
 end $$;
 
 -- The same for an append, which needs no lease: the lock of the log has only one at it.

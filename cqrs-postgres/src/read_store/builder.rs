@@ -22,6 +22,7 @@ pub struct PgReadStoreBuilder {
     schema: String,
     prefix: String,
     connections: u32,
+    durable: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -37,6 +38,7 @@ impl PgReadStoreBuilder {
             schema: "cqrs_read".to_owned(),
             prefix: String::new(),
             connections: 8,
+            durable: false,
         }
     }
 
@@ -79,6 +81,15 @@ impl PgReadStoreBuilder {
     /// [`pool`](Self::pool) is given.
     pub const fn max_connections(mut self, most: u32) -> Self {
         self.connections = if most == 0 { 1 } else { most };
+        self
+    }
+
+    /// Whether the commits of projectors wait until they are on disk; they do not unless it is said
+    /// otherwise. A server that crashes may then forget the last commits, less than a second of
+    /// them, each with its checkpoint: they are made again from the log as soon as it is back. The
+    /// log, leases and what operators ask for always wait.
+    pub const fn durable_commits(mut self, durable: bool) -> Self {
+        self.durable = durable;
         self
     }
 
@@ -144,8 +155,8 @@ impl PgReadStoreBuilder {
     }
 
     fn finish(self, schema: &Schema, pool: PgPool) -> PgReadStore {
-        let (sql, prefix) = (Sql::of(schema), self.prefix);
+        let (sql, prefix, durable) = (Sql::of(schema), self.prefix, self.durable);
         let schema = schema.name().to_owned();
-        PgReadStore { shared: Arc::new(Shared { pool, sql, schema, prefix }) }
+        PgReadStore { shared: Arc::new(Shared { pool, sql, schema, prefix, durable }) }
     }
 }

@@ -106,6 +106,7 @@ struct Shared {
     /// Of the records.
     schema: String,
     prefix: String,
+    durable: bool,
 }
 
 impl PgReadStore {
@@ -322,9 +323,9 @@ impl ReadStore for PgReadStore {
     }
 
     async fn begin(&self, lease: &Lease) -> Result<PgReadTransaction, LeaseError> {
-        let Shared { sql, prefix, .. } = &*self.shared;
+        let Shared { sql, prefix, durable, .. } = &*self.shared;
         let begin = format!(
-            "{}{}, {}, {}, '{prefix}', {})",
+            "{}{}, {}, {}, '{prefix}', {}, {durable})",
             sql.begin,
             signed(lease.partition.generation),
             int(lease.partition.number),
