@@ -11,7 +11,7 @@ use crate::projection::records::Trouble;
 
 /// How much longer than a transaction took a building read model rests while others append, unless
 /// it falls back.
-pub(super) const REST: u32 = 12;
+pub(super) const REST: u32 = 24;
 const LONGEST_REST: Duration = Duration::from_millis(500);
 
 impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
@@ -55,10 +55,10 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         let head = self.shared.events.head().await.unwrap_or(self.head);
         let is_growing = head > std::mem::replace(&mut self.head, head);
         let lag = head.get().saturating_sub(self.cursor().get());
-        // It has to get there one day: what does not come closer rests less.
-        if std::mem::replace(&mut self.lag, lag) <= lag {
-            self.rest /= 2;
-        }
+        // It has to get there one day: what comes no closer rests half as much, and finds its way
+        // back to where it comes just closer.
+        let comes_closer = lag < std::mem::replace(&mut self.lag, lag);
+        self.rest = if comes_closer { (self.rest + 1).min(REST) } else { self.rest / 2 };
         if is_growing && lag > 0 {
             self.pause((took * self.rest).min(LONGEST_REST)).await?;
         }
