@@ -34,7 +34,10 @@ pub(super) fn share_of(node: Uuid, cluster: &Cluster) -> BTreeSet<Partition> {
             }
         }
     }
-    open.sort_by(|(left, ..), (right, ..)| left.cmp(right));
+    // What few can run comes first, so that it does not come on top of what many can.
+    open.sort_by(|(left, _, able), (right, _, others)| {
+        able.len().cmp(&others.len()).then_with(|| left.cmp(right))
+    });
     let fair = open.len().div_ceil(nodes.len().max(1));
     let mut loads: BTreeMap<Uuid, usize> = nodes.iter().map(|node| (node.id, 0)).collect();
     let mut mine = BTreeSet::new();
