@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cluster::{Cluster, Database};
+use cqrs::projection::{Partition, ReadStore};
 use cqrs::{
     FailurePolicy, ProjectError, Projections, Projector, ProjectorOptions, ProjectorState,
     Recorded, StoreErrorKind, Waited,
@@ -374,4 +375,43 @@ async fn b363_what_only_the_commit_finds_out_is_a_failure_of_the_projector() {
         let trouble = stopped.trouble.unwrap();
         assert_eq!(trouble.position.get(), 2, "{trouble:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b192_a_beginning_that_is_cut_off_leaves_nothing_open() {
+    let database = Database::create().await;
+    let (store, read) = stores(&database.options()).await;
+    let running = start(&store, &read).await;
+    known(&running, add_many(&store, 10, 3).await).await;
+    running.stop().await;
+    let record = read.inspect(None).await.unwrap().remove(0);
+    let node = uuid::Uuid::now_v7();
+    read.heartbeat(node, WITHIN, &[], &[]).await.unwrap();
+    let generation = record.live().unwrap().number;
+    let partition = Partition { projector: record.name, generation, number: 0 };
+    let lease = read.lease(node, &partition).await.unwrap().unwrap();
+    for polls in 0..400 {
+        // Dropped after so many turns, wherever it is then.
+        let turns = async {
+            for _ in 0..polls % 40 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            begun = read.begin(&lease) => drop(begun),
+            () = turns => {}
+        }
+    }
+    eventually(WITHIN / 6, || async {
+        // The lock that a beginning takes, whichever connection has it.
+        let open = sqlx::query_scalar(
+            "select count(*) from pg_locks
+              where relation = 'cqrs_read.partitions'::regclass and mode = 'RowShareLock'
+                and database = (select oid from pg_database where datname = current_database())",
+        );
+        let open: i64 = open.fetch_one(read.pool()).await.unwrap();
+        if open == 0 { Ok(()) } else { Err(format!("{open} transactions are open")) }
+    })
+    .await;
 }

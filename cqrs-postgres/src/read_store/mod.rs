@@ -161,13 +161,19 @@ impl PgReadStore {
 
     /// A connection is found dead by its first use. Nothing was written then, so another one does.
     async fn begin_with(&self, statement: Option<&str>) -> Result<PgReadTransaction, StoreError> {
-        let pool = &self.shared.pool;
         let mut dead = 0;
         loop {
-            let begun = match statement {
-                Some(statement) => pool.begin_with(AssertSqlSafe(statement.to_owned())).await,
-                None => pool.begin().await,
-            };
+            // In a task of its own, so that it is not cut off when the caller is: the driver would
+            // take the connection back with a transaction open that it knows nothing of, and
+            // whoever gets it next would keep the locks.
+            let (pool, first) = (self.shared.pool.clone(), statement.map(str::to_owned));
+            let begun = tokio::spawn(async move {
+                match first {
+                    Some(first) => pool.begin_with(AssertSqlSafe(first)).await,
+                    None => pool.begin().await,
+                }
+            });
+            let begun = begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed));
             match begun {
                 Err(error) if dead < MOST_DEAD && matches!(error, sqlx::Error::Io(_)) => dead += 1,
                 Err(error) if dead < MOST_DEAD && sqlstate(&error) == Some(SHUT_DOWN) => dead += 1,
