@@ -87,7 +87,7 @@ impl<S: ReadStore> ProjectionsBuilder<S> {
         self
     }
 
-    pub(super) fn registered(mut self, projectors: Vec<Arc<dyn Runs<S>>>) -> Self {
+    pub(crate) fn registered(mut self, projectors: Vec<Arc<dyn Runs<S>>>) -> Self {
         self.projectors.extend(projectors);
         self
     }

@@ -46,6 +46,14 @@ pub use records::{
 };
 pub use wait::{UnknownProjector, Waited, Waiter};
 
+/// What processes run on, too.
+pub(crate) mod runtime {
+    pub(crate) use super::node::Shared;
+    pub(crate) use super::runs::{Beside, Runs};
+    pub(crate) use super::status::Control;
+}
+pub(crate) use worker::chain;
+
 use crate::names::ProjectorName;
 use crate::store::EventStore;
 use crate::{Position, ReadError, StoreError};

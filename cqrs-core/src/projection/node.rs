@@ -24,13 +24,13 @@ use crate::store::{EventStore, LogRead};
 use crate::{Clock, Event, Position, ReadError, Recorded, StoreError};
 
 /// What the node, its partitions and its handles share.
-pub(super) struct Shared<S: ReadStore> {
+pub(crate) struct Shared<S: ReadStore> {
     pub(super) events: Arc<dyn EventStore>,
-    pub(super) read: S,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(crate) read: S,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(super) node: Uuid,
     pub(super) lease: Duration,
-    pub(super) poll_interval: Duration,
+    pub(crate) poll_interval: Duration,
     pub(super) projectors: Vec<Arc<dyn Runs<S>>>,
     /// As it was at the last heartbeat.
     pub(super) cluster: RwLock<Cluster>,
@@ -41,7 +41,7 @@ pub(super) struct Shared<S: ReadStore> {
     /// Asks for a heartbeat now.
     pub(super) nudge: Notify,
     /// Told whenever a heartbeat was answered, or not, and when something was handled.
-    pub(super) progressed: watch::Sender<u64>,
+    pub(crate) progressed: watch::Sender<u64>,
     /// The head as it was looked up for all, in case the store's hints get lost.
     pub(super) looked: watch::Sender<Position>,
     pub(super) stopping: watch::Sender<bool>,
@@ -66,7 +66,7 @@ impl<S: ReadStore> Shared<S> {
     }
 
     /// The event at a position, in all its parts.
-    pub(super) async fn read_one<E: Event>(
+    pub(crate) async fn read_one<E: Event>(
         &self,
         position: Position,
     ) -> Result<Vec<Recorded<E>>, ReadError> {

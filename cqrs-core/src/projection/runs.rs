@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::node::Shared;
 use super::options::ProjectorOptions;
 use super::projector::{ProjectError, Projector};
+use super::partition::Lease;
 use super::read_store::ReadStore;
 use super::status::{Control, Status};
 use super::worker::Worker;
@@ -21,7 +22,7 @@ use crate::{Event, RecordedEvent};
 
 /// What a node needs of a projector.
 #[async_trait]
-pub(super) trait Runs<S: ReadStore>: Send + Sync {
+pub(crate) trait Runs<S: ReadStore>: Send + Sync {
     fn name(&self) -> &ProjectorName;
     fn version(&self) -> u32;
     fn options(&self) -> &ProjectorOptions;
@@ -126,5 +127,88 @@ impl<S: ReadStore, P: Projector<S>> Runs<S> for Registered<P> {
         let projector = Arc::clone(&self.projector);
         let worker = Worker::new(shared, projector, self.options, partitions, status, control);
         worker.run().boxed()
+    }
+}
+
+/// Something that works under the lease of a partition, beside its worker, and ends it when it ends.
+type Work<S> = dyn Fn(Arc<Shared<S>>, Lease, watch::Receiver<Control>) -> BoxFuture<'static, ()>
+    + Send
+    + Sync;
+
+/// A projector with something beside it.
+pub(crate) struct Beside<S: ReadStore, P> {
+    registered: Registered<P>,
+    work: Box<Work<S>>,
+}
+
+impl<S: ReadStore, P: Projector<S>> Beside<S, P> {
+    pub(crate) fn new(
+        projector: P,
+        options: ProjectorOptions,
+        work: impl Fn(Arc<Shared<S>>, Lease, watch::Receiver<Control>) -> BoxFuture<'static, ()>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        let registered = Registered::new::<S>(projector, options, false);
+        Self { registered, work: Box::new(work) }
+    }
+
+    fn runs(&self) -> &dyn Runs<S> {
+        &self.registered
+    }
+}
+
+#[async_trait]
+impl<S: ReadStore, P: Projector<S>> Runs<S> for Beside<S, P> {
+    fn name(&self) -> &ProjectorName {
+        self.runs().name()
+    }
+
+    fn version(&self) -> u32 {
+        self.runs().version()
+    }
+
+    fn options(&self) -> &ProjectorOptions {
+        self.runs().options()
+    }
+
+    fn inline(&self) -> bool {
+        self.runs().inline()
+    }
+
+    fn filter(&self) -> Filter {
+        self.runs().filter()
+    }
+
+    async fn create(&self, tx: &mut S::Transaction) -> Result<(), ProjectError> {
+        self.runs().create(tx).await
+    }
+
+    async fn take_in(
+        &self,
+        tx: &mut S::Transaction,
+        events: &[RecordedEvent],
+    ) -> Result<(), ProjectError> {
+        self.runs().take_in(tx, events).await
+    }
+
+    fn worker(
+        &self,
+        shared: Arc<Shared<S>>,
+        partitions: u32,
+        status: Arc<Status>,
+        control: watch::Receiver<Control>,
+    ) -> BoxFuture<'static, ()> {
+        let lease = status.lease.clone();
+        let work = (self.work)(Arc::clone(&shared), lease, control.clone());
+        let worker = self.runs().worker(shared, partitions, status, control);
+        async move {
+            tokio::select! {
+                () = worker => {}
+                () = work => {}
+            }
+        }
+        .boxed()
     }
 }

@@ -11,14 +11,14 @@ use crate::Position;
 
 /// What a partition is told by its node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Control {
+pub(crate) struct Control {
     /// The heartbeat it was worked out from.
     pub(super) beat: u64,
     /// To finish what it is at, and end.
-    pub(super) stop: bool,
-    pub(super) paused: bool,
+    pub(crate) stop: bool,
+    pub(crate) paused: bool,
     /// Whether readers see the generation.
-    pub(super) live: bool,
+    pub(crate) live: bool,
     /// Whether the record says that it stands still.
     pub(super) stopped: bool,
     /// Whether events put aside are to be tried again.
@@ -36,7 +36,7 @@ pub(super) enum Doing {
 }
 
 #[derive(Debug)]
-pub(super) struct Status {
+pub(crate) struct Status {
     pub(super) lease: Lease,
     since: Instant,
     inner: Mutex<Inner>,

@@ -165,7 +165,7 @@ pub(super) fn store_pauses() -> ExponentialBackoff {
 }
 
 /// An error and what caused it.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

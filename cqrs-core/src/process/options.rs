@@ -1,0 +1,71 @@
+//! How a process is run.
+
+use std::time::Duration;
+
+/// How a process is run.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ProcessOptions {
+    /// How many instances have a command on its way at once.
+    pub in_flight: usize,
+    /// How often a command is sent again that nobody answered, before its instance waits for an
+    /// operator. What an aggregate refuses is an answer.
+    pub retries: u32,
+    /// The pause before the first repetition; each is twice as long as the one before it, up to
+    /// the longest.
+    pub first_pause: Duration,
+    /// The longest pause.
+    pub longest_pause: Duration,
+    /// How long an answer is waited for.
+    pub deadline: Duration,
+}
+
+impl ProcessOptions {
+    /// 64 commands on their way at once; ten repetitions over about a minute; 30 seconds for an
+    /// answer.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            in_flight: 64,
+            retries: 10,
+            first_pause: Duration::from_millis(50),
+            longest_pause: Duration::from_secs(15),
+            deadline: Duration::from_secs(30),
+        }
+    }
+
+    /// Sets how many instances have a command on its way at once; 0 counts as 1.
+    #[must_use]
+    pub const fn in_flight(mut self, instances: usize) -> Self {
+        self.in_flight = if instances == 0 { 1 } else { instances };
+        self
+    }
+
+    /// Sets how often a command is sent again that nobody answered.
+    #[must_use]
+    pub const fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Sets the first and the longest pause.
+    #[must_use]
+    pub fn pauses(mut self, first: Duration, longest: Duration) -> Self {
+        self.first_pause = first;
+        self.longest_pause = longest.max(first);
+        self
+    }
+
+    /// Sets how long an answer is waited for.
+    #[must_use]
+    pub const fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+}
+
+impl Default for ProcessOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,63 @@
+//! Events into instances: a process as a projector, so that partitions, leases, checkpoints and
+//! waiting are those of read models.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::desk::{Desk, routes};
+use super::destinations::Destinations;
+use super::manager::ProcessManager;
+use super::store::ProcessStore;
+use crate::projection::{ProjectError, Projector};
+use crate::{Clock, Recorded};
+
+pub(super) struct ProcessProjector<S, M> {
+    pub(super) manager: Arc<M>,
+    pub(super) destinations: Arc<Destinations>,
+    pub(super) store: S,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl<S: ProcessStore, M: ProcessManager> Projector<S> for ProcessProjector<S, M> {
+    type Event = M::Event;
+    const NAME: &'static str = M::NAME;
+    // Instances are never built anew; their states are upcast.
+    const VERSION: u32 = 1;
+
+    async fn create(&self, tx: &mut S::Transaction) -> Result<(), ProjectError> {
+        Ok(self.store.create_process(tx).await?)
+    }
+
+    async fn project(
+        &self,
+        tx: &mut S::Transaction,
+        event: &Recorded<M::Event>,
+    ) -> Result<(), ProjectError> {
+        self.project_batch(tx, std::slice::from_ref(event)).await
+    }
+
+    async fn project_batch(
+        &self,
+        tx: &mut S::Transaction,
+        events: &[Recorded<M::Event>],
+    ) -> Result<(), ProjectError> {
+        let stored = events.chunk_by(|left, right| left.position == right.position);
+        let routed: Vec<_> = stored.map(|parts| routes(&*self.manager, parts)).collect();
+        let mut ids: Vec<String> = routed.iter().flatten().map(|(id, _)| id.clone()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let instances = self.store.instances_in(tx, &ids).await?;
+        let now = self.clock.now();
+        let mut desk = Desk::new(&*self.manager, &self.destinations, now, instances);
+        for (id, parts) in routed.iter().flatten() {
+            desk.take_in(id, parts);
+        }
+        self.store.keep(tx, &desk.finish()).await?;
+        Ok(())
+    }
+}
