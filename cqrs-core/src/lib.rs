@@ -18,6 +18,7 @@ mod names;
 mod panics;
 mod payload;
 mod position;
+pub mod process;
 pub mod projection;
 pub mod repository;
 mod snapshot;
@@ -50,6 +51,10 @@ pub use names::{
 };
 pub use payload::{MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH, Payload, PayloadError};
 pub use position::{ExpectedVersion, Position, Version};
+pub use process::{
+    Destinations, Effects, Instance, InstanceQuery, InstanceStatus, ProcessManager, ProcessOptions,
+    ProcessStore, Processes, Rejected, Route, Timeout,
+};
 pub use projection::{
     AppendProjecting, FailurePolicy, Health, InlineStore, LeaseError, OpenError, OperatorError,
     ParkedEvent, ProjectError, Projections, Projector, ProjectorOptions, ProjectorState, ReadStore,
@@ -68,7 +73,7 @@ pub use store::{
     StreamRead, Subscribe, Subscription,
 };
 pub use time::{Clock, InvalidTimestamp, SystemClock, Timestamp};
-pub use upcast::{InvalidUpcasters, Upcasters, Upcasting};
+pub use upcast::{InvalidUpcasters, UpcastFailure, Upcasters, Upcasting};
 // What implementations of the ports and of `Projector` are marked with.
 pub use async_trait::async_trait;
 // Ids are made of it, so domain code need not depend on `uuid` to name its own.

@@ -148,7 +148,7 @@ fn typed<A: Aggregate>(repository: &Arc<dyn Any + Send + Sync>) -> Option<Arc<dy
     repository.downcast_ref::<Arc<dyn Repository<A>>>().cloned()
 }
 
-fn stream_of<A: Aggregate>(id: &A::Id) -> Result<StreamName, InvalidName> {
+pub(crate) fn stream_of<A: Aggregate>(id: &A::Id) -> Result<StreamName, InvalidName> {
     const {
         assert!(
             is_category(A::CATEGORY),

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use uuid::Uuid;
 
 use super::destinations::Destinations;
-use super::effects::{Due, Effect, Effects, Rejected};
+use super::effects::{Due, Effect, Effects, Refusal, Rejected, Timeout};
 use super::manager::{How, ProcessManager, Route};
 use super::records::{Instance, InstanceStatus, OutgoingCommand, Timer};
 use crate::panics::panic_message;
@@ -87,8 +87,8 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
     }
 
     fn begin(&self, id: &str, at: Timestamp, how: How) -> Option<Instance> {
-        // What is not there cannot end.
-        if how == How::End {
+        // What is not there cannot end, and nobody can join it.
+        if matches!(how, How::End | How::Join) {
             return None;
         }
         let (state, failed) = match Payload::encode(&M::State::default()) {
@@ -158,7 +158,7 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
     }
 
     /// A command that its aggregate refused.
-    pub(super) fn refused(&mut self, id: &str, command: OutgoingCommand, reason: String) {
+    pub(super) fn refused(&mut self, id: &str, command: OutgoingCommand, refusal: Refusal) {
         let Some(before) = self.instances.get(id).cloned() else { return };
         let cause = Cause {
             seed: command.id.to_string(),
@@ -168,7 +168,7 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
         };
         let mut after = before.clone();
         after.commands.retain(|waiting| waiting.id != command.id);
-        let (manager, rejected) = (self.manager, Rejected { command, reason });
+        let (manager, rejected) = (self.manager, Rejected { command, refusal, at: self.now });
         let turn = self.turn(&mut after, &cause, |state| manager.on_rejected(state, &rejected));
         match turn {
             Ok(()) => {
@@ -201,7 +201,8 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
             let mut after = before.clone();
             after.timers.retain(|other| other.name != timer.name);
             let manager = self.manager;
-            match self.turn(&mut after, &cause, |state| manager.on_timeout(state, &timer.name)) {
+            let timeout = Timeout { name: timer.name.clone(), at: now };
+            match self.turn(&mut after, &cause, |state| manager.on_timeout(state, &timeout)) {
                 Ok(()) => {
                     // For the operator to try again.
                     if after.needs_attention() {
@@ -299,6 +300,7 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
                         command,
                         correlation_id: cause.correlation_id,
                         causation_id: cause.causation_id,
+                        revoked: false,
                     });
                 }
                 Effect::StartTimer { name, due } => {
@@ -315,6 +317,12 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
                     });
                 }
                 Effect::CancelTimer { name } => instance.timers.retain(|timer| timer.name != name),
+                Effect::Revoke { category } => {
+                    let commands = instance.commands.iter_mut();
+                    commands
+                        .filter(|command| command.category == category)
+                        .for_each(|command| command.revoked = true);
+                }
                 Effect::End => end(instance),
                 Effect::Attention { reason } => {
                     instance.status = InstanceStatus::Attention { reason };

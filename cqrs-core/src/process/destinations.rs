@@ -8,8 +8,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::effects::Refusal;
 use super::records::OutgoingCommand;
-use crate::{Aggregate, App, Command, DispatchError, Metadata, Retry};
+use crate::app::stream_of;
+use crate::{
+    Aggregate, App, Append, Command, CommandKey, DispatchError, ExpectedVersion, Metadata, Payload,
+    Retry, StreamName,
+};
 
 /// The aggregates that a process sends commands to, so that a command read back from the store
 /// finds its way.
@@ -47,11 +52,19 @@ impl Destinations {
         command: &OutgoingCommand,
         deadline: Duration,
     ) -> Result<(), Unsent> {
+        self.find(command)?.send(app, actor, command, deadline).await
+    }
+
+    /// Takes a command back. `Ok` when it has taken effect before.
+    pub(super) async fn revoke(&self, app: &App, command: &OutgoingCommand) -> Result<(), Unsent> {
+        self.find(command)?.revoke(app, command).await
+    }
+
+    fn find(&self, command: &OutgoingCommand) -> Result<&dyn Destination, Unsent> {
         match self.known.get(&*command.category) {
-            Some(destination) => destination.send(app, actor, command, deadline).await,
+            Some(destination) => Ok(&**destination),
             None => {
-                let reason = format!("`{}` is not among the destinations", command.category);
-                Err(Unsent::Failed { reason, retry: Retry::Never })
+                Err(Unsent::fails(format!("`{}` is not among the destinations", command.category)))
             }
         }
     }
@@ -65,10 +78,17 @@ impl fmt::Debug for Destinations {
 
 /// Why a command did not take effect.
 pub(super) enum Unsent {
-    /// Its aggregate, or a hook in front of it, said no.
-    Refused { reason: String },
+    /// It never will.
+    Refused(Refusal),
     /// Nobody knows whether it would.
     Failed { reason: String, retry: Retry },
+}
+
+impl Unsent {
+    /// In a way that asking again does not mend.
+    fn fails(reason: String) -> Self {
+        Self::Failed { reason, retry: Retry::Never }
+    }
 }
 
 #[async_trait]
@@ -80,6 +100,8 @@ trait Destination: Send + Sync {
         command: &OutgoingCommand,
         deadline: Duration,
     ) -> Result<(), Unsent>;
+
+    async fn revoke(&self, app: &App, command: &OutgoingCommand) -> Result<(), Unsent>;
 }
 
 struct To<A>(PhantomData<fn() -> A>);
@@ -96,13 +118,7 @@ where
         outgoing: &OutgoingCommand,
         deadline: Duration,
     ) -> Result<(), Unsent> {
-        let command: A::Command = match outgoing.command.decode() {
-            Ok(command) => command,
-            Err(error) => {
-                let reason = format!("the command cannot be read: {error}");
-                return Err(Unsent::Failed { reason, retry: Retry::Never });
-            }
-        };
+        let command = read::<A>(outgoing)?;
         let mut metadata =
             Metadata::default().with_causation_id(outgoing.causation_id).with_actor(actor);
         metadata.correlation_id = outgoing.correlation_id;
@@ -110,13 +126,42 @@ where
         match dispatch.deadline(deadline).await {
             Ok(_) => Ok(()),
             Err(DispatchError::Refused(error)) => {
-                Err(Unsent::Refused { reason: error.to_string() })
+                Err(Unsent::Refused(Refusal::Error(Arc::new(error))))
             }
-            Err(DispatchError::Denied(denial)) => Err(Unsent::Refused { reason: denial.reason }),
+            Err(DispatchError::Denied(denial)) => {
+                Err(Unsent::Refused(Refusal::Denied(denial.reason)))
+            }
             Err(error) => {
                 let retry = error.retry();
                 Err(Unsent::Failed { reason: crate::projection::chain(&error), retry })
             }
         }
     }
+
+    /// Takes the command's id, so that nobody can use it any more, unless it was used before. What
+    /// is recorded under it tells the two apart: commands belong to the stream of an aggregate.
+    async fn revoke(&self, app: &App, outgoing: &OutgoingCommand) -> Result<(), Unsent> {
+        let command = read::<A>(outgoing)?;
+        let invalid = |error: &dyn std::fmt::Display| Unsent::fails(error.to_string());
+        let stream = stream_of::<A>(&command.aggregate_id()).map_err(|error| invalid(&error))?;
+        let content = Payload::encode(&command).map_err(|error| invalid(&error))?;
+        let key = CommandKey::new(outgoing.id, &stream, &content);
+        let nowhere = StreamName::new("cqrs-revoked").map_err(|error| invalid(&error))?;
+        let append = Append::to(nowhere.clone(), ExpectedVersion::Any, Vec::new());
+        match app.store().append(append.with_command(key)).await {
+            Ok(appended) if appended.streams.iter().any(|part| part.stream == nowhere) => {
+                Err(Unsent::Refused(Refusal::Revoked))
+            }
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let retry = error.retry();
+                Err(Unsent::Failed { reason: crate::projection::chain(&error), retry })
+            }
+        }
+    }
+}
+
+fn read<A: Aggregate>(outgoing: &OutgoingCommand) -> Result<A::Command, Unsent> {
+    let command = outgoing.command.decode();
+    command.map_err(|error| Unsent::fails(format!("the command cannot be read: {error}")))
 }

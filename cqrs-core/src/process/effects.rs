@@ -1,5 +1,6 @@
 //! What a process does, as data.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::records::OutgoingCommand;
@@ -28,6 +29,7 @@ pub(super) enum Effect {
     Dispatch { category: &'static str, command: Payload },
     StartTimer { name: String, due: Due },
     CancelTimer { name: String },
+    Revoke { category: &'static str },
     End,
     Attention { reason: String },
 }
@@ -81,6 +83,14 @@ impl Effects {
         self.and(Effect::CancelTimer { name: name.into() })
     }
 
+    /// Takes back the commands to an aggregate that wait for an answer, also one that is on its way. Each either has
+    /// taken effect, and its events come as ever, or never will, and is handed to
+    /// [`on_rejected`](super::ProcessManager::on_rejected) as [revoked](Rejected::is_revoked). For
+    /// steps that take too long: paying back is safe only when the payment cannot arrive any more.
+    pub fn revoke_commands<A: Aggregate>(self) -> Self {
+        self.and(Effect::Revoke { category: A::CATEGORY })
+    }
+
     /// Ends the instance: its timers are cancelled, commands that wait are still sent, later events
     /// are passed over.
     pub fn end(self) -> Self {
@@ -97,14 +107,78 @@ impl Effects {
 #[derive(Clone, Debug)]
 pub struct Rejected {
     pub(super) command: OutgoingCommand,
-    pub(super) reason: String,
+    pub(super) refusal: Refusal,
+    pub(super) at: Timestamp,
+}
+
+/// What was said against a command.
+#[derive(Clone, Debug)]
+pub(super) enum Refusal {
+    /// By the aggregate.
+    Error(Arc<dyn std::error::Error + Send + Sync>),
+    /// By a hook in front of it.
+    Denied(String),
+    /// It was taken back.
+    Revoked,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(f),
+            Self::Denied(reason) => reason.fmt(f),
+            Self::Revoked => f.write_str("revoked"),
+        }
+    }
+}
+
+/// A timer that went off.
+#[derive(Clone, Debug)]
+pub struct Timeout {
+    pub(super) name: String,
+    pub(super) at: Timestamp,
+}
+
+impl Timeout {
+    /// The name it was started under.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// When it went off, by the runtime's clock.
+    #[must_use]
+    pub const fn at(&self) -> Timestamp {
+        self.at
+    }
 }
 
 impl Rejected {
-    /// What the aggregate said.
+    /// Why, for people.
     #[must_use]
-    pub fn reason(&self) -> &str {
-        &self.reason
+    pub fn reason(&self) -> String {
+        self.refusal.to_string()
+    }
+
+    /// The aggregate's error, if it was one of this type.
+    #[must_use]
+    pub fn error<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        match &self.refusal {
+            Refusal::Error(error) => error.downcast_ref(),
+            Refusal::Denied(_) | Refusal::Revoked => None,
+        }
+    }
+
+    /// Whether it was taken back by [`Effects::revoke_commands`].
+    #[must_use]
+    pub const fn is_revoked(&self) -> bool {
+        matches!(self.refusal, Refusal::Revoked)
+    }
+
+    /// When it was refused, by the runtime's clock.
+    #[must_use]
+    pub const fn at(&self) -> Timestamp {
+        self.at
     }
 
     /// The command, if it was one for this aggregate.

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::destinations::Destinations;
-use super::effects::{Effects, Rejected};
+use super::effects::{Effects, Rejected, Timeout};
 use crate::{Event, Recorded, UpcastFailure};
 
 /// A conversation between aggregates that takes several commands and may fail half way: a
@@ -60,9 +60,9 @@ pub trait ProcessManager: Send + Sync + 'static {
     }
 
     /// Says what is to be done when a timer that [`Effects::start_timer`] started goes off.
-    fn on_timeout(&self, state: &mut Self::State, timer: &str) -> Effects {
+    fn on_timeout(&self, state: &mut Self::State, timeout: &Timeout) -> Effects {
         let _ = state;
-        Effects::none().attention(format!("nothing is planned for timer `{timer}`"))
+        Effects::none().attention(format!("nothing is planned for timer `{}`", timeout.name()))
     }
 
     /// Brings a state of an earlier version to [`STATE_VERSION`](Self::STATE_VERSION).
@@ -88,9 +88,11 @@ pub(super) enum How {
     StartNew,
     Follow,
     FollowKnown,
+    Join,
     End,
 }
 
+#[allow(clippy::needless_pass_by_value)] // ids read better without ampersands
 impl Route {
     /// Begins the instance; one that has begun goes on.
     pub fn start(instance: impl ToString) -> Self {
@@ -110,6 +112,11 @@ impl Route {
     /// Goes on with the instance; one that has not begun waits for an operator.
     pub fn follow_known(instance: impl ToString) -> Self {
         Self { instance: instance.to_string(), how: How::FollowKnown }
+    }
+
+    /// Goes on with the instance; one that has not begun is left alone.
+    pub fn join(instance: impl ToString) -> Self {
+        Self { instance: instance.to_string(), how: How::Join }
     }
 
     /// Goes on with the instance and ends it after what it does about this event. One that is not

@@ -20,7 +20,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 pub use destinations::Destinations;
-pub use effects::{Effects, Rejected};
+pub use effects::{Effects, Rejected, Timeout};
 pub use manager::{ProcessManager, Route};
 pub use options::ProcessOptions;
 pub use records::{Instance, InstanceStatus, OutgoingCommand, Request, Timer, Todo, Wish};

@@ -151,7 +151,11 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
                 async move {
                     let mut accepted = Vec::new();
                     for command in instance.commands {
-                        let sent = destinations.send(&app, &actor, &command, deadline).await;
+                        let sent = if command.revoked {
+                            destinations.revoke(&app, &command).await
+                        } else {
+                            destinations.send(&app, &actor, &command, deadline).await
+                        };
                         match sent {
                             Ok(()) => accepted.push(command.id),
                             Err(unsent) => {
@@ -202,8 +206,8 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
             for (id, accepted, stopped) in &outcomes {
                 accepted.iter().for_each(|command| desk.accepted(id, *command));
                 match stopped {
-                    Some((command, Unsent::Refused { reason })) => {
-                        desk.refused(id, command.clone(), reason.clone());
+                    Some((command, Unsent::Refused(refusal))) => {
+                        desk.refused(id, command.clone(), refusal.clone());
                     }
                     Some((_, Unsent::Failed { reason, .. })) => desk.give_up(id, reason.clone()),
                     None => {}

@@ -95,6 +95,8 @@ pub struct OutgoingCommand {
     pub correlation_id: Option<CorrelationId>,
     /// What it is sent because of.
     pub causation_id: CausationId,
+    /// Whether it is to be taken back instead.
+    pub revoked: bool,
 }
 
 /// A timer that is to go off.

@@ -53,11 +53,8 @@ pub trait ProcessStore: ReadStore {
     ///
     /// # Errors
     /// [`StoreError`] when the store is in trouble.
-    async fn request(
-        &self,
-        process: &ProjectorName,
-        request: &Request,
-    ) -> Result<bool, StoreError>;
+    async fn request(&self, process: &ProjectorName, request: &Request)
+    -> Result<bool, StoreError>;
 
     /// Forgets requests that were seen to.
     ///
@@ -94,6 +91,7 @@ pub struct InstanceQuery {
     pub limit: usize,
 }
 
+#[allow(clippy::needless_pass_by_value)] // ids read better without ampersands
 impl InstanceQuery {
     /// The first 1,000.
     #[must_use]
@@ -109,7 +107,7 @@ impl InstanceQuery {
 
     /// The first 1,000 of those that wait for an operator.
     #[must_use]
-    pub const fn attention() -> Self {
+    pub fn attention() -> Self {
         Self { attention: true, ..Self::all() }
     }
 

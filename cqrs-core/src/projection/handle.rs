@@ -45,6 +45,7 @@ pub(super) trait Running: Positions {
         position: Position,
         reason: &str,
     ) -> Result<bool, StoreError>;
+    fn wake(&self);
     fn stop(&self);
     fn is_stopping(&self) -> bool;
     fn has_left(&self) -> bool;
@@ -132,6 +133,10 @@ impl<S: ReadStore> Running for Shared<S> {
         let discarded = self.read.discard(name, position, reason).await?;
         self.nudge.notify_one();
         Ok(discarded)
+    }
+
+    fn wake(&self) {
+        self.progressed.send_modify(|count| *count += 1);
     }
 
     fn stop(&self) {

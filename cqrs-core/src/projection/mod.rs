@@ -143,9 +143,14 @@ impl Projections {
         Self { _last: Arc::new(StopWithLast(Arc::clone(&node))), node }
     }
 
-    fn known(&self, name: &str) -> Result<ProjectorName, UnknownProjector> {
+    pub(crate) fn known(&self, name: &str) -> Result<ProjectorName, UnknownProjector> {
         let known = self.node.names().into_iter().find(|known| known.as_str() == name);
         known.ok_or_else(|| UnknownProjector { name: name.to_owned() })
+    }
+
+    /// Lets everybody look again for what there is to do.
+    pub(crate) fn wake(&self) {
+        self.node.wake();
     }
 
     /// Something that waits for these projectors; for all of them if none is named.

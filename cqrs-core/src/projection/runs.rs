@@ -10,8 +10,8 @@ use tokio::sync::watch;
 
 use super::node::Shared;
 use super::options::ProjectorOptions;
-use super::projector::{ProjectError, Projector};
 use super::partition::Lease;
+use super::projector::{ProjectError, Projector};
 use super::read_store::ReadStore;
 use super::status::{Control, Status};
 use super::worker::Worker;
@@ -131,9 +131,8 @@ impl<S: ReadStore, P: Projector<S>> Runs<S> for Registered<P> {
 }
 
 /// Something that works under the lease of a partition, beside its worker, and ends it when it ends.
-type Work<S> = dyn Fn(Arc<Shared<S>>, Lease, watch::Receiver<Control>) -> BoxFuture<'static, ()>
-    + Send
-    + Sync;
+type Work<S> =
+    dyn Fn(Arc<Shared<S>>, Lease, watch::Receiver<Control>) -> BoxFuture<'static, ()> + Send + Sync;
 
 /// A projector with something beside it.
 pub(crate) struct Beside<S: ReadStore, P> {

@@ -2,6 +2,7 @@
 
 mod inline;
 mod models;
+mod process;
 mod state;
 mod transaction;
 
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cqrs_core::process::Request;
 use cqrs_core::projection::{
     Cluster, CommitError, Lease, LeaseError, NewGeneration, ParkedEvent, Partition,
     ProjectorRecord, ReadStore, Swap, Trouble, Want,
@@ -91,6 +93,8 @@ struct Shared {
     state: Mutex<State>,
     clock: Box<dyn Clock>,
     hooks: Hooks,
+    /// What operators ask of processes.
+    requests: Mutex<Vec<(ProjectorName, Request)>>,
 }
 
 /// Makes a [`MemoryReadStore`] that is not the usual one.
@@ -121,7 +125,8 @@ impl MemoryReadStoreBuilder {
     #[must_use]
     pub fn build(self) -> MemoryReadStore {
         let (state, clock, hooks) = (Mutex::default(), self.clock, self.hooks);
-        MemoryReadStore { shared: Arc::new(Shared { state, clock, hooks }) }
+        let requests = Mutex::default();
+        MemoryReadStore { shared: Arc::new(Shared { state, clock, hooks, requests }) }
     }
 }
 

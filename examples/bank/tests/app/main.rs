@@ -9,6 +9,7 @@ mod program;
 mod read;
 mod repositories;
 mod story;
+mod transfers;
 
 use bank::domain::account::{CloseAccount, DepositMoney, OpenAccount, WithdrawMoney};
 use bank::domain::{AccountId, Money};

@@ -1,0 +1,149 @@
+//! Processes in memory: one model for all instances of a process.
+
+use std::ops::Bound;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use cqrs_core::process::{Instance, InstanceQuery, ProcessStore, Request, Todo};
+use cqrs_core::{ProjectorName, StoreError, StoreErrorKind, Timestamp};
+use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
+
+use super::MemoryReadStore;
+use super::transaction::MemoryTransaction;
+
+/// All instances of a process, and which of them have something to do.
+#[derive(Clone, Default)]
+struct Instances {
+    all: RedBlackTreeMapSync<String, Arc<Instance>>,
+    /// Those with commands to be sent, in the order in which they got them.
+    busy: RedBlackTreeMapSync<u64, String>,
+    turns: RedBlackTreeMapSync<String, u64>,
+    last_turn: u64,
+    due: RedBlackTreeSetSync<(Timestamp, String)>,
+}
+
+impl Instances {
+    fn keep(&mut self, instance: &Instance) {
+        let id = &instance.id;
+        if let Some(due) = self.all.get(id).and_then(|old| old.next_due()) {
+            self.due.remove_mut(&(due, id.clone()));
+        }
+        if let Some(due) = instance.next_due() {
+            self.due.insert_mut((due, id.clone()));
+        }
+        match (self.turns.get(id).copied(), instance.is_busy()) {
+            (None, true) => {
+                self.last_turn += 1;
+                self.busy.insert_mut(self.last_turn, id.clone());
+                self.turns.insert_mut(id.clone(), self.last_turn);
+            }
+            (Some(turn), false) => {
+                self.busy.remove_mut(&turn);
+                self.turns.remove_mut(id);
+            }
+            _ => {}
+        }
+        self.all.insert_mut(id.clone(), Arc::new(instance.clone()));
+    }
+}
+
+impl MemoryReadStore {
+    fn instances(&self, process: &ProjectorName) -> Option<Arc<Instances>> {
+        self.view::<Instances>(process.as_str()).ok()?.get()
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Vec<(ProjectorName, Request)>> {
+        // Nothing panics under it.
+        self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn model(tx: &mut MemoryTransaction) -> Result<&mut Instances, StoreError> {
+    tx.model().map_err(|error| {
+        StoreError::new(StoreErrorKind::Internal, "not a process").with_source(error)
+    })
+}
+
+#[async_trait]
+impl ProcessStore for MemoryReadStore {
+    async fn create_process(&self, tx: &mut MemoryTransaction) -> Result<(), StoreError> {
+        tx.put(Instances::default());
+        Ok(())
+    }
+
+    async fn instances_in(
+        &self,
+        tx: &mut MemoryTransaction,
+        ids: &[String],
+    ) -> Result<Vec<Instance>, StoreError> {
+        let kept = model(tx)?;
+        Ok(ids.iter().filter_map(|id| kept.all.get(id)).map(|found| (**found).clone()).collect())
+    }
+
+    async fn keep(
+        &self,
+        tx: &mut MemoryTransaction,
+        instances: &[Instance],
+    ) -> Result<(), StoreError> {
+        let kept = model(tx)?;
+        instances.iter().for_each(|instance| kept.keep(instance));
+        Ok(())
+    }
+
+    async fn todo(
+        &self,
+        process: &ProjectorName,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Todo, StoreError> {
+        let mut todo = Todo::default();
+        let requests = self.requests().clone().into_iter();
+        todo.requests =
+            requests.filter(|(name, _)| name == process).map(|(_, request)| request).collect();
+        let Some(kept) = self.instances(process) else { return Ok(todo) };
+        let busy = kept.busy.values().take(limit).filter_map(|id| kept.all.get(id));
+        todo.busy = busy.map(|instance| (**instance).clone()).collect();
+        let due = kept.due.iter().take_while(|(due, _)| *due <= now).take(limit);
+        todo.due = due.map(|(_, id)| id.clone()).collect();
+        todo.next_due = kept.due.iter().map(|(due, _)| *due).find(|due| *due > now);
+        Ok(todo)
+    }
+
+    async fn request(
+        &self,
+        process: &ProjectorName,
+        request: &Request,
+    ) -> Result<bool, StoreError> {
+        let known = self.instances(process);
+        if !known.is_some_and(|kept| kept.all.contains_key(&request.instance)) {
+            return Ok(false);
+        }
+        self.requests().push((process.clone(), request.clone()));
+        Ok(true)
+    }
+
+    async fn forget_requests(
+        &self,
+        process: &ProjectorName,
+        requests: &[Request],
+    ) -> Result<(), StoreError> {
+        self.requests().retain(|(name, request)| name != process || !requests.contains(request));
+        Ok(())
+    }
+
+    async fn list_instances(
+        &self,
+        process: &ProjectorName,
+        query: &InstanceQuery,
+    ) -> Result<Vec<Instance>, StoreError> {
+        let Some(kept) = self.instances(process) else { return Ok(Vec::new()) };
+        let matches = |instance: &Arc<Instance>| {
+            (!query.attention || instance.needs_attention())
+                && query.id.as_ref().is_none_or(|id| *id == instance.id)
+        };
+        let from = query.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let behind = kept.all.range::<String, _>((from, Bound::Unbounded));
+        let found = behind.map(|(_, instance)| instance).filter(|instance| matches(instance));
+        Ok(found.take(query.limit).map(|instance| (**instance).clone()).collect())
+    }
+}

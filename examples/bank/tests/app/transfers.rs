@@ -1,0 +1,386 @@
+//! Money on its way: the whole process, undisturbed, refused, too slow, and killed at any moment.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bank::domain::transfer::StartTransfer;
+use bank::domain::{
+    Account, AccountCommand, AccountEvent, FailureReason, Money, TransferEvent, TransferId,
+};
+use bank::process::MoneyTransfer;
+use bank::read::BankEvent;
+use cluster::Chance;
+use cqrs::{
+    App, CommandContext, Denial, EventStore, EventStoreExt, Flow, Instance, InstanceQuery,
+    InstanceStatus, LogRead, Middleware, ProcessOptions, ProcessStore, Processes, Recorded, Uuid,
+    async_trait,
+};
+use cqrs_memory::{MemoryReadStore, MemoryStore};
+use cqrs_testing::{ManualClock, eventually};
+use futures_util::TryStreamExt;
+
+use crate::{account, close, deposit, eur, noon, open};
+
+const WITHIN: Duration = Duration::from_secs(60);
+const NAME: &str = "money_transfer";
+
+fn id(n: u128) -> TransferId {
+    Uuid::from_u128(0x7000 + n).into()
+}
+
+fn transfer(n: u128, from: u128, to: u128, amount: &str) -> StartTransfer {
+    let (source_id, target_id) = (account(from), account(to));
+    StartTransfer { transfer_id: id(n), source_id, target_id, amount: eur(amount), at: noon() }
+}
+
+/// Swallows deposits to Bob while it is open.
+#[derive(Clone, Debug, Default)]
+struct Hole(Arc<AtomicBool>);
+
+impl Hole {
+    fn set(&self, open: bool) {
+        self.0.store(open, Ordering::Release);
+    }
+}
+
+#[async_trait]
+impl Middleware for Hole {
+    async fn before(&self, context: &mut CommandContext<'_>) -> Result<Flow, Denial> {
+        let to_bob = match context.command::<Account>() {
+            Some(AccountCommand::Deposit(deposit)) => deposit.account_id == account(2),
+            _ => false,
+        };
+        if to_bob && self.0.load(Ordering::Acquire) {
+            std::future::pending::<()>().await;
+        }
+        Ok(Flow::Continue)
+    }
+}
+
+struct Bank<S> {
+    app: App,
+    kept: S,
+    clock: ManualClock,
+    hole: Hole,
+}
+
+impl<S: ProcessStore> Bank<S> {
+    async fn over(store: impl EventStore, kept: S, clock: ManualClock) -> Self {
+        let hole = Hole::default();
+        let app = App::builder(store).middleware(hole.clone()).build().unwrap();
+        app.dispatch(open(1, "Alice", "100.00")).await.unwrap();
+        app.dispatch(open(2, "Bob", "50.00")).await.unwrap();
+        Self { app, kept, clock, hole }
+    }
+
+    async fn start(&self) -> Processes<S> {
+        let pauses = Duration::from_millis(2);
+        let options = ProcessOptions::new()
+            .pauses(pauses, pauses * 10)
+            .deadline(Duration::from_millis(200))
+            .retries(10_000);
+        Processes::builder(self.app.clone(), self.kept.clone())
+            .clock(self.clock.clone())
+            .lease(Duration::from_millis(100))
+            .poll_interval(Duration::from_millis(10))
+            .process_with(MoneyTransfer, options)
+            .start()
+            .await
+            .unwrap()
+    }
+
+    async fn balance(&self, n: u128) -> Money {
+        match self.app.load::<Account>(&account(n)).await.unwrap().state() {
+            Account::Open { balance } => *balance,
+            _ => Money::ZERO,
+        }
+    }
+
+    async fn events(&self) -> Vec<Recorded<BankEvent>> {
+        let all = LogRead::forward();
+        self.app.store().log_events_as(all).try_collect().await.unwrap()
+    }
+
+    /// What the log says of a transfer, in short.
+    async fn story(&self, n: u128) -> Vec<&'static str> {
+        let id = id(n);
+        let events = self.events().await;
+        let mine = events.iter().filter_map(|event| match &event.event {
+            BankEvent::Transfer(event) => match event {
+                TransferEvent::TransferStarted { transfer_id, .. } if *transfer_id == id => {
+                    Some("started")
+                }
+                TransferEvent::TransferDebited { transfer_id, .. } if *transfer_id == id => {
+                    Some("debited")
+                }
+                TransferEvent::TransferCredited { transfer_id, .. } if *transfer_id == id => {
+                    Some("credited")
+                }
+                TransferEvent::TransferFailed { transfer_id, .. } if *transfer_id == id => {
+                    Some("failed")
+                }
+                _ => None,
+            },
+            BankEvent::Account(event) => match event {
+                AccountEvent::MoneyWithdrawn { transfer_id, .. } if *transfer_id == Some(id) => {
+                    Some("withdrawn")
+                }
+                AccountEvent::MoneyDeposited { transfer_id, refund, .. }
+                    if *transfer_id == Some(id) =>
+                {
+                    Some(if *refund { "refunded" } else { "deposited" })
+                }
+                _ => None,
+            },
+        });
+        mine.collect()
+    }
+
+    async fn failure(&self, n: u128) -> Option<FailureReason> {
+        self.events().await.into_iter().find_map(|event| match event.event {
+            BankEvent::Transfer(TransferEvent::TransferFailed { transfer_id, reason, .. })
+                if transfer_id == id(n) =>
+            {
+                Some(reason)
+            }
+            _ => None,
+        })
+    }
+}
+
+async fn instance<S: ProcessStore>(running: &Processes<S>, n: u128) -> Option<Instance> {
+    let query = InstanceQuery::one(id(n));
+    running.instances(NAME, &query).await.unwrap().pop()
+}
+
+/// Waits until an instance is over, or waits for people.
+async fn settled<S: ProcessStore>(running: &Processes<S>, n: u128) -> Instance {
+    eventually(WITHIN, || async {
+        match instance(running, n).await {
+            Some(found) if found.status != InstanceStatus::Running && !found.is_busy() => Ok(found),
+            found => Err(format!("{found:#?}")),
+        }
+    })
+    .await
+}
+
+async fn memory() -> Bank<MemoryReadStore> {
+    let clock = ManualClock::at(noon());
+    let store = MemoryStore::builder().clock(clock.clone()).build();
+    Bank::over(store, MemoryReadStore::new(), clock).await
+}
+
+#[tokio::test]
+async fn bank_b15_money_moves_and_every_step_is_noted() {
+    let bank = memory().await;
+    let running = bank.start().await;
+    let correlation = Uuid::from_u128(0xC0);
+    bank.app.dispatch(transfer(1, 1, 2, "30.00")).correlation_id(correlation).await.unwrap();
+    let ended = settled(&running, 1).await;
+    assert_eq!(ended.status, InstanceStatus::Ended);
+    let told = ["started", "withdrawn", "debited", "deposited", "credited"];
+    assert_eq!(bank.story(1).await, told);
+    assert_eq!((bank.balance(1).await, bank.balance(2).await), (eur("70.00"), eur("80.00")));
+    // L36: one conversation, each caused by another one of it.
+    let events = bank.events().await;
+    let ours: Vec<_> =
+        events.iter().filter(|e| e.metadata.correlation_id == Some(correlation.into())).collect();
+    assert_eq!(ours.len(), 5);
+    for (nth, event) in ours.iter().enumerate().skip(1) {
+        let cause = event.metadata.causation_id.unwrap().as_uuid();
+        let known = ours.iter().take(nth).any(|earlier| earlier.id.as_uuid() == cause);
+        assert!(known, "{event:?}");
+    }
+}
+
+#[tokio::test]
+async fn bank_b16_b18_a_refused_debit_fails_the_transfer() {
+    let bank = memory().await;
+    let running = bank.start().await;
+    bank.app.dispatch(transfer(1, 1, 2, "100.01")).await.unwrap();
+    bank.app.dispatch(transfer(2, 9, 2, "10.00")).await.unwrap();
+    for n in [1, 2] {
+        assert_eq!(settled(&running, n).await.status, InstanceStatus::Ended);
+        assert_eq!(bank.story(n).await, ["started", "failed"]);
+    }
+    assert_eq!(bank.failure(1).await, Some(FailureReason::InsufficientFunds));
+    assert_eq!(bank.failure(2).await, Some(FailureReason::SourceNotFound));
+    assert_eq!((bank.balance(1).await, bank.balance(2).await), (eur("100.00"), eur("50.00")));
+}
+
+#[tokio::test]
+async fn bank_b17_a_refused_credit_is_paid_back() {
+    let bank = memory().await;
+    let running = bank.start().await;
+    bank.app.dispatch(transfer(1, 1, 9, "30.00")).await.unwrap();
+    assert_eq!(settled(&running, 1).await.status, InstanceStatus::Ended);
+    assert_eq!(bank.story(1).await, ["started", "withdrawn", "debited", "refunded", "failed"]);
+    assert_eq!(bank.failure(1).await, Some(FailureReason::TargetNotFound));
+    assert_eq!(bank.balance(1).await, eur("100.00"));
+}
+
+#[tokio::test]
+async fn bank_b28_a_plain_deposit_concerns_no_transfer() {
+    let bank = memory().await;
+    let running = bank.start().await;
+    let position = bank.app.dispatch(deposit(1, "5.00")).await.unwrap().position;
+    running.consumers().built(NAME, WITHIN).await.unwrap();
+    running.consumers().wait_for(NAME, position, WITHIN).await.unwrap();
+    assert!(running.instances(NAME, &InstanceQuery::all()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn bank_b31_a_credit_that_takes_too_long_is_taken_back_and_never_paid_twice() {
+    let bank = memory().await;
+    bank.hole.set(true);
+    let running = bank.start().await;
+    bank.app.dispatch(transfer(1, 1, 2, "30.00")).await.unwrap();
+    eventually(WITHIN, || async {
+        let story = bank.story(1).await;
+        if story.contains(&"debited") { Ok(()) } else { Err(format!("{story:?}")) }
+    })
+    .await;
+    bank.clock.advance(Duration::from_secs(29));
+    bank.clock.advance(Duration::from_secs(2));
+    assert_eq!(settled(&running, 1).await.status, InstanceStatus::Ended);
+    assert_eq!(bank.failure(1).await, Some(FailureReason::TimedOut));
+    assert_eq!(bank.story(1).await, ["started", "withdrawn", "debited", "refunded", "failed"]);
+    assert_eq!((bank.balance(1).await, bank.balance(2).await), (eur("100.00"), eur("50.00")));
+}
+
+#[tokio::test]
+async fn bank_b32_a_refused_refund_waits_for_people_and_is_tried_again() {
+    let bank = memory().await;
+    bank.app.dispatch(open(3, "Carol", "30.00")).await.unwrap();
+    bank.hole.set(true);
+    let running = bank.start().await;
+    // All that Carol has is on its way; she closes her account meanwhile.
+    bank.app.dispatch(transfer(1, 3, 2, "30.00")).await.unwrap();
+    eventually(WITHIN, || async {
+        let story = bank.story(1).await;
+        if story.contains(&"debited") { Ok(()) } else { Err(format!("{story:?}")) }
+    })
+    .await;
+    bank.app.dispatch(close(3)).await.unwrap();
+    bank.clock.advance(Duration::from_secs(31));
+    let stuck = settled_attention(&running, 1).await;
+    assert!(stuck.contains("refund refused: the account is closed"), "{stuck}");
+    let listed = running.instances(NAME, &InstanceQuery::attention()).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    // Others go on.
+    bank.hole.set(false);
+    bank.app.dispatch(transfer(2, 1, 2, "1.00")).await.unwrap();
+    assert_eq!(settled(&running, 2).await.status, InstanceStatus::Ended);
+    // Tried again while nothing is mended: it waits again.
+    assert!(running.retry(NAME, &id(1).to_string()).await.unwrap());
+    assert!(!running.retry(NAME, "nobody").await.unwrap());
+    eventually(WITHIN, || async {
+        let found = instance(&running, 1).await.unwrap();
+        if found.needs_attention() { Ok(()) } else { Err(format!("{found:?}")) }
+    })
+    .await;
+    running.end(NAME, &id(1).to_string()).await.unwrap();
+    eventually(WITHIN, || async {
+        let found = instance(&running, 1).await.unwrap();
+        if found.status == InstanceStatus::Ended { Ok(()) } else { Err(format!("{found:?}")) }
+    })
+    .await;
+}
+
+async fn settled_attention<S: ProcessStore>(running: &Processes<S>, n: u128) -> String {
+    eventually(WITHIN, || async {
+        match instance(running, n).await.map(|found| found.status) {
+            Some(InstanceStatus::Attention { reason }) => Ok(reason),
+            found => Err(format!("{found:#?}")),
+        }
+    })
+    .await
+}
+
+/// Kills whoever runs the process again and again, while 8 tasks start 200 transfers among 5
+/// accounts.
+#[test]
+fn bank_b25_no_money_is_lost_or_made_whoever_is_killed() {
+    let seed = std::env::var("CQRS_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(|| Uuid::now_v7().as_u64_pair().1);
+    println!("seed {seed}; repeat with CQRS_SEED={seed}");
+    let runtime =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let world = runtime().unwrap();
+    let bank = Arc::new(world.block_on(memory()));
+    let tasks: Vec<_> = world.block_on(async {
+        for n in 3..=5 {
+            bank.app.dispatch(open(n, "Somebody", "50.00")).await.unwrap();
+        }
+        (0..8_u64)
+            .map(|task| {
+                let (bank, mut chance) = (Arc::clone(&bank), Chance::new(seed ^ task));
+                tokio::spawn(async move {
+                    for n in 0..25 {
+                        let from = 1 + chance.below(6);
+                        // Some go to an account that does not exist.
+                        let to = 1 + (from + chance.below(5)) % 6;
+                        let cents = Money::cents(i64::try_from(1 + chance.below(6_000)).unwrap());
+                        let start = StartTransfer {
+                            amount: cents,
+                            ..transfer(u128::from(task * 100 + n), from.into(), to.into(), "1.00")
+                        };
+                        let _ = bank.app.dispatch(start).await;
+                        tokio::time::sleep(Duration::from_millis(chance.below(40))).await;
+                    }
+                })
+            })
+            .collect()
+    });
+    let mut chance = Chance::new(seed);
+    let mut kills = 0;
+    while tasks.iter().any(|task| !task.is_finished()) {
+        let node = runtime().unwrap();
+        let running = node.block_on(bank.start());
+        std::thread::sleep(Duration::from_millis(5 + chance.below(80)));
+        // Everything it is at is dropped where it stands.
+        node.shutdown_background();
+        drop(running);
+        kills += 1;
+    }
+    world.block_on(async {
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let running = bank.start().await;
+        running.consumers().built(NAME, WITHIN).await.unwrap();
+        eventually(WITHIN, || async {
+            let events = bank.events().await;
+            let (mut started, mut over) = (0, 0);
+            for event in &events {
+                match event.event {
+                    BankEvent::Transfer(TransferEvent::TransferStarted { .. }) => started += 1,
+                    BankEvent::Transfer(
+                        TransferEvent::TransferCredited { .. }
+                        | TransferEvent::TransferFailed { .. },
+                    ) => over += 1,
+                    _ => {}
+                }
+            }
+            if started == over { Ok(()) } else { Err(format!("{over} of {started} are over")) }
+        })
+        .await;
+        let mut sum = 0;
+        for n in 1..=5 {
+            sum += bank.balance(n).await.to_cents();
+        }
+        assert_eq!(sum, 30_000, "after {kills} kills, seed {seed}");
+        for event in bank.events().await {
+            if let BankEvent::Account(
+                AccountEvent::MoneyDeposited { new_balance, .. }
+                | AccountEvent::MoneyWithdrawn { new_balance, .. },
+            ) = event.event
+            {
+                assert!(new_balance >= Money::ZERO);
+            }
+        }
+        println!("{kills} kills");
+        running.stop().await;
+    });
+}
