@@ -99,6 +99,19 @@ pub struct OutgoingCommand {
     pub revoked: bool,
 }
 
+impl OutgoingCommand {
+    /// One that belongs to no conversation.
+    #[must_use]
+    pub const fn new(
+        id: CommandId,
+        category: String,
+        command: Payload,
+        causation_id: CausationId,
+    ) -> Self {
+        Self { id, category, command, correlation_id: None, causation_id, revoked: false }
+    }
+}
+
 /// A timer that is to go off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

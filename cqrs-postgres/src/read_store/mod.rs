@@ -2,6 +2,7 @@
 
 mod builder;
 mod inline;
+mod process;
 mod sql;
 
 use std::sync::Arc;
@@ -113,6 +114,12 @@ impl PgReadStore {
     /// A read store to be configured.
     pub fn builder() -> PgReadStoreBuilder {
         PgReadStoreBuilder::new()
+    }
+
+    /// A store for processes, to be configured: apart from read models, because it must not be
+    /// thrown away, and with durable commits.
+    pub fn for_processes() -> PgReadStoreBuilder {
+        Self::builder().schema("cqrs_processes").prefix("process_").durable_commits(true)
     }
 
     /// Its connections, for queries.

@@ -10,15 +10,17 @@ use bank::domain::{
 };
 use bank::process::MoneyTransfer;
 use bank::read::BankEvent;
-use cluster::Chance;
+use cluster::{Chance, Database};
 use cqrs::{
     App, CommandContext, Denial, EventStore, EventStoreExt, Flow, Instance, InstanceQuery,
     InstanceStatus, LogRead, Middleware, ProcessOptions, ProcessStore, Processes, Recorded, Uuid,
     async_trait,
 };
 use cqrs_memory::{MemoryReadStore, MemoryStore};
+use cqrs_postgres::{PgReadStore, PgStore};
 use cqrs_testing::{ManualClock, eventually};
 use futures_util::TryStreamExt;
+use sqlx::postgres::PgConnectOptions;
 
 use crate::{account, close, deposit, eur, noon, open};
 
@@ -66,12 +68,16 @@ struct Bank<S> {
 }
 
 impl<S: ProcessStore> Bank<S> {
-    async fn over(store: impl EventStore, kept: S, clock: ManualClock) -> Self {
+    fn over(store: impl EventStore, kept: S, clock: ManualClock) -> Self {
         let hole = Hole::default();
         let app = App::builder(store).middleware(hole.clone()).build().unwrap();
-        app.dispatch(open(1, "Alice", "100.00")).await.unwrap();
-        app.dispatch(open(2, "Bob", "50.00")).await.unwrap();
         Self { app, kept, clock, hole }
+    }
+
+    async fn founded(self) -> Self {
+        self.app.dispatch(open(1, "Alice", "100.00")).await.unwrap();
+        self.app.dispatch(open(2, "Bob", "50.00")).await.unwrap();
+        self
     }
 
     async fn start(&self) -> Processes<S> {
@@ -165,15 +171,33 @@ async fn settled<S: ProcessStore>(running: &Processes<S>, n: u128) -> Instance {
     .await
 }
 
+async fn postgres() -> Bank<PgReadStore> {
+    connected(&prepared().await).await.founded().await
+}
+
+/// A database with everything that a bank needs.
+async fn prepared() -> PgConnectOptions {
+    let options = Database::create().await.keep();
+    PgStore::builder().options(options.clone()).migrate().await.unwrap();
+    PgReadStore::for_processes().options(options.clone()).migrate().await.unwrap();
+    options
+}
+
+/// As another process of the same bank.
+async fn connected(options: &PgConnectOptions) -> Bank<PgReadStore> {
+    let clock = ManualClock::at(noon());
+    let store = PgStore::builder().options(options.clone()).clock(clock.clone()).connect().await;
+    let kept = PgReadStore::for_processes().options(options.clone()).connect().await.unwrap();
+    Bank::over(store.unwrap(), kept, clock)
+}
+
 async fn memory() -> Bank<MemoryReadStore> {
     let clock = ManualClock::at(noon());
     let store = MemoryStore::builder().clock(clock.clone()).build();
-    Bank::over(store, MemoryReadStore::new(), clock).await
+    Bank::over(store, MemoryReadStore::new(), clock).founded().await
 }
 
-#[tokio::test]
-async fn bank_b15_money_moves_and_every_step_is_noted() {
-    let bank = memory().await;
+async fn bank_b15_money_moves_and_every_step_is_noted<S: ProcessStore>(bank: Bank<S>) {
     let running = bank.start().await;
     let correlation = Uuid::from_u128(0xC0);
     bank.app.dispatch(transfer(1, 1, 2, "30.00")).correlation_id(correlation).await.unwrap();
@@ -194,9 +218,7 @@ async fn bank_b15_money_moves_and_every_step_is_noted() {
     }
 }
 
-#[tokio::test]
-async fn bank_b16_b18_a_refused_debit_fails_the_transfer() {
-    let bank = memory().await;
+async fn bank_b16_b18_a_refused_debit_fails_the_transfer<S: ProcessStore>(bank: Bank<S>) {
     let running = bank.start().await;
     bank.app.dispatch(transfer(1, 1, 2, "100.01")).await.unwrap();
     bank.app.dispatch(transfer(2, 9, 2, "10.00")).await.unwrap();
@@ -209,9 +231,7 @@ async fn bank_b16_b18_a_refused_debit_fails_the_transfer() {
     assert_eq!((bank.balance(1).await, bank.balance(2).await), (eur("100.00"), eur("50.00")));
 }
 
-#[tokio::test]
-async fn bank_b17_a_refused_credit_is_paid_back() {
-    let bank = memory().await;
+async fn bank_b17_a_refused_credit_is_paid_back<S: ProcessStore>(bank: Bank<S>) {
     let running = bank.start().await;
     bank.app.dispatch(transfer(1, 1, 9, "30.00")).await.unwrap();
     assert_eq!(settled(&running, 1).await.status, InstanceStatus::Ended);
@@ -220,9 +240,7 @@ async fn bank_b17_a_refused_credit_is_paid_back() {
     assert_eq!(bank.balance(1).await, eur("100.00"));
 }
 
-#[tokio::test]
-async fn bank_b28_a_plain_deposit_concerns_no_transfer() {
-    let bank = memory().await;
+async fn bank_b28_a_plain_deposit_concerns_no_transfer<S: ProcessStore>(bank: Bank<S>) {
     let running = bank.start().await;
     let position = bank.app.dispatch(deposit(1, "5.00")).await.unwrap().position;
     running.consumers().built(NAME, WITHIN).await.unwrap();
@@ -230,9 +248,11 @@ async fn bank_b28_a_plain_deposit_concerns_no_transfer() {
     assert!(running.instances(NAME, &InstanceQuery::all()).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn bank_b31_a_credit_that_takes_too_long_is_taken_back_and_never_paid_twice() {
-    let bank = memory().await;
+async fn bank_b31_a_credit_that_takes_too_long_is_taken_back_and_never_paid_twice<
+    S: ProcessStore,
+>(
+    bank: Bank<S>,
+) {
     bank.hole.set(true);
     let running = bank.start().await;
     bank.app.dispatch(transfer(1, 1, 2, "30.00")).await.unwrap();
@@ -249,9 +269,9 @@ async fn bank_b31_a_credit_that_takes_too_long_is_taken_back_and_never_paid_twic
     assert_eq!((bank.balance(1).await, bank.balance(2).await), (eur("100.00"), eur("50.00")));
 }
 
-#[tokio::test]
-async fn bank_b32_a_refused_refund_waits_for_people_and_is_tried_again() {
-    let bank = memory().await;
+async fn bank_b32_a_refused_refund_waits_for_people_and_is_tried_again<S: ProcessStore>(
+    bank: Bank<S>,
+) {
     bank.app.dispatch(open(3, "Carol", "30.00")).await.unwrap();
     bank.hole.set(true);
     let running = bank.start().await;
@@ -298,17 +318,60 @@ async fn settled_attention<S: ProcessStore>(running: &Processes<S>, n: u128) -> 
     .await
 }
 
+macro_rules! on_both {
+    ($($case:ident)*) => {
+        mod in_memory {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    super::$case(super::memory().await).await;
+                }
+            )*
+        }
+        mod on_postgres {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    super::$case(super::postgres().await).await;
+                }
+            )*
+        }
+    };
+}
+on_both! {
+    bank_b15_money_moves_and_every_step_is_noted
+    bank_b16_b18_a_refused_debit_fails_the_transfer
+    bank_b17_a_refused_credit_is_paid_back
+    bank_b28_a_plain_deposit_concerns_no_transfer
+    bank_b31_a_credit_that_takes_too_long_is_taken_back_and_never_paid_twice
+    bank_b32_a_refused_refund_waits_for_people_and_is_tried_again
+}
+
 /// Kills whoever runs the process again and again, while 8 tasks start 200 transfers among 5
 /// accounts.
 #[test]
 fn bank_b25_no_money_is_lost_or_made_whoever_is_killed() {
+    let (store, kept) = (MemoryStore::new(), MemoryReadStore::new());
+    killed_again_and_again(async || {
+        Bank::over(store.clone(), kept.clone(), ManualClock::at(noon()))
+    });
+}
+
+#[test]
+fn bank_b25_no_money_is_lost_or_made_whoever_is_killed_on_postgres() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let options = runtime.block_on(prepared());
+    killed_again_and_again(async || connected(&options).await);
+}
+
+fn killed_again_and_again<S: ProcessStore>(open_bank: impl AsyncFn() -> Bank<S>) {
     let seed = std::env::var("CQRS_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed: u64 = seed.unwrap_or_else(|| Uuid::now_v7().as_u64_pair().1);
     println!("seed {seed}; repeat with CQRS_SEED={seed}");
     let runtime =
         || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let world = runtime().unwrap();
-    let bank = Arc::new(world.block_on(memory()));
+    let bank = Arc::new(world.block_on(async { open_bank().await.founded().await }));
     let tasks: Vec<_> = world.block_on(async {
         for n in 3..=5 {
             bank.app.dispatch(open(n, "Somebody", "50.00")).await.unwrap();
@@ -337,7 +400,7 @@ fn bank_b25_no_money_is_lost_or_made_whoever_is_killed() {
     let mut kills = 0;
     while tasks.iter().any(|task| !task.is_finished()) {
         let node = runtime().unwrap();
-        let running = node.block_on(bank.start());
+        let running = node.block_on(async { open_bank().await.start().await });
         std::thread::sleep(Duration::from_millis(5 + chance.below(80)));
         // Everything it is at is dropped where it stands.
         node.shutdown_background();
