@@ -1,0 +1,277 @@
+//! What a process does, written once for every pair of stores.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use cqrs::{
+    App, EventStoreExt, Instance, InstanceQuery, InstanceStatus, LogRead, ProcessOptions,
+    Processes, Recorded, Waited,
+};
+use cqrs_testing::{ManualClock, eventually};
+use futures_util::TryStreamExt;
+
+use super::fresh::Kept;
+use crate::script::{Heard, Said, Script, Trouble, say};
+
+const WITHIN: Duration = Duration::from_secs(60);
+const NAME: &str = "script";
+
+struct World {
+    app: App,
+    kept: Kept,
+    clock: ManualClock,
+    trouble: Trouble,
+}
+
+impl World {
+    async fn new() -> Self {
+        let clock = ManualClock::new();
+        let (store, kept) = super::fresh::stores(&clock).await;
+        let trouble = Trouble::default();
+        let app = App::builder(store).middleware(trouble.clone()).build().unwrap();
+        Self { app, kept, clock, trouble }
+    }
+
+    async fn start<const V: u32>(&self, script: &Script<V>) -> Processes<Kept> {
+        let pauses = Duration::from_millis(2);
+        let options = ProcessOptions::new()
+            .pauses(pauses, pauses * 2)
+            .retries(3)
+            .deadline(Duration::from_millis(150));
+        let running = Processes::builder(self.app.clone(), self.kept.clone())
+            .clock(self.clock.clone())
+            .lease(Duration::from_millis(300))
+            .poll_interval(Duration::from_millis(10))
+            .process_with(script.clone(), options)
+            .start()
+            .await
+            .unwrap();
+        assert!(running.consumers().built(NAME, WITHIN).await.unwrap());
+        running
+    }
+
+    /// Says something and waits until the process has taken it in.
+    async fn say(&self, running: &Processes<Kept>, word: &str) {
+        let position = self.app.dispatch(say("us", word)).await.unwrap().position;
+        let waited = running.consumers().wait_for(NAME, position, WITHIN).await.unwrap();
+        assert_eq!(waited, Waited::CaughtUp);
+    }
+
+    /// What somebody has said.
+    async fn said_by(&self, speaker: &str) -> Vec<String> {
+        let stream = cqrs::StreamName::new(format!("speaker-{speaker}")).unwrap();
+        let all: Vec<Recorded<Said>> =
+            self.app.store().log_events_as(LogRead::forward()).try_collect().await.unwrap();
+        let ours = all.into_iter().filter(|event| event.stream == stream);
+        ours.map(|event| match event.event {
+            Said::Said { word } => word,
+        })
+        .collect()
+    }
+
+    async fn until_said(&self, speaker: &str, expected: &[&str]) {
+        eventually(WITHIN, || async {
+            let said = self.said_by(speaker).await;
+            if said == expected { Ok(()) } else { Err(format!("{said:?}")) }
+        })
+        .await;
+    }
+}
+
+async fn find(running: &Processes<Kept>, id: &str) -> Option<Instance> {
+    running.instances(NAME, &InstanceQuery::one(id)).await.unwrap().pop()
+}
+
+async fn words(running: &Processes<Kept>, id: &str) -> Vec<String> {
+    find(running, id).await.unwrap().state.decode::<Heard>().unwrap().words
+}
+
+async fn until(running: &Processes<Kept>, id: &str, check: impl Fn(&Instance) -> bool) {
+    eventually(WITHIN, || async {
+        match find(running, id).await {
+            Some(found) if check(&found) => Ok(()),
+            found => Err(format!("{found:?}")),
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn b333_b335_b336_events_find_their_instances() {
+    let world = World::new().await;
+    let running = world.start(&Script::<1>::default()).await;
+    for word in ["start:a", "start:a", "follow:b", "join:c", "end:c", "nobody", "start:a,b,d"] {
+        world.say(&running, word).await;
+    }
+    assert_eq!(words(&running, "a").await, ["start:a", "start:a", "start:a,b,d"]);
+    assert_eq!(words(&running, "b").await, ["follow:b", "start:a,b,d"]);
+    assert!(find(&running, "c").await.is_none(), "what is not there is not joined");
+    // The last event counts, and what comes later does not.
+    world.say(&running, "end:a!say=other/bye").await;
+    world.say(&running, "follow:a").await;
+    world.say(&running, "start:a").await;
+    let over = find(&running, "a").await.unwrap();
+    assert_eq!(over.status, InstanceStatus::Ended);
+    assert_eq!(words(&running, "a").await.len(), 4);
+    world.until_said("other", &["bye"]).await;
+    let all = running.instances(NAME, &InstanceQuery::all()).await.unwrap();
+    assert_eq!(all.iter().map(|found| &*found.id).collect::<Vec<_>>(), ["a", "b", "d"]);
+    let page = running.instances(NAME, &InstanceQuery::all().after("a")).await.unwrap();
+    assert_eq!(page.len(), 2);
+}
+
+#[tokio::test]
+async fn b334_strict_routes_that_do_not_fit_wait_for_people() {
+    let world = World::new().await;
+    let running = world.start(&Script::<1>::default()).await;
+    for word in ["new:a", "new:a", "known:b", "start:c"] {
+        world.say(&running, word).await;
+    }
+    let attention = running.instances(NAME, &InstanceQuery::attention()).await.unwrap();
+    assert_eq!(attention.iter().map(|found| &*found.id).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(words(&running, "c").await, ["start:c"]);
+}
+
+#[tokio::test]
+async fn b338_commands_are_sent_in_order_with_their_cause() {
+    let world = World::new().await;
+    let running = world.start(&Script::<1>::default()).await;
+    world.say(&running, "start:a!say=other/1!say=other/2!say=other/3").await;
+    world.until_said("other", &["1", "2", "3"]).await;
+    let all: Vec<Recorded<Said>> =
+        world.app.store().log_events_as(LogRead::forward()).try_collect().await.unwrap();
+    let cause = all[0].id.as_uuid();
+    for event in &all[1..] {
+        assert_eq!(event.metadata.causation_id.unwrap().as_uuid(), cause);
+        assert_eq!(event.metadata.correlation_id, all[0].metadata.correlation_id);
+        assert_eq!(event.metadata.actor.as_deref(), Some("process:script"));
+    }
+    let ids: std::collections::BTreeSet<_> =
+        all.iter().map(|event| event.metadata.command_id.unwrap()).collect();
+    assert_eq!(ids.len(), 4);
+}
+
+#[tokio::test]
+async fn b339_b340_a_restart_goes_on_where_it_was() {
+    let world = World::new().await;
+    for round in 0..3 {
+        let running = world.start(&Script::<1>::default()).await;
+        world.say(&running, &format!("start:a!say=other/{round}")).await;
+        world.say(&running, "nothing to it").await;
+        assert_eq!(words(&running, "a").await.len(), round + 1);
+        running.stop().await;
+    }
+    let running = world.start(&Script::<1>::default()).await;
+    world.until_said("other", &["0", "1", "2"]).await;
+    until(&running, "a", |found| found.commands.is_empty()).await;
+}
+
+#[tokio::test]
+async fn b346_a_refusal_is_answered_and_may_wait_for_people() {
+    let world = World::new().await;
+    let running = world.start(&Script::<1>::default()).await;
+    world.say(&running, "start:a!say=other/no!say=other/then").await;
+    world.until_said("other", &["then", "instead"]).await;
+    until(&running, "a", |found| !found.is_busy()).await;
+    assert_eq!(words(&running, "a").await[1], "refused no");
+    world.say(&running, "start:b!say=other/no, never").await;
+    until(&running, "b", Instance::needs_attention).await;
+    // It keeps the command, for another try.
+    assert_eq!(find(&running, "b").await.unwrap().commands.len(), 1);
+    assert!(running.end(NAME, "b").await.unwrap());
+    until(&running, "b", |found| found.status == InstanceStatus::Ended).await;
+    assert!(find(&running, "b").await.unwrap().commands.is_empty());
+}
+
+#[tokio::test]
+async fn b347_b354_a_failing_instance_waits_and_the_others_go_on() {
+    let world = World::new().await;
+    let script = Script::<1>::default();
+    script.panics.store(true, Ordering::Release);
+    let running = world.start(&script).await;
+    world.say(&running, "start:a").await;
+    world.say(&running, "start:a!panic!say=other/late").await;
+    for word in ["start:a!say=other/later", "start:b!say=other/first"] {
+        world.say(&running, word).await;
+    }
+    world.until_said("other", &["first"]).await;
+    let stuck = find(&running, "a").await.unwrap();
+    assert_eq!(stuck.waiting.len(), 2);
+    assert_eq!(words(&running, "a").await, ["start:a"], "nothing of the failed turn is left");
+    // Not mended: it fails again and waits on, in order.
+    running.retry(NAME, "a").await.unwrap();
+    eventually(WITHIN, || async {
+        let again = find(&running, "a").await.unwrap();
+        if again.updated_at >= stuck.updated_at && again.waiting == stuck.waiting {
+            Ok(())
+        } else {
+            Err(format!("{again:?}"))
+        }
+    })
+    .await;
+    script.panics.store(false, Ordering::Release);
+    running.retry(NAME, "a").await.unwrap();
+    world.until_said("other", &["first", "late", "later"]).await;
+    until(&running, "a", |found| found.waiting.is_empty() && !found.needs_attention()).await;
+    assert_eq!(words(&running, "a").await.len(), 3);
+}
+
+#[tokio::test]
+async fn b354_a_slow_instance_delays_nobody_and_is_not_retried_for_ever() {
+    let world = World::new().await;
+    world.trouble.0.store(true, Ordering::Release);
+    let running = world.start(&Script::<1>::default()).await;
+    world.say(&running, "start:a!say=slow/hello").await;
+    for n in 0..20 {
+        world.say(&running, &format!("start:b{n}!say=other/{n}")).await;
+    }
+    eventually(WITHIN, || async {
+        let said = world.said_by("other").await.len();
+        if said == 20 { Ok(()) } else { Err(said) }
+    })
+    .await;
+    // Four tries without an answer.
+    until(&running, "a", Instance::needs_attention).await;
+    assert!(world.said_by("slow").await.is_empty());
+    world.trouble.0.store(false, Ordering::Release);
+    running.retry(NAME, "a").await.unwrap();
+    world.until_said("slow", &["hello"]).await;
+}
+
+#[tokio::test]
+async fn b356_timers_go_off_once_at_their_time_also_after_a_restart() {
+    let world = World::new().await;
+    let running = world.start(&Script::<1>::default()).await;
+    world.say(&running, "start:a!timer=early/10!timer=late/2592000!timer=never/20").await;
+    world.say(&running, "start:a!cancel=never").await;
+    world.say(&running, "start:b!timer=gone/20").await;
+    world.say(&running, "end:b").await;
+    world.clock.advance(Duration::from_secs(9));
+    assert!(world.said_by("clock").await.is_empty());
+    running.stop().await;
+    world.clock.advance(Duration::from_secs(60));
+    let running = world.start(&Script::<1>::default()).await;
+    world.until_said("clock", &["early"]).await;
+    // Thirty days later.
+    world.clock.advance(Duration::from_secs(2_592_000));
+    world.until_said("clock", &["early", "late"]).await;
+    until(&running, "a", |found| found.timers.is_empty()).await;
+    assert_eq!(words(&running, "a").await[2..], ["timeout early", "timeout late"]);
+}
+
+#[tokio::test]
+async fn b358_a_state_of_an_earlier_version_is_upcast() {
+    let world = World::new().await;
+    let running = world.start(&Script::<1>::default()).await;
+    world.say(&running, "start:a").await;
+    running.stop().await;
+    let running = world.start(&Script::<3>::default()).await;
+    world.say(&running, "start:a!say=other/now").await;
+    assert_eq!(words(&running, "a").await, ["start:a", "upcast from 1", "start:a!say=other/now"]);
+    running.stop().await;
+    // A later version than ours: nobody guesses.
+    let running = world.start(&Script::<2>::default()).await;
+    world.say(&running, "start:a").await;
+    until(&running, "a", Instance::needs_attention).await;
+    assert!(running.instances("nobody", &InstanceQuery::all()).await.is_err());
+}

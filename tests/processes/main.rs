@@ -1,0 +1,42 @@
+//! Processes, through the public API: each case in memory and on Postgres.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used)] // tests fail by panicking
+#![allow(unreachable_pub)] // a test binary has no public surface
+#![allow(clippy::duplicate_mod)] // the same cases on purpose
+
+mod script;
+
+#[path = "."]
+mod in_memory {
+    pub mod fresh {
+        use cqrs_testing::ManualClock;
+
+        pub type Kept = cqrs_memory::MemoryReadStore;
+
+        pub async fn stores(clock: &ManualClock) -> (impl cqrs::EventStore + Clone + use<>, Kept) {
+            (cqrs_memory::MemoryStore::builder().clock(clock.clone()).build(), Kept::new())
+        }
+    }
+
+    mod cases;
+}
+
+#[path = "."]
+mod on_postgres {
+    pub mod fresh {
+        use cluster::Database;
+        use cqrs_postgres::PgStore;
+        use cqrs_testing::ManualClock;
+
+        pub type Kept = cqrs_postgres::PgReadStore;
+
+        pub async fn stores(clock: &ManualClock) -> (impl cqrs::EventStore + Clone + use<>, Kept) {
+            let options = Database::create().await.keep();
+            let store = PgStore::builder().options(options.clone()).clock(clock.clone()).migrate();
+            let kept = Kept::for_processes().options(options).migrate().await.unwrap();
+            (store.await.unwrap(), kept)
+        }
+    }
+
+    mod cases;
+}
