@@ -223,6 +223,11 @@
 //! `app.dispatch(command).wait_for(&waiter, within)`. A read model that a command's answer depends
 //! on changes in the same transaction with an [`InlineStore`].
 //!
+//! What follows from events by itself, over several aggregates, is a process: a [`ProcessManager`]
+//! says whom an event concerns and what is to be done about it, as data, and [`Processes`] does it:
+//! commands under ids that make sending them again harmless, refusals answered, timers, a crash
+//! survived at any step. The bank's transfer of money is one.
+//!
 //! # 5. Test
 //!
 //! Rules are sentences, and need neither a runtime nor a store (feature `testing`):

@@ -274,4 +274,7 @@ async fn b358_a_state_of_an_earlier_version_is_upcast() {
     world.say(&running, "start:a").await;
     until(&running, "a", Instance::needs_attention).await;
     assert!(running.instances("nobody", &InstanceQuery::all()).await.is_err());
+    // What a process has done is not done anew.
+    let refused = running.consumers().rebuild(NAME).await.unwrap_err();
+    assert!(matches!(refused, cqrs::RebuildError::NotAReadModel), "{refused}");
 }

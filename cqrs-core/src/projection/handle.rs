@@ -46,6 +46,7 @@ pub(super) trait Running: Positions {
         reason: &str,
     ) -> Result<bool, StoreError>;
     fn wake(&self);
+    fn is_process(&self, name: &ProjectorName) -> bool;
     fn stop(&self);
     fn is_stopping(&self) -> bool;
     fn has_left(&self) -> bool;
@@ -133,6 +134,10 @@ impl<S: ReadStore> Running for Shared<S> {
         let discarded = self.read.discard(name, position, reason).await?;
         self.nudge.notify_one();
         Ok(discarded)
+    }
+
+    fn is_process(&self, name: &ProjectorName) -> bool {
+        self.find(name).is_some_and(|projector| projector.is_process())
     }
 
     fn wake(&self) {

@@ -69,6 +69,9 @@ pub enum RebuildError {
     /// It is being built already. Its health says how far that is.
     #[error("the read model is being built already")]
     AlreadyBuilding,
+    /// It is a process: what it has done cannot be done anew.
+    #[error("a process is not built anew")]
+    NotAReadModel,
     /// It could not be begun.
     #[error("the read model could not be begun")]
     Start(#[source] StartError),
@@ -222,6 +225,9 @@ impl Projections {
     /// [`RebuildError`].
     pub async fn rebuild(&self, name: &str) -> Result<(), RebuildError> {
         let name = self.known(name)?;
+        if self.node.is_process(&name) {
+            return Err(RebuildError::NotAReadModel);
+        }
         if !self.node.build_anew(&name).await.map_err(RebuildError::Start)? {
             return Err(RebuildError::AlreadyBuilding);
         }

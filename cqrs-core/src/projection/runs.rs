@@ -29,6 +29,10 @@ pub(crate) trait Runs<S: ReadStore>: Send + Sync {
     /// Whether the live generation is kept up to date by appends.
     fn inline(&self) -> bool;
     fn filter(&self) -> Filter;
+    /// Whether what it leads to cannot be undone and done anew.
+    fn is_process(&self) -> bool {
+        false
+    }
     async fn create(&self, tx: &mut S::Transaction) -> Result<(), ProjectError>;
     /// Takes events in that are about to be appended.
     async fn take_in(
@@ -178,6 +182,10 @@ impl<S: ReadStore, P: Projector<S>> Runs<S> for Beside<S, P> {
 
     fn filter(&self) -> Filter {
         self.runs().filter()
+    }
+
+    fn is_process(&self) -> bool {
+        true
     }
 
     async fn create(&self, tx: &mut S::Transaction) -> Result<(), ProjectError> {

@@ -205,24 +205,28 @@ impl ProcessStore for PgReadStore {
         limit: usize,
     ) -> Result<Todo, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let busy = format!(
-            "select {COLUMNS} from SCHEMA.instances where turn is not null order by turn limit $1"
-        );
-        let busy = self.rows_of(process, &busy, arguments![limit]).await?;
-        let rest = "select
+        // Mostly there is nothing to do, which one small question tells.
+        let look = "select
             (select coalesce(json_agg(id), '[]') from (select id from SCHEMA.instances
               where due <= $1 order by due limit $2) due)::text,
             (select min(due) from SCHEMA.instances where due > $1),
-            (select coalesce(json_agg(r), '[]') from SCHEMA.requests r)::text";
-        let rest = self.rows_of(process, rest, arguments![Moment(now), limit]).await?;
+            (select coalesce(json_agg(r), '[]') from SCHEMA.requests r)::text,
+            exists (select from SCHEMA.instances where turn is not null)";
+        let look = self.rows_of(process, look, arguments![Moment(now), limit]).await?;
         let mut todo = Todo::default();
-        todo.busy = busy.iter().map(instance).collect::<Result<_, _>>()?;
-        if let Some(row) = rest.first() {
-            let text = |at: usize| row.try_get::<String, _>(at).map_err(store_error);
-            todo.due = json(&text(0)?)?;
-            let next = row.try_get::<Option<Moment>, _>(1).map_err(store_error)?;
-            todo.next_due = next.map(|next| next.0);
-            todo.requests = json(&text(2)?)?;
+        let Some(row) = look.first() else { return Ok(todo) };
+        let text = |at: usize| row.try_get::<String, _>(at).map_err(store_error);
+        todo.due = json(&text(0)?)?;
+        let next = row.try_get::<Option<Moment>, _>(1).map_err(store_error)?;
+        todo.next_due = next.map(|next| next.0);
+        todo.requests = json(&text(2)?)?;
+        if row.try_get::<bool, _>(3).map_err(store_error)? {
+            let busy = format!(
+                "select {COLUMNS} from SCHEMA.instances where turn is not null
+                  order by turn limit $1"
+            );
+            let busy = self.rows_of(process, &busy, arguments![limit]).await?;
+            todo.busy = busy.iter().map(instance).collect::<Result<_, _>>()?;
         }
         Ok(todo)
     }
