@@ -16,6 +16,10 @@
 //! [`given_events`], when [`project`]ed, then rows; or [`step_by_step`]. A read store of your own proves itself with
 //! [`read_store_conformance!`](macro@read_store_conformance).
 //!
+//! # Crashes
+//! [`crash_at_every_step`] runs a scenario once for each step of its stores, killed there, and
+//! compares how it ends.
+//!
 //! # Time, ids, waiting
 //! [`ManualClock`], [`SeededIds`], [`eventually`].
 
@@ -29,6 +33,7 @@
 mod aggregate;
 mod clock;
 pub mod conformance;
+mod crash;
 mod eventually;
 mod ids;
 pub mod model;
@@ -39,6 +44,7 @@ mod tables;
 
 pub use aggregate::{Given, Then, given, given_nothing};
 pub use clock::ManualClock;
+pub use crash::{CrashPoint, Survived, crash_at_every_step};
 pub use eventually::eventually;
 pub use ids::SeededIds;
 pub use project::{given_events, project};

@@ -13,12 +13,12 @@ use bank::read::BankEvent;
 use cluster::{Chance, Database};
 use cqrs::{
     App, CommandContext, Denial, EventStore, EventStoreExt, Flow, Instance, InstanceQuery,
-    InstanceStatus, LogRead, Middleware, ProcessOptions, ProcessStore, Processes, Recorded, Uuid,
-    async_trait,
+    InstanceStatus, LogRead, Middleware, ProcessOptions, ProcessStore, Processes, Recorded,
+    StartError, Uuid, async_trait,
 };
 use cqrs_memory::{MemoryReadStore, MemoryStore};
 use cqrs_postgres::{PgReadStore, PgStore};
-use cqrs_testing::{ManualClock, eventually};
+use cqrs_testing::{CrashPoint, ManualClock, eventually};
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgConnectOptions;
 
@@ -81,6 +81,10 @@ impl<S: ProcessStore> Bank<S> {
     }
 
     async fn start(&self) -> Processes<S> {
+        self.try_start().await.unwrap()
+    }
+
+    async fn try_start(&self) -> Result<Processes<S>, StartError> {
         let pauses = Duration::from_millis(2);
         let options = ProcessOptions::new()
             .pauses(pauses, pauses * 10)
@@ -93,7 +97,6 @@ impl<S: ProcessStore> Bank<S> {
             .process_with(MoneyTransfer, options)
             .start()
             .await
-            .unwrap()
     }
 
     async fn balance(&self, n: u128) -> Money {
@@ -446,4 +449,83 @@ fn killed_again_and_again<S: ProcessStore>(open_bank: impl AsyncFn() -> Bank<S>)
         println!("{kills} kills");
         running.stop().await;
     });
+}
+
+/// Every kind of transfer, killed at each step of both stores, on either side of it.
+#[test]
+fn bank_b22_b23_b24_b25_b359_a_crash_at_any_step_changes_nothing_in_the_end() {
+    let world = |point: &CrashPoint| {
+        let clock = ManualClock::at(noon());
+        let (ours, theirs) = (point.clone(), point.clone());
+        let store =
+            MemoryStore::builder().clock(clock.clone()).on_step(move |step| ours.step(step));
+        let kept =
+            MemoryReadStore::builder().clock(clock.clone()).on_step(move |step| theirs.step(step));
+        Bank::over(store.build(), kept.build(), clock)
+    };
+    let transfers =
+        [(1, 1, 2, "30.00"), (2, 1, 9, "20.00"), (3, 9, 2, "10.00"), (4, 1, 2, "900.00")];
+    let start = async |bank: &Bank<MemoryReadStore>| {
+        for (n, from, to, amount) in transfers {
+            let start = transfer(n, from, to, amount);
+            let id = Uuid::from_u128(0xF000 + n);
+            // As a client who asks again until there is an answer.
+            while bank.app.dispatch(start.clone()).command_id(id).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    };
+    let found = async |bank: &Bank<MemoryReadStore>| {
+        for (n, owner, balance) in [(1, "Alice", "100.00"), (2, "Bob", "50.00")] {
+            let id = Uuid::from_u128(0xE000 + n);
+            while bank.app.dispatch(open(n, owner, balance)).command_id(id).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    };
+    let settle = async |bank: &Bank<MemoryReadStore>| {
+        let running = loop {
+            match bank.try_start().await {
+                Ok(running) => break running,
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        };
+        start(bank).await;
+        for (n, ..) in transfers {
+            eventually(WITHIN * 60, || async {
+                let query = InstanceQuery::one(id(n));
+                let found = running.instances(NAME, &query).await.unwrap_or_default();
+                match found.first() {
+                    Some(found) if found.status == InstanceStatus::Ended && !found.is_busy() => {
+                        Ok(())
+                    }
+                    found => Err(format!("{found:#?}")),
+                }
+            })
+            .await;
+        }
+        running
+    };
+    let survived = cqrs_testing::crash_at_every_step(
+        world,
+        async |bank| {
+            found(bank).await;
+            settle(bank).await.stop().await;
+        },
+        async |bank| {
+            // Whoever died is missed by now.
+            bank.clock.advance(Duration::from_secs(10));
+            found(bank).await;
+            settle(bank).await.stop().await;
+            let balances = [bank.balance(1).await, bank.balance(2).await];
+            assert_eq!(balances.map(Money::to_cents).iter().sum::<i64>(), 15_000);
+            let mut end = format!("{balances:?}");
+            for (n, ..) in transfers {
+                end += &format!(" {:?} {:?}", bank.story(n).await, bank.failure(n).await);
+            }
+            end
+        },
+    );
+    println!("{} steps, {} crashes survived: {}", survived.steps, survived.crashes, survived.end);
+    assert!(survived.crashes * 10 > survived.steps * 9);
 }
