@@ -78,6 +78,21 @@ impl StoreArguments {
         Ok(OpenReadStore::Postgres(read))
     }
 
+    /// Opens the store of processes beside the store, in the same database.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_processes(&self, schema: &str) -> Result<OpenReadStore, String> {
+        let Some(url) = self.url()? else {
+            return Ok(OpenReadStore::Memory(MemoryReadStore::new()));
+        };
+        let schema = self.schema.as_deref().unwrap_or(schema);
+        let kept = PgReadStore::for_processes().url(url);
+        let kept = kept.schema(&format!("{schema}_processes")).prefix(&format!("{schema}_p_"));
+        let kept = kept.migrate().await.map_err(|error| explained(&error))?;
+        Ok(OpenReadStore::Postgres(kept))
+    }
+
     /// Opens the store. Its time is that of `clock`; its tables stand in `schema` unless the
     /// arguments say otherwise.
     ///

@@ -164,7 +164,8 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
             seed: command.id.to_string(),
             at: self.now,
             correlation_id: command.correlation_id,
-            causation_id: command.id.into(),
+            // A command that was refused is not in the log, so its own cause stands for it.
+            causation_id: command.causation_id,
         };
         let mut after = before.clone();
         after.commands.retain(|waiting| waiting.id != command.id);

@@ -10,6 +10,7 @@ use crate::read::{Month, ReadSide};
 pub(super) const HELP: &str = r#"Operations, one a line; `#` starts a remark:
   open ACCOUNT "OWNER" AMOUNT      deposit ACCOUNT AMOUNT
   close ACCOUNT                    withdraw ACCOUNT AMOUNT
+  transfer FROM TO AMOUNT          money on its way, and what came of it
   show                             all accounts
   history ACCOUNT                  its last 20 events, newest first
   feed                             the last 10 events of the bank
@@ -43,6 +44,7 @@ pub enum Operation {
     Deposit { account: Label, amount: Money },
     Withdraw { account: Label, amount: Money },
     Close { account: Label },
+    Transfer { from: Label, to: Label, amount: Money },
     Show,
     Feed,
     Statement { account: Label, month: Month },
@@ -84,6 +86,9 @@ pub fn parse(line: &str) -> Result<Option<Operation>, String> {
             Operation::Withdraw { account: label(account)?, amount: money(amount)? }
         }
         ["close", account] => Operation::Close { account: label(account)? },
+        ["transfer", from, to, amount] => {
+            Operation::Transfer { from: label(from)?, to: label(to)?, amount: money(amount)? }
+        }
         ["show"] => Operation::Show,
         ["feed"] => Operation::Feed,
         ["statement", account, of] => {
@@ -107,6 +112,7 @@ const USAGE: &[&str] = &[
     "deposit ACCOUNT AMOUNT",
     "withdraw ACCOUNT AMOUNT",
     "close ACCOUNT",
+    "transfer FROM TO AMOUNT",
     "show",
     "feed",
     "statement ACCOUNT 2026-03",

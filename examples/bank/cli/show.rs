@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyl
 use cqrs::{Health, Timestamp};
 
 use super::operation::Label;
-use crate::domain::{AccountEvent, AccountId};
+use crate::domain::{AccountEvent, AccountId, TransferEvent};
 use crate::read::{AccountRow, Entry, FeedEntry, Month, Statement};
 
 /// No line is wider.
@@ -76,6 +76,19 @@ pub(super) fn accounts(rows: &[AccountRow], names: &HashMap<AccountId, String>) 
         shown.add_row([name, fit(&row.owner, 50), balance, to_the_second(row.opened_at)]);
     }
     shown
+}
+
+/// What an event of a transfer says.
+pub(super) fn transfer(event: &TransferEvent) -> String {
+    match event {
+        TransferEvent::TransferStarted { amount, .. } => format!("{amount} are to move"),
+        TransferEvent::TransferDebited { amount, .. } => format!("{amount} are on their way"),
+        TransferEvent::TransferCredited { amount, .. } => format!("{amount} have arrived"),
+        TransferEvent::TransferFailed { reason, refunded: true, .. } => {
+            format!("{reason}, paid back")
+        }
+        TransferEvent::TransferFailed { reason, .. } => reason.to_string(),
+    }
 }
 
 /// Events of one account.

@@ -7,21 +7,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cqrs::{
-    App, AsOf, Clock, Command, DispatchError, Event, EventStore, LoadError, Position, Timestamp,
+    App, AsOf, Clock, Command, DispatchError, Event, EventStore, EventStoreExt, Filter,
+    InstanceStatus, LoadError, LogRead, OperatorError, Position, Recorded, Timestamp, Uuid,
     Version, Waited,
 };
 use example_store::StoreArguments;
+use futures_util::TryStreamExt;
 
 use super::clock::StoryClock;
 use super::operation::{Label, When};
 use super::paint::Paint;
 use super::{Operation, parse, show};
 use crate::domain::account::{CloseAccount, DepositMoney, OpenAccount, WithdrawMoney};
-use crate::domain::{Account, AccountId};
-use crate::read::{self, ReadSide};
+use crate::domain::transfer::StartTransfer;
+use crate::domain::{Account, AccountId, Money, TransferId};
+use crate::process::ProcessSide;
+use crate::read::{self, BankEvent, ReadSide};
 
 /// The longest wait for a read model to know the last command.
 const WITHIN: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether a transfer is over.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// How a story went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +66,7 @@ pub(super) struct Story<'a> {
     clock: StoryClock,
     arguments: &'a StoreArguments,
     read: ReadSide,
+    processes: ProcessSide,
     /// The last thing that happened, which every table has to know.
     known: Position,
     /// What the story calls its accounts.
@@ -83,11 +91,14 @@ impl<'a> Story<'a> {
         let known = store.head().await.map_err(io::Error::other)?;
         let app = App::new(store);
         let read = read_side(arguments, &app).await?;
+        let kept = arguments.open_processes("bank").await.map_err(io::Error::other)?;
+        let processes = ProcessSide::start(&app, clock.clone(), kept).await;
         Ok(Self {
             app,
             clock,
             arguments,
             read,
+            processes: processes.map_err(io::Error::other)?,
             known,
             names: HashMap::new(),
             out,
@@ -127,6 +138,7 @@ impl<'a> Story<'a> {
              {not_understood} lines not understood"
         ))?;
         self.out.flush()?;
+        self.processes.stop().await;
         self.read.projections().stop().await;
         Ok(self.summary)
     }
@@ -151,6 +163,7 @@ impl<'a> Story<'a> {
                 let account_id = self.id_of(account);
                 self.ask(CloseAccount { account_id, at }).await
             }
+            Operation::Transfer { from, to, amount } => self.transfer(from, to, amount).await,
             Operation::Show => {
                 self.catch_up().await?;
                 match self.read.accounts().await {
@@ -245,6 +258,71 @@ impl<'a> Story<'a> {
             }
             Err(error) => self.failed(&error),
         }
+    }
+
+    /// Starts a transfer, waits until it is over, and tells what led to what.
+    async fn transfer(&mut self, from: Label, to: Label, amount: Money) -> io::Result<()> {
+        let (source_id, target_id, at) = (self.id_of(from), self.id_of(to), self.clock.now());
+        // The same story makes the same ids.
+        let name = format!("{source_id} {target_id} {amount} {at} {}", self.known);
+        let transfer_id = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).into();
+        let start = StartTransfer { transfer_id, source_id, target_id, amount, at };
+        let started = match self.app.dispatch(start).await {
+            Ok(started) => started,
+            Err(DispatchError::Refused(refusal)) => {
+                self.summary.refused += 1;
+                let line = format!("  x refused: {refusal}");
+                return self.say(self.paint.red(&show::wrapped(&line)));
+            }
+            Err(error) => return self.failed(&error),
+        };
+        let over = tokio::time::timeout(WITHIN, self.until_over(transfer_id)).await;
+        match over {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return self.failed(&error),
+            Err(_) => self.say(self.paint.dim("  it is still under way"))?,
+        }
+        let conversation = started.metadata.correlation_id.map(Filter::correlation);
+        let told = LogRead::forward().filter(conversation.unwrap_or_default());
+        match self.app.store().log_events_as::<BankEvent>(told).try_collect::<Vec<_>>().await {
+            Ok(events) => self.tell_causes(&events),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    async fn until_over(&self, transfer: TransferId) -> Result<(), OperatorError> {
+        loop {
+            if let Some(found) = self.processes.transfer(transfer).await?
+                && found.status != InstanceStatus::Running
+                && !found.is_busy()
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Each event below the one that caused it.
+    fn tell_causes(&mut self, events: &[Recorded<BankEvent>]) -> io::Result<()> {
+        let mut depths = HashMap::new();
+        for recorded in events {
+            self.known = self.known.max(recorded.position);
+            let cause = recorded.metadata.causation_id.map(|cause| cause.as_uuid());
+            let depth = cause.and_then(|cause| depths.get(&cause)).map_or(0, |depth| depth + 1);
+            depths.insert(recorded.id.as_uuid(), depth);
+            // What answers a command that an event caused stands below that event.
+            if let Some(command) = recorded.metadata.command_id {
+                depths.insert(command.as_uuid(), depth);
+            }
+            let said = match &recorded.event {
+                BankEvent::Account(event) => show::event(event),
+                BankEvent::Transfer(event) => show::transfer(event),
+            };
+            let name = recorded.event.event_type().name();
+            let line = format!("{}+ {name}", "  ".repeat(depth + 1));
+            self.say(self.paint.green(&show::wrapped(&format!("{line:<38} {said}"))))?;
+        }
+        Ok(())
     }
 
     async fn balance(&self, account: &Label, when: When) -> Result<String, LoadError> {

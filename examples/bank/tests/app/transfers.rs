@@ -146,6 +146,18 @@ impl<S: ProcessStore> Bank<S> {
         mine.collect()
     }
 
+    /// L36: one conversation, each event but the first caused by an earlier one of it.
+    async fn one_root(&self, correlation: Uuid, count: usize) {
+        let mut ours = self.events().await;
+        ours.retain(|event| event.metadata.correlation_id == Some(correlation.into()));
+        assert_eq!(ours.len(), count);
+        for (nth, event) in ours.iter().enumerate().skip(1) {
+            let cause = event.metadata.causation_id.unwrap().as_uuid();
+            let is_known = ours.iter().take(nth).any(|earlier| earlier.id.as_uuid() == cause);
+            assert!(is_known, "{event:?}");
+        }
+    }
+
     async fn failure(&self, n: u128) -> Option<FailureReason> {
         self.events().await.into_iter().find_map(|event| match event.event {
             BankEvent::Transfer(TransferEvent::TransferFailed { transfer_id, reason, .. })
@@ -209,16 +221,7 @@ async fn bank_b15_money_moves_and_every_step_is_noted<S: ProcessStore>(bank: Ban
     let told = ["started", "withdrawn", "debited", "deposited", "credited"];
     assert_eq!(bank.story(1).await, told);
     assert_eq!((bank.balance(1).await, bank.balance(2).await), (eur("70.00"), eur("80.00")));
-    // L36: one conversation, each caused by another one of it.
-    let events = bank.events().await;
-    let ours: Vec<_> =
-        events.iter().filter(|e| e.metadata.correlation_id == Some(correlation.into())).collect();
-    assert_eq!(ours.len(), 5);
-    for (nth, event) in ours.iter().enumerate().skip(1) {
-        let cause = event.metadata.causation_id.unwrap().as_uuid();
-        let known = ours.iter().take(nth).any(|earlier| earlier.id.as_uuid() == cause);
-        assert!(known, "{event:?}");
-    }
+    bank.one_root(correlation, 5).await;
 }
 
 async fn bank_b16_b18_a_refused_debit_fails_the_transfer<S: ProcessStore>(bank: Bank<S>) {
@@ -236,8 +239,10 @@ async fn bank_b16_b18_a_refused_debit_fails_the_transfer<S: ProcessStore>(bank: 
 
 async fn bank_b17_a_refused_credit_is_paid_back<S: ProcessStore>(bank: Bank<S>) {
     let running = bank.start().await;
-    bank.app.dispatch(transfer(1, 1, 9, "30.00")).await.unwrap();
+    let correlation = Uuid::from_u128(0xC1);
+    bank.app.dispatch(transfer(1, 1, 9, "30.00")).correlation_id(correlation).await.unwrap();
     assert_eq!(settled(&running, 1).await.status, InstanceStatus::Ended);
+    bank.one_root(correlation, 5).await;
     assert_eq!(bank.story(1).await, ["started", "withdrawn", "debited", "refunded", "failed"]);
     assert_eq!(bank.failure(1).await, Some(FailureReason::TargetNotFound));
     assert_eq!(bank.balance(1).await, eur("100.00"));
