@@ -278,3 +278,21 @@ async fn b358_a_state_of_an_earlier_version_is_upcast() {
     let refused = running.consumers().rebuild(NAME).await.unwrap_err();
     assert!(matches!(refused, cqrs::RebuildError::NotAReadModel), "{refused}");
 }
+
+#[tokio::test]
+async fn what_an_operator_ended_sends_nothing_any_more() {
+    let world = World::new().await;
+    world.trouble.0.store(true, Ordering::Release);
+    let running = world.start(&Script::<1>::default()).await;
+    world.say(&running, "start:a!say=slow/hello").await;
+    running.stop().await;
+    // Asked for while nobody runs it: the next run finds it together with the command.
+    assert!(running.end(NAME, "a").await.unwrap());
+    world.trouble.0.store(false, Ordering::Release);
+    let running = world.start(&Script::<1>::default()).await;
+    until(&running, "a", |found| found.status == InstanceStatus::Ended).await;
+    // Another one's command is sent later than it would have been.
+    world.say(&running, "start:b!say=other/done").await;
+    world.until_said("other", &["done"]).await;
+    assert!(world.said_by("slow").await.is_empty());
+}

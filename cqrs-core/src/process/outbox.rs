@@ -81,9 +81,13 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
             if control.live && !control.paused && !control.stop {
                 let now = self.shared.clock.now();
                 match self.todo(busy.len()).await {
-                    Ok(todo) => {
-                        if !todo.requests.is_empty() {
-                            self.hear(&todo.requests, &busy).await?;
+                    Ok(mut todo) => {
+                        // What an operator asks about is sent when it was looked at again: an
+                        // instance that was ended has nothing to send any more.
+                        let asked = |id: &String| todo.requests.iter().any(|r| r.instance == *id);
+                        todo.busy.retain(|instance| !asked(&instance.id));
+                        if self.hear(&todo.requests, &busy).await? {
+                            pause = Duration::ZERO;
                         }
                         if !todo.due.is_empty() {
                             self.settle(&todo.due, |desk| {
@@ -274,8 +278,10 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
         }
     }
 
-    /// Does what operators ask for. What is on its way is left until it has landed.
-    async fn hear(&self, requests: &[Request], busy: &HashSet<String>) -> Result<(), Ended> {
+    /// Does what operators ask for, and says whether it did something. What is on its way is left
+    /// until it has landed.
+    async fn hear(&self, requests: &[Request], busy: &HashSet<String>) -> Result<bool, Ended> {
+        let mut done_some = false;
         for request in requests.iter().filter(|request| !busy.contains(&request.instance)) {
             let heard = match request.wish {
                 Wish::End => {
@@ -293,11 +299,14 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
                 }
                 Err(error) => Err(error),
             };
-            if let Err(error) = forgotten {
-                tracing::warn!(instance = request.instance, %error, "asked for, and not done yet");
+            match forgotten {
+                Ok(()) => done_some = true,
+                Err(error) => tracing::warn!(
+                    instance = request.instance, %error, "asked for, and not done yet"
+                ),
             }
         }
-        Ok(())
+        Ok(done_some)
     }
 
     /// The instance goes on, and takes in the events that wait.
