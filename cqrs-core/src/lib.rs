@@ -12,6 +12,7 @@ pub mod app;
 mod command;
 mod durable;
 mod event;
+mod failures;
 mod id;
 mod metadata;
 mod names;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::StreamExt;
 use tokio::time::Instant;
 
 use super::{App, Denial, DispatchError, Outcome};
+use crate::failures::pauses;
 use crate::repository::{Changes, Loaded, Repository};
 use crate::{
     Aggregate, AppendError, Appended, AppendedStream, CommandId, CommandKey, Conflict,
@@ -86,7 +86,7 @@ impl<A: Aggregate> Decision<'_, A> {
             current = true;
         }
 
-        let mut pauses = pauses();
+        let mut pauses = pauses(FIRST_PAUSE, LONGEST_PAUSE);
         // Whoever insists on a version learns in the next round that it has gone.
         let budget = self.options.retries.max(u32::from(self.options.expected.is_some()));
         let mut attempts = 0;
@@ -176,7 +176,7 @@ impl<A: Aggregate> Decision<'_, A> {
         changes: &Changes<A::Event>,
         sent: &AtomicBool,
     ) -> Result<Saved, Failure<A>> {
-        let mut pauses = pauses().take(self.options.retries as usize);
+        let mut pauses = pauses(FIRST_PAUSE, LONGEST_PAUSE).take(self.options.retries as usize);
         let mut answer_lost = false;
         sent.store(true, Ordering::Relaxed);
         loop {
@@ -309,13 +309,4 @@ fn events_of(part: &AppendedStream) -> Option<StreamRead> {
 
 fn unstorable<A: Aggregate>(error: crate::PayloadError) -> Failure<A> {
     DispatchError::Append(InvalidAppend::Payload(error).into())
-}
-
-fn pauses() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(FIRST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
-        .without_max_times()
-        .with_jitter()
-        .build()
 }

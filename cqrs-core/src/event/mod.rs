@@ -4,6 +4,7 @@ mod new;
 mod recorded;
 
 pub use new::{InvalidEvent, NewEvent};
+pub(crate) use recorded::as_stored;
 pub use recorded::{DecodeError, DecodeFailure, RawEvent, Recorded, RecordedEvent};
 
 use std::fmt;

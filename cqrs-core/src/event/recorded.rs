@@ -182,3 +182,9 @@ pub enum DecodeFailure {
     #[error("the stored content does not fit the type")]
     Malformed(#[from] serde_json::Error),
 }
+
+/// Events as they were stored: one of last year's may be several of today's, which are taken in,
+/// put aside and tried again together.
+pub(crate) fn as_stored<E>(events: &[Recorded<E>]) -> impl Iterator<Item = &[Recorded<E>]> {
+    events.chunk_by(|left, right| left.position == right.position)
+}

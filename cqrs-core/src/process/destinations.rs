@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use super::effects::Refusal;
 use super::records::OutgoingCommand;
 use crate::app::stream_of;
+use crate::failures::chain;
 use crate::{
     Aggregate, App, Append, Command, CommandKey, DispatchError, ExpectedVersion, Metadata, Payload,
     Retry, StreamName,
@@ -133,7 +134,7 @@ where
             }
             Err(error) => {
                 let retry = error.retry();
-                Err(Unsent::Failed { reason: crate::projection::chain(&error), retry })
+                Err(Unsent::Failed { reason: chain(&error), retry })
             }
         }
     }
@@ -155,7 +156,7 @@ where
             Ok(_) => Ok(()),
             Err(error) => {
                 let retry = error.retry();
-                Err(Unsent::Failed { reason: crate::projection::chain(&error), retry })
+                Err(Unsent::Failed { reason: chain(&error), retry })
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+
 /// How a process is run.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -54,6 +56,14 @@ impl ProcessOptions {
         self.first_pause = first;
         self.longest_pause = longest.max(first);
         self
+    }
+
+    pub(super) fn pauses_between(&self) -> ExponentialBackoff {
+        ExponentialBuilder::new()
+            .with_min_delay(self.first_pause)
+            .with_max_delay(self.longest_pause)
+            .with_max_times(usize::try_from(self.retries).unwrap_or(usize::MAX))
+            .build()
     }
 
     /// Sets how long an answer is waited for.

@@ -10,9 +10,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use backon::ExponentialBackoff;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
@@ -26,7 +26,7 @@ use super::records::{Instance, OutgoingCommand, Request, Todo, Wish};
 use super::store::ProcessStore;
 use crate::projection::runtime::{Control, Shared};
 use crate::projection::{CommitError, Lease, LeaseError};
-use crate::{App, CommandId, Position, ReadError, Recorded, Retry, StoreError};
+use crate::{App, CommandId, Position, ReadError, Recorded, Retry, StoreError, Timestamp};
 
 /// How many instances are looked at, for each that may have a command on its way.
 const LOOK_AHEAD: usize = 4;
@@ -58,7 +58,7 @@ type Parts<M> = Vec<Recorded<<M as ProcessManager>::Event>>;
 /// Commands that are tried again later.
 #[derive(Default)]
 struct Resting {
-    attempts: HashMap<CommandId, u32>,
+    pauses: HashMap<CommandId, ExponentialBackoff>,
     until: HashMap<String, Instant>,
 }
 
@@ -80,7 +80,7 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
             // Before everything is caught up with, nobody knows what was answered long ago.
             if control.live && !control.paused && !control.stop {
                 let now = self.shared.clock.now();
-                match self.todo(busy.len()).await {
+                match self.todo(now, busy.len()).await {
                     Ok(mut todo) => {
                         // What an operator asks about is sent when it was looked at again: an
                         // instance that was ended has nothing to send any more.
@@ -127,10 +127,10 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
         }
     }
 
-    async fn todo(&self, busy: usize) -> Result<Todo, StoreError> {
+    async fn todo(&self, now: Timestamp, busy: usize) -> Result<Todo, StoreError> {
         let process = &self.lease.partition.projector;
         let limit = busy + self.options.in_flight * LOOK_AHEAD;
-        self.shared.read.todo(process, self.shared.clock.now(), limit).await
+        self.shared.read.todo(process, now, limit).await
     }
 
     fn take_off(
@@ -180,20 +180,21 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
         let mut outcomes = Vec::new();
         for Flight { instance, accepted, stopped } in landed {
             for id in &accepted {
-                resting.attempts.remove(id);
+                resting.pauses.remove(id);
             }
             let stopped = match stopped {
                 Some((command, Unsent::Failed { reason, retry })) if retry != Retry::Never => {
-                    let attempts = resting.attempts.entry(command.id).or_insert(0);
-                    *attempts += 1;
-                    if *attempts <= self.options.retries {
-                        let pause = self.pause(*attempts);
-                        tracing::warn!(instance, attempts, reason, "a command is sent again");
-                        resting.until.insert(instance.clone(), Instant::now() + pause);
-                        None
-                    } else {
-                        resting.attempts.remove(&command.id);
-                        Some((command, Unsent::Failed { reason, retry }))
+                    let pauses = resting.pauses.entry(command.id);
+                    match pauses.or_insert_with(|| self.options.pauses_between()).next() {
+                        Some(pause) => {
+                            tracing::warn!(instance, ?pause, reason, "a command is sent again");
+                            resting.until.insert(instance.clone(), Instant::now() + pause);
+                            None
+                        }
+                        None => {
+                            resting.pauses.remove(&command.id);
+                            Some((command, Unsent::Failed { reason, retry }))
+                        }
                     }
                 }
                 stopped => stopped,
@@ -221,20 +222,15 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
         .await
     }
 
-    fn pause(&self, attempts: u32) -> Duration {
-        let doubled = 1_u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
-        self.options.first_pause.saturating_mul(doubled).min(self.options.longest_pause)
-    }
-
     /// Changes instances in one transaction, however often the store has to be asked.
-    async fn settle(
+    async fn settle<T: Send>(
         &self,
         ids: &[String],
-        work: impl Fn(&mut Desk<'_, M>) + Send + Sync,
-    ) -> Result<(), Ended> {
+        work: impl Fn(&mut Desk<'_, M>) -> T + Send + Sync,
+    ) -> Result<T, Ended> {
         loop {
             match self.try_settle(ids, &work).await {
-                Ok(()) => return Ok(()),
+                Ok(answer) => return Ok(answer),
                 Err(LeaseError::Lost) => return Err(Ended),
                 Err(LeaseError::Store(error)) => {
                     tracing::warn!(partition = %self.lease.partition, %error, "not recorded yet");
@@ -244,22 +240,22 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
         }
     }
 
-    async fn try_settle(
+    async fn try_settle<T: Send>(
         &self,
         ids: &[String],
-        work: &(impl Fn(&mut Desk<'_, M>) + Send + Sync),
-    ) -> Result<(), LeaseError> {
+        work: &(impl Fn(&mut Desk<'_, M>) -> T + Send + Sync),
+    ) -> Result<T, LeaseError> {
         let read = &self.shared.read;
         let mut tx = read.begin(&self.lease).await?;
         let instances = read.instances_in(&mut tx, ids).await?;
         let now = self.shared.clock.now();
-        let changed = {
+        let (answer, changed) = {
             let mut desk = Desk::new(&*self.manager, &self.destinations, now, instances);
-            work(&mut desk);
-            desk.finish()
+            (work(&mut desk), desk.finish())
         };
         read.keep(&mut tx, &changed).await?;
-        self.commit(tx).await
+        self.commit(tx).await?;
+        Ok(answer)
     }
 
     async fn commit(&self, tx: S::Transaction) -> Result<(), LeaseError> {
@@ -316,8 +312,7 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
                 Ok(events) => events,
                 Err(error) => return Ok(Err(error)),
             };
-            let came_late = AtomicBool::new(false);
-            self.settle(std::slice::from_ref(id), |desk| {
+            let work = |desk: &mut Desk<'_, M>| {
                 desk.resume(id);
                 for (position, parts) in &events {
                     let routed = routes(&*self.manager, parts);
@@ -328,13 +323,13 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
                     }
                 }
                 // More has come since they were read.
-                came_late.store(desk.has_waiting(id), Ordering::Relaxed);
-                if desk.has_waiting(id) {
+                let came_late = desk.has_waiting(id);
+                if came_late {
                     desk.give_up(id, "is being retried".to_owned());
                 }
-            })
-            .await?;
-            if !came_late.into_inner() {
+                came_late
+            };
+            if !self.settle(std::slice::from_ref(id), work).await? {
                 return Ok(Ok(()));
             }
         }

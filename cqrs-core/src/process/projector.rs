@@ -9,6 +9,7 @@ use super::desk::{Desk, routes};
 use super::destinations::Destinations;
 use super::manager::ProcessManager;
 use super::store::ProcessStore;
+use crate::event::as_stored;
 use crate::projection::{ProjectError, Projector};
 use crate::{Clock, Recorded};
 
@@ -43,8 +44,7 @@ impl<S: ProcessStore, M: ProcessManager> Projector<S> for ProcessProjector<S, M>
         tx: &mut S::Transaction,
         events: &[Recorded<M::Event>],
     ) -> Result<(), ProjectError> {
-        let stored = events.chunk_by(|left, right| left.position == right.position);
-        let routed: Vec<_> = stored.map(|parts| routes(&*self.manager, parts)).collect();
+        let routed: Vec<_> = as_stored(events).map(|parts| routes(&*self.manager, parts)).collect();
         let mut ids: Vec<String> = routed.iter().flatten().map(|(id, _)| id.clone()).collect();
         ids.sort_unstable();
         ids.dedup();

@@ -52,7 +52,6 @@ pub(crate) mod runtime {
     pub(crate) use super::runs::{Beside, Runs};
     pub(crate) use super::status::Control;
 }
-pub(crate) use worker::chain;
 
 use crate::names::ProjectorName;
 use crate::store::EventStore;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use backon::ExponentialBackoff;
+
+use crate::failures::pauses;
 
 /// What follows when trying again did not help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,12 +78,7 @@ impl FailurePolicy {
     }
 
     pub(super) fn backoff(&self) -> ExponentialBackoff {
-        ExponentialBuilder::new()
-            .with_min_delay(self.first_pause)
-            .with_max_delay(self.longest_pause)
-            .without_max_times()
-            .with_jitter()
-            .build()
+        pauses(self.first_pause, self.longest_pause)
     }
 }
 

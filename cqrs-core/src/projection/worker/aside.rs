@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::trouble::{chain, store_pauses};
+use super::trouble::store_pauses;
 use super::{Ended, Failed, Worker};
+use crate::failures::chain;
 use crate::projection::projector::Projector;
 use crate::projection::read_store::ReadStore;
 use crate::projection::records::{ParkedEvent, Trouble};

@@ -6,8 +6,10 @@ use std::panic::AssertUnwindSafe;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use super::trouble::{chain, store_pauses};
+use super::trouble::store_pauses;
 use super::{Ended, Failed, Worker};
+use crate::event::as_stored;
+use crate::failures::chain;
 use crate::panics::panic_message;
 use crate::projection::projector::Projector;
 use crate::projection::read_store::{CommitError, ReadStore};
@@ -103,12 +105,12 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         let mut tx = read.begin(&self.lease).await?;
         let mut rest = events;
         while !rest.is_empty() {
-            let free = stored(rest).take_while(|parts| !self.waits(parts));
+            let free = as_stored(rest).take_while(|parts| !self.waits(parts));
             let (run, behind) = rest.split_at(free.map(<[_]>::len).sum());
             if !run.is_empty() {
                 self.project(&mut tx, run).await?;
             }
-            let waiting = stored(behind).next().unwrap_or_default();
+            let waiting = as_stored(behind).next().unwrap_or_default();
             if let Some(first) = waiting.first() {
                 let entry = self.entry(first.position, self.key(first).into(), None, 0);
                 read.park(&mut tx, &self.lease, &entry).await.map_err(Failed::Store)?;
@@ -177,16 +179,10 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
     }
 }
 
-/// The events as they were stored: one of last year's may be several of today's, which are taken
-/// in, put aside and tried again together.
-fn stored<E>(events: &[Recorded<E>]) -> impl Iterator<Item = &[Recorded<E>]> {
-    events.chunk_by(|left, right| left.position == right.position)
-}
-
 /// So many events, or a few more for the sake of the last one's parts.
 fn boundary<E>(events: &[Recorded<E>], size: usize) -> usize {
     let mut end = 0;
-    for parts in stored(events) {
+    for parts in as_stored(events) {
         end += parts.len();
         if end >= size {
             break;
@@ -196,5 +192,5 @@ fn boundary<E>(events: &[Recorded<E>], size: usize) -> usize {
 }
 
 fn is_one<E>(events: &[Recorded<E>]) -> bool {
-    stored(events).nth(1).is_none()
+    as_stored(events).nth(1).is_none()
 }

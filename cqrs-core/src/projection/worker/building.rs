@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::trouble::chain;
 use super::{Ended, Worker};
+use crate::failures::chain;
 use crate::projection::projector::Projector;
 use crate::projection::read_store::{ReadStore, Swap};
 use crate::projection::records::Trouble;

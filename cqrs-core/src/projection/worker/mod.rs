@@ -11,8 +11,6 @@ mod batch;
 mod building;
 mod trouble;
 
-pub(crate) use trouble::chain;
-
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

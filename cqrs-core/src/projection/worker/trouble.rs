@@ -6,6 +6,7 @@ use std::time::Duration;
 use backon::ExponentialBackoff;
 
 use super::{Ended, Worker};
+use crate::failures::{chain, pauses};
 use crate::projection::policy::Then;
 use crate::projection::projector::Projector;
 use crate::projection::read_store::ReadStore;
@@ -92,11 +93,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         tracing::error!(partition = %self.lease.partition, %position, error, "not decoded");
         let trouble = Trouble { position, error, attempts: 1, stopped: true };
         match self.options.on_failure.undecodable {
-            Then::Stop => {
-                self.stand_still(trouble).await?;
-                self.reader.reset();
-                Ok(())
-            }
+            Then::Stop => self.stand_still(trouble).await,
             Then::Park => self.put_aside(key, trouble, position).await,
         }
     }
@@ -155,26 +152,5 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 pub(super) fn store_pauses() -> ExponentialBackoff {
-    use backon::BackoffBuilder;
-    backon::ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(50))
-        .with_max_delay(LONGEST_PAUSE)
-        .without_max_times()
-        .with_jitter()
-        .build()
-}
-
-/// An error and what caused it.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        source = error.source();
-    }
-    text
+    pauses(Duration::from_millis(50), LONGEST_PAUSE)
 }
