@@ -6,5 +6,6 @@ pub(crate) mod report;
 pub(crate) mod samples;
 
 pub(crate) use effort::Effort;
+#[allow(unused_imports)] // not every bench needs a full log
 pub(crate) use filled::filled;
 pub(crate) use report::Report;

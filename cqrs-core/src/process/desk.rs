@@ -149,17 +149,25 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
         }
     }
 
-    /// A command that was accepted.
-    pub(super) fn accepted(&mut self, id: &str, command: CommandId) {
-        if let Some(mut instance) = self.instances.get(id).cloned() {
-            instance.commands.retain(|waiting| waiting.id != command);
-            self.keep(instance);
+    /// Commands that were accepted.
+    pub(super) fn accepted(&mut self, commands: &[(String, CommandId)]) {
+        for (id, command) in commands {
+            if let Some(mut instance) = self.instances.get(id).cloned()
+                && instance.commands.iter().any(|waiting| waiting.id == *command)
+            {
+                instance.commands.retain(|waiting| waiting.id != *command);
+                self.keep(instance);
+            }
         }
     }
 
     /// A command that its aggregate refused.
     pub(super) fn refused(&mut self, id: &str, command: OutgoingCommand, refusal: Refusal) {
         let Some(before) = self.instances.get(id).cloned() else { return };
+        // Its answer is on record.
+        if before.commands.iter().all(|waiting| waiting.id != command.id) {
+            return;
+        }
         let cause = Cause {
             seed: command.id.to_string(),
             at: self.now,

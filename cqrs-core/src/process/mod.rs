@@ -7,14 +7,16 @@
 mod desk;
 mod destinations;
 mod effects;
+mod exchange;
 mod manager;
+mod operator;
 mod options;
 mod outbox;
 mod projector;
 mod records;
 mod store;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -31,6 +33,7 @@ use crate::projection::{
     FailurePolicy, OperatorError, Projections, ProjectionsBuilder, ProjectorOptions, StartError,
 };
 use crate::{App, Clock, SystemClock};
+use exchange::Exchange;
 use outbox::Outbox;
 use projector::ProcessProjector;
 
@@ -161,11 +164,14 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
     #[must_use]
     pub fn process_with<M: ProcessManager>(mut self, manager: M, options: ProcessOptions) -> Self {
         let (manager, destinations) = (Arc::new(manager), Arc::new(M::destinations()));
+        let exchange = Arc::new(Exchange::default());
         let projector = ProcessProjector {
             manager: Arc::clone(&manager),
             destinations: Arc::clone(&destinations),
             store: self.store.clone(),
             clock: Arc::clone(&self.clock),
+            exchange: Arc::clone(&exchange),
+            changed: Mutex::default(),
         };
         let app = self.app.clone();
         let beside = move |shared, lease, control| {
@@ -176,6 +182,7 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
                 control,
                 manager: Arc::clone(&manager),
                 destinations: Arc::clone(&destinations),
+                exchange: Arc::clone(&exchange),
                 options,
                 actor: format!("process:{}", M::NAME),
             };

@@ -4,7 +4,8 @@
 //! Invariants:
 //! - A command is sent only after the transaction that decided it.
 //! - A refusal is recorded in one transaction with what is done about it, so a follow-up is sent
-//!   only after that, and a command that is sent again was not refused before.
+//!   only after that, and a command that is sent again was not refused before. That one was
+//!   accepted stands in the log; it is recorded with the next change of its instance, or soon.
 //! - Commands of one instance are sent in order, one at a time; a slow instance delays no other.
 //! - Whoever is not sure of a commit ends; the next lease finds out.
 
@@ -18,18 +19,26 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::desk::{Desk, routes};
+use super::desk::Desk;
 use super::destinations::{Destinations, Unsent};
+use super::exchange::{Changed, Exchange, earlier};
 use super::manager::ProcessManager;
 use super::options::ProcessOptions;
-use super::records::{Instance, OutgoingCommand, Request, Todo, Wish};
+use super::records::{Instance, OutgoingCommand, Todo};
 use super::store::ProcessStore;
 use crate::projection::runtime::{Control, Shared};
 use crate::projection::{CommitError, Lease, LeaseError};
-use crate::{App, CommandId, Position, ReadError, Recorded, Retry, StoreError, Timestamp};
+use crate::{App, CommandId, Position, Retry, StoreError, Timestamp};
 
-/// How many instances are looked at, for each that may have a command on its way.
+/// How many instances are asked for at once, for each that may have a command on its way.
 const LOOK_AHEAD: usize = 4;
+/// How long it may take until it is recorded that a command was accepted, unless its instance
+/// changes before.
+const SOON: Duration = Duration::from_millis(50);
+/// How many instances are changed at once for that.
+const AT_ONCE: usize = 1_000;
+/// With so many commands that wait, an instance lets its timers wait too.
+const CROWDED: usize = 64;
 
 pub(super) struct Outbox<S: ProcessStore, M> {
     pub(super) app: App,
@@ -38,192 +47,199 @@ pub(super) struct Outbox<S: ProcessStore, M> {
     pub(super) control: watch::Receiver<Control>,
     pub(super) manager: Arc<M>,
     pub(super) destinations: Arc<Destinations>,
+    pub(super) exchange: Arc<Exchange>,
     pub(super) options: ProcessOptions,
     pub(super) actor: String,
 }
 
 /// The lease is lost, or nobody knows whether a commit took place.
-struct Ended;
+pub(super) struct Ended;
 
 /// What became of the commands of an instance.
 struct Flight {
-    instance: String,
+    /// With the commands that did not arrive.
+    instance: Instance,
     accepted: Vec<CommandId>,
     stopped: Option<(OutgoingCommand, Unsent)>,
 }
 
-/// What was stored as one event.
-type Parts<M> = Vec<Recorded<<M as ProcessManager>::Event>>;
-
-/// Commands that are tried again later.
+/// What is on its way, and what is left alone for a while.
 #[derive(Default)]
-struct Resting {
+struct Sky {
+    flights: FuturesUnordered<BoxFuture<'static, Flight>>,
+    flying: HashSet<String>,
+    /// Operators ask for something about them.
+    asked: HashSet<String>,
     pauses: HashMap<CommandId, ExponentialBackoff>,
     until: HashMap<String, Instant>,
+    /// When it is recorded what was accepted.
+    record_at: Option<Instant>,
 }
 
 impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
     /// Works until the lease is lost.
     pub(super) async fn run(mut self) {
+        self.exchange.clear();
         let _: Result<(), Ended> = self.work().await;
     }
 
     async fn work(&mut self) -> Result<(), Ended> {
-        let mut flights: FuturesUnordered<BoxFuture<'static, Flight>> = FuturesUnordered::new();
-        let mut busy: HashSet<String> = HashSet::new();
-        let mut resting = Resting::default();
-        let mut progressed = self.shared.progressed.subscribe();
+        let mut sky = Sky::default();
+        let (mut look_at, mut next_due) = (Instant::now(), None);
         loop {
-            progressed.borrow_and_update();
             let control = *self.control.borrow_and_update();
-            let mut pause = self.shared.poll_interval;
             // Before everything is caught up with, nobody knows what was answered long ago.
-            if control.live && !control.paused && !control.stop {
+            let works = control.live && !control.paused && !control.stop;
+            let mut wake_at = Instant::now() + self.shared.poll_interval;
+            if works {
+                next_due = earlier(next_due, self.exchange.take_next_due());
                 let now = self.shared.clock.now();
-                match self.todo(now, busy.len()).await {
-                    Ok(mut todo) => {
-                        // What an operator asks about is sent when it was looked at again: an
-                        // instance that was ended has nothing to send any more.
-                        let asked = |id: &String| todo.requests.iter().any(|r| r.instance == *id);
-                        todo.busy.retain(|instance| !asked(&instance.id));
-                        if self.hear(&todo.requests, &busy).await? {
-                            pause = Duration::ZERO;
-                        }
-                        if !todo.due.is_empty() {
-                            self.settle(&todo.due, |desk| {
-                                todo.due.iter().for_each(|id| desk.time_out(id));
-                            })
-                            .await?;
-                            continue;
-                        }
-                        if let Some(due) = todo.next_due {
-                            pause = pause.min(due.since(now));
-                        }
-                        self.take_off(todo.busy, &mut flights, &mut busy, &mut resting);
-                    }
-                    Err(error) => {
-                        tracing::warn!(partition = %self.lease.partition, %error, "todo unknown");
-                    }
+                let is_due = next_due.is_some_and(|due| due <= now);
+                if is_due || look_at <= Instant::now() || self.exchange.has_left_out() {
+                    let (due, again) = self.look(now, &mut sky).await?;
+                    next_due = due;
+                    let pause = if again { Duration::ZERO } else { self.shared.poll_interval };
+                    look_at = Instant::now() + pause;
                 }
+                if let Some(due) = next_due {
+                    wake_at = wake_at.min(Instant::now() + due.since(self.shared.clock.now()));
+                }
+                self.take_off(&mut sky);
+                wake_at = wake_at.min(look_at);
             }
-            if let Some(until) = resting.until.values().min() {
-                pause = pause.min(until.saturating_duration_since(Instant::now()));
+            if sky.record_at.is_some_and(|at| at <= Instant::now()) {
+                self.record(&mut sky).await?;
             }
+            let timed = sky.until.values().chain(&sky.record_at).min();
+            let wake_at = timed.map_or(wake_at, |at| wake_at.min(*at));
             tokio::select! {
-                Some(landed) = flights.next() => {
+                Some(landed) = sky.flights.next() => {
                     let mut landed = vec![landed];
-                    while let Some(Some(more)) = flights.next().now_or_never() {
+                    while let Some(Some(more)) = sky.flights.next().now_or_never() {
                         landed.push(more);
                     }
                     for flight in &landed {
-                        busy.remove(&flight.instance);
+                        sky.flying.remove(&flight.instance.id);
                     }
-                    self.land(landed, &mut resting).await?;
+                    self.land(landed, &mut sky).await?;
                 }
-                changed = progressed.changed() => changed.map_err(|_| Ended)?,
-                changed = self.control.changed() => changed.map_err(|_| Ended)?,
-                () = tokio::time::sleep(pause.max(Duration::from_millis(1))) => {}
+                () = self.exchange.news.notified() => {}
+                // Each heartbeat, and what operators ask for.
+                changed = self.control.changed() => {
+                    changed.map_err(|_| Ended)?;
+                    look_at = Instant::now();
+                }
+                () = tokio::time::sleep_until(wake_at) => {}
             }
         }
     }
 
-    async fn todo(&self, now: Timestamp, busy: usize) -> Result<Todo, StoreError> {
+    /// Asks the store what there is to do. Says when the next timer is due, and whether there is
+    /// more to be done at once.
+    async fn look(
+        &self,
+        now: Timestamp,
+        sky: &mut Sky,
+    ) -> Result<(Option<Timestamp>, bool), Ended> {
         let process = &self.lease.partition.projector;
-        let limit = busy + self.options.in_flight * LOOK_AHEAD;
-        self.shared.read.todo(process, now, limit).await
+        let limit = sky.flying.len() + self.options.in_flight * LOOK_AHEAD;
+        let Todo { mut busy, mut due, next_due, requests } =
+            match self.shared.read.todo(process, now, limit).await {
+                Ok(todo) => todo,
+                Err(error) => {
+                    tracing::warn!(partition = %self.lease.partition, %error, "todo unknown");
+                    return Ok((None, false));
+                }
+            };
+        // What an operator asks about is sent when it was looked at again: an instance that was
+        // ended has nothing to send any more.
+        sky.asked = requests.iter().map(|request| request.instance.clone()).collect();
+        let is_crowded = |id: &String| {
+            busy.iter().any(|instance| instance.id == *id && instance.commands.len() >= CROWDED)
+        };
+        due.retain(|id| !is_crowded(id));
+        busy.retain(|instance| !sky.asked.contains(&instance.id));
+        self.exchange.looked(busy);
+        let heard = self.hear(&requests, &sky.flying, &mut sky.asked).await?;
+        if !due.is_empty() {
+            self.settle(&due, |desk| due.iter().for_each(|id| desk.time_out(id))).await?;
+        }
+        Ok((next_due, heard || !due.is_empty()))
     }
 
-    fn take_off(
-        &self,
-        instances: Vec<Instance>,
-        flights: &mut FuturesUnordered<BoxFuture<'static, Flight>>,
-        busy: &mut HashSet<String>,
-        resting: &mut Resting,
-    ) {
+    fn take_off(&self, sky: &mut Sky) {
         let now = Instant::now();
-        resting.until.retain(|_, until| *until > now);
-        for instance in instances {
-            if flights.len() >= self.options.in_flight {
-                break;
-            }
-            if resting.until.contains_key(&instance.id) || !busy.insert(instance.id.clone()) {
-                continue;
-            }
+        sky.until.retain(|_, until| *until > now);
+        while sky.flights.len() < self.options.in_flight {
+            let Sky { flying, asked, until, .. } = &*sky;
+            let is_free =
+                |id: &str| !(flying.contains(id) || asked.contains(id) || until.contains_key(id));
+            let Some(instance) = self.exchange.take(is_free) else { break };
+            sky.flying.insert(instance.id.clone());
             let (app, actor) = (self.app.clone(), self.actor.clone());
             let (destinations, deadline) = (Arc::clone(&self.destinations), self.options.deadline);
-            flights.push(
-                async move {
-                    let mut accepted = Vec::new();
-                    for command in instance.commands {
-                        let sent = if command.revoked {
-                            destinations.revoke(&app, &command).await
-                        } else {
-                            destinations.send(&app, &actor, &command, deadline).await
-                        };
-                        match sent {
-                            Ok(()) => accepted.push(command.id),
-                            Err(unsent) => {
-                                let (instance, stopped) = (instance.id, Some((command, unsent)));
-                                return Flight { instance, accepted, stopped };
-                            }
-                        }
-                    }
-                    Flight { instance: instance.id, accepted, stopped: None }
-                }
-                .boxed(),
-            );
+            sky.flights.push(fly(app, actor, destinations, deadline, instance).boxed());
         }
     }
 
-    /// Records what was answered.
-    async fn land(&self, landed: Vec<Flight>, resting: &mut Resting) -> Result<(), Ended> {
+    /// Takes note of what was answered.
+    async fn land(&self, landed: Vec<Flight>, sky: &mut Sky) -> Result<(), Ended> {
         let mut outcomes = Vec::new();
         for Flight { instance, accepted, stopped } in landed {
             for id in &accepted {
-                resting.pauses.remove(id);
+                sky.pauses.remove(id);
             }
-            let stopped = match stopped {
-                Some((command, Unsent::Failed { reason, retry })) if retry != Retry::Never => {
-                    let pauses = resting.pauses.entry(command.id);
-                    match pauses.or_insert_with(|| self.options.pauses_between()).next() {
-                        Some(pause) => {
-                            tracing::warn!(instance, ?pause, reason, "a command is sent again");
-                            resting.until.insert(instance.clone(), Instant::now() + pause);
-                            None
-                        }
-                        None => {
-                            resting.pauses.remove(&command.id);
-                            Some((command, Unsent::Failed { reason, retry }))
-                        }
-                    }
+            if !accepted.is_empty() {
+                self.exchange.accept(&instance.id, &accepted);
+                sky.record_at.get_or_insert_with(|| Instant::now() + SOON);
+            }
+            let Some((command, unsent)) = stopped else { continue };
+            if let Unsent::Failed { reason, retry } = &unsent
+                && *retry != Retry::Never
+            {
+                let pauses = sky.pauses.entry(command.id);
+                if let Some(pause) = pauses.or_insert_with(|| self.options.pauses_between()).next()
+                {
+                    let id = instance.id.clone();
+                    tracing::warn!(instance = id, ?pause, reason, "a command is sent again");
+                    sky.until.insert(id, Instant::now() + pause);
+                    self.exchange.put_back(instance);
+                    continue;
                 }
-                stopped => stopped,
-            };
-            if !accepted.is_empty() || stopped.is_some() {
-                outcomes.push((instance, accepted, stopped));
+                sky.pauses.remove(&command.id);
             }
+            outcomes.push((instance.id, command, unsent));
         }
         if outcomes.is_empty() {
             return Ok(());
         }
         let ids: Vec<String> = outcomes.iter().map(|(id, ..)| id.clone()).collect();
         self.settle(&ids, |desk| {
-            for (id, accepted, stopped) in &outcomes {
-                accepted.iter().for_each(|command| desk.accepted(id, *command));
-                match stopped {
-                    Some((command, Unsent::Refused(refusal))) => {
-                        desk.refused(id, command.clone(), refusal.clone());
-                    }
-                    Some((_, Unsent::Failed { reason, .. })) => desk.give_up(id, reason.clone()),
-                    None => {}
+            for (id, command, unsent) in &outcomes {
+                match unsent {
+                    Unsent::Refused(refusal) => desk.refused(id, command.clone(), refusal.clone()),
+                    Unsent::Failed { reason, .. } => desk.give_up(id, reason.clone()),
                 }
             }
         })
         .await
     }
 
+    /// Records what was accepted.
+    async fn record(&self, sky: &mut Sky) -> Result<(), Ended> {
+        sky.record_at = None;
+        let ids = self.exchange.unrecorded(AT_ONCE);
+        if ids.is_empty() {
+            return Ok(());
+        }
+        if ids.len() == AT_ONCE {
+            sky.record_at = Some(Instant::now());
+        }
+        self.settle(&ids, |_| ()).await
+    }
+
     /// Changes instances in one transaction, however often the store has to be asked.
-    async fn settle<T: Send>(
+    pub(super) async fn settle<T: Send>(
         &self,
         ids: &[String],
         work: impl Fn(&mut Desk<'_, M>) -> T + Send + Sync,
@@ -248,13 +264,16 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
         let read = &self.shared.read;
         let mut tx = read.begin(&self.lease).await?;
         let instances = read.instances_in(&mut tx, ids).await?;
+        let (number, recorded) = (self.exchange.number(), self.exchange.accepted(ids));
         let now = self.shared.clock.now();
-        let (answer, changed) = {
+        let (answer, instances) = {
             let mut desk = Desk::new(&*self.manager, &self.destinations, now, instances);
+            desk.accepted(&recorded);
             (work(&mut desk), desk.finish())
         };
-        read.keep(&mut tx, &changed).await?;
+        read.keep(&mut tx, &instances).await?;
         self.commit(tx).await?;
+        self.exchange.committed(Changed { number, instances, recorded });
         Ok(answer)
     }
 
@@ -273,77 +292,31 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
             }
         }
     }
+}
 
-    /// Does what operators ask for, and says whether it did something. What is on its way is left
-    /// until it has landed.
-    async fn hear(&self, requests: &[Request], busy: &HashSet<String>) -> Result<bool, Ended> {
-        let mut done_some = false;
-        for request in requests.iter().filter(|request| !busy.contains(&request.instance)) {
-            let heard = match request.wish {
-                Wish::End => {
-                    let id = request.instance.clone();
-                    self.settle(std::slice::from_ref(&id), |desk| desk.end(&id)).await?;
-                    Ok(())
-                }
-                Wish::Retry => self.retry(&request.instance).await?,
-            };
-            let process = &self.lease.partition.projector;
-            let forgotten = match heard {
-                Ok(()) => {
-                    let done = std::slice::from_ref(request);
-                    self.shared.read.forget_requests(process, done).await.map_err(ReadError::from)
-                }
-                Err(error) => Err(error),
-            };
-            match forgotten {
-                Ok(()) => done_some = true,
-                Err(error) => tracing::warn!(
-                    instance = request.instance, %error, "asked for, and not done yet"
-                ),
-            }
-        }
-        Ok(done_some)
-    }
-
-    /// The instance goes on, and takes in the events that wait.
-    async fn retry(&self, id: &String) -> Result<Result<(), ReadError>, Ended> {
-        loop {
-            let events = match self.waiting(id).await {
-                Ok(events) => events,
-                Err(error) => return Ok(Err(error)),
-            };
-            let work = |desk: &mut Desk<'_, M>| {
-                desk.resume(id);
-                for (position, parts) in &events {
-                    let routed = routes(&*self.manager, parts);
-                    match routed.iter().find(|(instance, _)| instance == id) {
-                        Some((_, parts)) if !desk.take_in_waiting(id, parts) => break,
-                        Some(_) => {}
-                        None => desk.skip_waiting(id, *position),
-                    }
-                }
-                // More has come since they were read.
-                let came_late = desk.has_waiting(id);
-                if came_late {
-                    desk.give_up(id, "is being retried".to_owned());
-                }
-                came_late
-            };
-            if !self.settle(std::slice::from_ref(id), work).await? {
-                return Ok(Ok(()));
+/// Sends the commands of an instance, one behind the other, until one is not accepted.
+async fn fly(
+    app: App,
+    actor: String,
+    destinations: Arc<Destinations>,
+    deadline: Duration,
+    mut instance: Instance,
+) -> Flight {
+    let mut accepted = Vec::new();
+    let mut commands = std::mem::take(&mut instance.commands).into_iter();
+    while let Some(command) = commands.next() {
+        let sent = if command.revoked {
+            destinations.revoke(&app, &command).await
+        } else {
+            destinations.send(&app, &actor, &command, deadline).await
+        };
+        match sent {
+            Ok(()) => accepted.push(command.id),
+            Err(unsent) => {
+                instance.commands = std::iter::once(command.clone()).chain(commands).collect();
+                return Flight { instance, accepted, stopped: Some((command, unsent)) };
             }
         }
     }
-
-    /// The events that an instance has yet to take in.
-    async fn waiting(&self, id: &str) -> Result<Vec<(Position, Parts<M>)>, ReadError> {
-        let process = &self.lease.partition.projector;
-        let query = super::InstanceQuery::one(id);
-        let found = self.shared.read.list_instances(process, &query).await?;
-        let mut events = Vec::new();
-        for position in found.iter().flat_map(|instance| &instance.waiting) {
-            events.push((*position, self.shared.read_one::<M::Event>(*position).await?));
-        }
-        Ok(events)
-    }
+    Flight { instance, accepted, stopped: None }
 }

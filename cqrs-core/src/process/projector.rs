@@ -1,12 +1,13 @@
 //! Events into instances: a process as a projector, so that partitions, leases, checkpoints and
 //! waiting are those of read models.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
 use super::desk::{Desk, routes};
 use super::destinations::Destinations;
+use super::exchange::{Changed, Exchange};
 use super::manager::ProcessManager;
 use super::store::ProcessStore;
 use crate::event::as_stored;
@@ -18,6 +19,9 @@ pub(super) struct ProcessProjector<S, M> {
     pub(super) destinations: Arc<Destinations>,
     pub(super) store: S,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) exchange: Arc<Exchange>,
+    /// By the last transaction, until it is committed.
+    pub(super) changed: Mutex<Changed>,
 }
 
 #[async_trait]
@@ -48,16 +52,32 @@ impl<S: ProcessStore, M: ProcessManager> Projector<S> for ProcessProjector<S, M>
         let mut ids: Vec<String> = routed.iter().flatten().map(|(id, _)| id.clone()).collect();
         ids.sort_unstable();
         ids.dedup();
+        *self.changed.lock().unwrap_or_else(PoisonError::into_inner) = Changed::default();
         if ids.is_empty() {
             return Ok(());
         }
         let instances = self.store.instances_in(tx, &ids).await?;
         let now = self.clock.now();
-        let mut desk = Desk::new(&*self.manager, &self.destinations, now, instances);
-        for (id, parts) in routed.iter().flatten() {
-            desk.take_in(id, parts);
-        }
-        self.store.keep(tx, &desk.finish()).await?;
+        let (number, recorded) = (self.exchange.number(), self.exchange.accepted(&ids));
+        let instances = {
+            let mut desk = Desk::new(&*self.manager, &self.destinations, now, instances);
+            desk.accepted(&recorded);
+            for (id, parts) in routed.iter().flatten() {
+                desk.take_in(id, parts);
+            }
+            desk.finish()
+        };
+        self.store.keep(tx, &instances).await?;
+        *self.changed.lock().unwrap_or_else(PoisonError::into_inner) =
+            Changed { number, instances, recorded };
         Ok(())
+    }
+
+    fn committed(&self, _: &[Recorded<M::Event>]) {
+        let changed = self.changed.lock();
+        let changed = std::mem::take(&mut *changed.unwrap_or_else(PoisonError::into_inner));
+        if changed.number > 0 {
+            self.exchange.committed(changed);
+        }
     }
 }

@@ -18,8 +18,15 @@ use crate::error::{sqlstate, store_error};
 use crate::moment::Moment;
 
 /// What is read of an instance.
-const COLUMNS: &str = "id, status::text, state::text, state_version, started_at, updated_at,
-    commands::text, timers::text, waiting::text";
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "select id, status::text, state::text, state_version, started_at, updated_at, ",
+            "commands::text, timers::text, waiting::text from ",
+            $rest
+        )
+    };
+}
 
 const CREATE: &[&str] = &[
     "create sequence turns",
@@ -182,7 +189,7 @@ impl ProcessStore for PgReadStore {
         tx: &mut PgReadTransaction,
         ids: &[String],
     ) -> Result<Vec<Instance>, StoreError> {
-        let select = format!("select {COLUMNS} from instances where id = any($1)");
+        let select = select!("instances where id = any($1)");
         let rows = run(tx, &select.into(), arguments![ids]).await?;
         rows.iter().map(instance).collect()
     }
@@ -221,11 +228,8 @@ impl ProcessStore for PgReadStore {
         todo.next_due = next.map(|next| next.0);
         todo.requests = json(&text(2)?)?;
         if row.try_get::<bool, _>(3).map_err(store_error)? {
-            let busy = format!(
-                "select {COLUMNS} from SCHEMA.instances where turn is not null
-                  order by turn limit $1"
-            );
-            let busy = self.rows_of(process, &busy, arguments![limit]).await?;
+            let busy = select!("SCHEMA.instances where turn is not null order by turn limit $1");
+            let busy = self.rows_of(process, busy, arguments![limit]).await?;
             todo.busy = busy.iter().map(instance).collect::<Result<_, _>>()?;
         }
         Ok(todo)
@@ -263,15 +267,15 @@ impl ProcessStore for PgReadStore {
         process: &ProjectorName,
         query: &InstanceQuery,
     ) -> Result<Vec<Instance>, StoreError> {
-        let list = format!(
-            "select {COLUMNS} from SCHEMA.instances
+        let list = select!(
+            "SCHEMA.instances
               where ($1::text is null or id = $1) and (not $2 or attention)
                 and ($3::text is null or id > $3)
               order by id limit $4"
         );
         let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
         let given = arguments![query.id.as_deref(), query.attention, query.after.as_deref(), limit];
-        let rows = self.rows_of(process, &list, given).await?;
+        let rows = self.rows_of(process, list, given).await?;
         rows.iter().map(instance).collect()
     }
 }
