@@ -31,7 +31,8 @@ pub mod upcast;
 pub use aggregate::{Aggregate, Steps};
 pub use app::{
     App, AppBuilder, BuildError, CachePolicy, CommandContext, Denial, Dispatch, DispatchError,
-    Done, Flow, LoadError, Middleware, Outcome, Persistence,
+    Done, Flow, LoadError, Middleware, Outcome, Persistence, Reference, ReservationError,
+    Reservations,
 };
 pub use command::Command;
 #[cfg(feature = "derive")]
@@ -53,8 +54,9 @@ pub use names::{
 pub use payload::{MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH, Payload, PayloadError};
 pub use position::{ExpectedVersion, Position, Version};
 pub use process::{
-    Destinations, Effects, Instance, InstanceQuery, InstanceStatus, ProcessManager, ProcessOptions,
-    ProcessStore, Processes, Rejected, Route, Timeout,
+    Destinations, Effects, EventHandler, HandlerContext, HandlerError, HandlerOptions, Instance,
+    InstanceQuery, InstanceStatus, Missed, NotCancelled, Plan, PlanError, Planner, ProcessManager,
+    ProcessOptions, ProcessStore, Processes, Rejected, Route, Schedule, Timeout,
 };
 pub use projection::{
     AppendProjecting, FailurePolicy, Health, InlineStore, LeaseError, OpenError, OperatorError,

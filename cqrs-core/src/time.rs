@@ -61,6 +61,22 @@ impl Timestamp {
         Self::from_micros(self.0.saturating_sub(micros))
     }
 
+    /// The first moment behind this one that is a multiple of a period since 1970, in UTC: the next
+    /// full hour, the end of the day. A period of zero counts as a microsecond.
+    ///
+    /// ```
+    /// # use {cqrs_core::Timestamp, std::time::Duration};
+    /// let (hour, day) = (Duration::from_secs(3_600), Duration::from_secs(86_400));
+    /// let late = Timestamp::UNIX_EPOCH.plus(day * 2 + hour * 23);
+    /// assert_eq!(late.next_multiple_of(hour), Timestamp::UNIX_EPOCH.plus(day * 3));
+    /// assert_eq!(late.next_multiple_of(day), Timestamp::UNIX_EPOCH.plus(day * 3));
+    /// ```
+    #[must_use]
+    pub fn next_multiple_of(self, period: Duration) -> Self {
+        let period = i64::try_from(period.as_micros()).unwrap_or(i64::MAX).max(1);
+        Self::from_micros(self.0.saturating_add(period.saturating_sub(self.0.rem_euclid(period))))
+    }
+
     /// The time from `earlier` until this moment; zero when `earlier` is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

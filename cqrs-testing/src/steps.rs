@@ -102,6 +102,10 @@ impl<S: ReadStore, P: Projector<S>> Projector<S> for Stepped<P> {
         self.projector.create(tx).await
     }
 
+    async fn prepare(&self, events: &[Recorded<Self::Event>]) -> Result<(), ProjectError> {
+        self.projector.prepare(events).await
+    }
+
     async fn project(
         &self,
         tx: &mut S::Transaction,

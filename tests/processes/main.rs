@@ -19,6 +19,8 @@ mod in_memory {
     }
 
     mod cases;
+    mod handlers;
+    mod schedules;
 }
 
 #[path = "."]
@@ -39,4 +41,6 @@ mod on_postgres {
     }
 
     mod cases;
+    mod handlers;
+    mod schedules;
 }

@@ -90,7 +90,7 @@ impl<const V: u32> ProcessManager for Script<V> {
     const NAME: &'static str = "script";
     const STATE_VERSION: u32 = V;
 
-    fn destinations() -> Destinations {
+    fn destinations(&self) -> Destinations {
         Destinations::new().to::<Speaker>()
     }
 

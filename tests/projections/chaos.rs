@@ -229,7 +229,8 @@ async fn g4_g6_every_effect_once_in_order_whoever_dies() {
         looks += 1;
         if done > events / 3 && !rebuilt {
             rebuilt = true;
-            let new = read.new_generation(&name, 1, PARTITIONS).await.unwrap();
+            let new =
+                read.new_generation(&name, 1, PARTITIONS, cqrs::Position::START).await.unwrap();
             let mut new = new.expect("nothing is built yet");
             let shaky = Shaky { chance: Arc::default(), rows: PhantomData };
             shaky.create(&mut new.tx).await.unwrap();

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Command, Event};
+use crate::{Command, Event, Reservations};
 
 /// One consistency boundary: an account, a product, an order.
 ///
@@ -50,6 +50,29 @@ pub trait Aggregate: Default + Send + Sync + 'static {
 
     /// Takes in what happened. Cannot refuse: it has happened.
     fn apply(&mut self, event: &Self::Event);
+
+    /// What a decision reserves for this aggregate alone, and what it gives back: `self` is the state
+    /// before the events. Granted with the append of the events or not at all, so that of several
+    /// that want the same at once one wins, and a crash leaves nothing behind. Costs a read for
+    /// each; nothing unless it is written.
+    ///
+    /// ```
+    /// # use cqrs_core::{Reference, Reservations};
+    /// # enum UserEvent { Registered { email: String }, Left }
+    /// # struct User { email: String }
+    /// # impl User {
+    /// fn reservations(&self, events: &[UserEvent]) -> Reservations {
+    ///     events.iter().fold(Reservations::none(), |all, event| match event {
+    ///         UserEvent::Registered { email } => all.reserve(Reference::new("e-mail", email)),
+    ///         UserEvent::Left => all.release(Reference::new("e-mail", &self.email)),
+    ///     })
+    /// }
+    /// # }
+    /// ```
+    fn reservations(&self, events: &[Self::Event]) -> Reservations {
+        let _ = events;
+        Reservations::none()
+    }
 
     /// The state after these events, from the beginning.
     #[must_use]

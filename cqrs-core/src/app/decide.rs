@@ -7,13 +7,14 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::time::Instant;
 
+use super::reservations::{ReservationError, Transfer, Unreserved, transfers};
 use super::{App, Denial, DispatchError, Outcome};
 use crate::failures::pauses;
 use crate::repository::{Changes, Loaded, Repository};
 use crate::{
     Aggregate, AppendError, Appended, AppendedStream, CommandId, CommandKey, Conflict,
-    ExpectedVersion, InvalidAppend, Metadata, Payload, ReadError, Retry, StreamName, StreamRead,
-    Waiter,
+    ExpectedVersion, InvalidAppend, Metadata, NewEvent, Payload, ReadError, Retry, StreamAppend,
+    StreamName, StreamRead, Waiter,
 };
 
 /// The pause before the second repetition; the first one is at once, and they grow.
@@ -118,6 +119,27 @@ impl<A: Aggregate> Decision<'_, A> {
             let mut changes = Changes::new(events, Arc::clone(&metadata), &*self.app.shared.ids)
                 .map_err(unstorable::<A>)?;
             changes.command = key;
+            match self.reserved(&loaded, &changes, &metadata).await? {
+                Ok(beside) => changes.beside = beside,
+                Err(refused) => {
+                    // As with a refusal of the aggregate: is it one of the newest state, and was
+                    // the same command accepted elsewhere?
+                    let before = loaded.version();
+                    if !current {
+                        self.refresh(repository, &mut loaded).await?;
+                        current = true;
+                        if loaded.version() != before {
+                            continue;
+                        }
+                    }
+                    let first = self.find_first(key).await?;
+                    self.put_back(&mut slot, loaded);
+                    return match first {
+                        Some(first) => self.repeated(repository, first).await,
+                        None => Err(DispatchError::Reservation(refused)),
+                    };
+                }
+            }
             attempts += 1;
             let conflict = match self.save(repository, &mut loaded, &changes, sent).await? {
                 Saved::Stored(appended) if appended.repeated => {
@@ -165,6 +187,29 @@ impl<A: Aggregate> Decision<'_, A> {
             return Ok(decided);
         }
         Ok(decide(loaded.state()))
+    }
+
+    /// What is appended beside the events for what they reserve.
+    async fn reserved(
+        &self,
+        loaded: &Loaded<A>,
+        changes: &Changes<A::Event>,
+        metadata: &Arc<Metadata>,
+    ) -> Result<Result<Vec<StreamAppend>, ReservationError>, Failure<A>> {
+        let reservations = loaded.state().reservations(changes.events());
+        let transfers = match transfers(&*self.app.shared.store, &self.stream, reservations).await {
+            Ok(transfers) => transfers,
+            Err(Unreserved::Refused(refused)) => return Ok(Err(refused)),
+            Err(Unreserved::Read(error)) => return Err(DispatchError::Read(error)),
+        };
+        let appends = transfers.into_iter().map(|Transfer { stream, expected, event }| {
+            let id = self.app.shared.ids.next().into();
+            let event = NewEvent::of_with_id(&event, id).map_err(unstorable::<A>)?;
+            let mut append = StreamAppend::new(stream, expected);
+            append.events = vec![event.with_metadata(Arc::clone(metadata))];
+            Ok(append)
+        });
+        Ok(Ok(appends.collect::<Result<_, Failure<A>>>()?))
     }
 
     /// Appends, and asks again under the same event ids while the answer gets lost: if they were

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::ReservationError;
 use crate::{
     AppendError, CommandId, Conflict, InvalidName, InvalidUpcasters, ReadError, Retry, StoreError,
 };
@@ -15,6 +16,9 @@ pub enum DispatchError<E: std::error::Error + 'static> {
     /// The aggregate refused. Nothing was stored.
     #[error(transparent)]
     Refused(E),
+    /// What the decision reserves is not to be had. Nothing was stored.
+    #[error(transparent)]
+    Reservation(ReservationError),
     /// A middleware refused. Nothing was stored.
     #[error(transparent)]
     Denied(Denial),
@@ -84,6 +88,7 @@ impl<E: std::error::Error + 'static> DispatchError<E> {
         match self {
             Self::Refused(_)
             | Self::Denied(_)
+            | Self::Reservation(_)
             | Self::InvalidId(_)
             | Self::Conflict(_)
             | Self::CommandIdReused { .. }

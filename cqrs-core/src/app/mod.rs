@@ -7,6 +7,7 @@ mod dispatch;
 mod error;
 mod middleware;
 mod outcome;
+mod reservations;
 
 pub use builder::{AppBuilder, BuildError, Persistence};
 pub use cache::CachePolicy;
@@ -14,6 +15,7 @@ pub use dispatch::Dispatch;
 pub use error::{Denial, DispatchError, LoadError};
 pub use middleware::{Answer, CommandContext, Done, Flow, Middleware};
 pub use outcome::Outcome;
+pub use reservations::{Reference, ReservationError, Reservations};
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -107,6 +109,15 @@ impl App {
         let stream = stream_of::<A>(id).map_err(LoadError::InvalidId)?;
         let repository = self.repository::<A>().map_err(LoadError::Misconfigured)?;
         guarded(repository.load(stream)).await
+    }
+
+    /// The stream of the aggregate that holds a reference; see
+    /// [`Aggregate::reservations`](crate::Aggregate::reservations).
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn holder(&self, reference: &Reference) -> Result<Option<StreamName>, ReadError> {
+        reservations::holder(&*self.shared.store, reference).await
     }
 
     /// The aggregate as it was; its default state before its first event.

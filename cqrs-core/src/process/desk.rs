@@ -18,6 +18,9 @@ use crate::{CausationId, CommandId, CorrelationId, Payload, Position, Recorded, 
 /// Under which the ids of commands are derived.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f1c_8a57_2f0e_4b8e_9d55_6a0c_51d3_77b2);
 
+/// With so many commands that wait, an instance lets its timers wait too.
+pub(super) const CROWDED: usize = 64;
+
 /// Instances at hand.
 pub(super) struct Desk<'m, M> {
     manager: &'m M,
@@ -54,6 +57,22 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
     pub(super) fn finish(mut self) -> Vec<Instance> {
         let changed = self.touched.iter().filter_map(|id| self.instances.remove(id));
         changed.map(|instance| Instance { updated_at: self.now, ..instance }).collect()
+    }
+
+    /// An instance that begins without an event.
+    pub(super) fn begin_without_event(&mut self, id: &str, effects: impl Fn(Timestamp) -> Effects) {
+        let Some(mut instance) = self.begin(id, self.now, How::Start) else { return };
+        let name = format!("{}\0{id}", M::NAME);
+        let cause = Cause {
+            seed: "start".to_owned(),
+            at: self.now,
+            correlation_id: None,
+            causation_id: Uuid::new_v5(&NAMESPACE, name.as_bytes()).into(),
+        };
+        match self.turn(&mut instance, &cause, |_| effects(self.now)) {
+            Ok(()) => self.keep(instance),
+            Err(reason) => self.attend(instance, reason),
+        }
     }
 
     /// Whether an instance goes on with events still waiting.
@@ -198,9 +217,8 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
         while let Some(before) = self.instances.get(id).cloned() {
             let due = before.timers.iter().filter(|timer| timer.due <= now);
             let next = due.min_by_key(|timer| timer.due).cloned();
-            let Some(timer) = next.filter(|_| before.status == InstanceStatus::Running) else {
-                return;
-            };
+            let runs = before.status == InstanceStatus::Running && before.commands.len() < CROWDED;
+            let Some(timer) = next.filter(|_| runs) else { return };
             let cause = Cause {
                 seed: format!("{}@{}", timer.name, timer.due.as_micros()),
                 at: now,
@@ -210,7 +228,7 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
             let mut after = before.clone();
             after.timers.retain(|other| other.name != timer.name);
             let manager = self.manager;
-            let timeout = Timeout { name: timer.name.clone(), at: now };
+            let timeout = Timeout { name: timer.name.clone(), due: timer.due, at: now };
             match self.turn(&mut after, &cause, |state| manager.on_timeout(state, &timeout)) {
                 Ok(()) => {
                     // For the operator to try again.
@@ -299,13 +317,13 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
         for (index, effect) in effects.list.into_iter().enumerate() {
             match effect {
                 Effect::Dispatch { category, command } => {
-                    if !self.destinations.has(category) {
+                    if !self.destinations.has(&category) {
                         return Err(format!("`{category}` is not among the destinations"));
                     }
                     let name = format!("{}\0{}\0{}\0{index}", M::NAME, instance.id, cause.seed);
                     instance.commands.push(OutgoingCommand {
                         id: Uuid::new_v5(&NAMESPACE, name.as_bytes()).into(),
-                        category: category.to_owned(),
+                        category: category.into_owned(),
                         command,
                         correlation_id: cause.correlation_id,
                         causation_id: cause.causation_id,

@@ -129,6 +129,9 @@ where
             Err(DispatchError::Refused(error)) => {
                 Err(Unsent::Refused(Refusal::Error(Arc::new(error))))
             }
+            Err(DispatchError::Reservation(error)) => {
+                Err(Unsent::Refused(Refusal::Error(Arc::new(error))))
+            }
             Err(DispatchError::Denied(denial)) => {
                 Err(Unsent::Refused(Refusal::Denied(denial.reason)))
             }

@@ -1,5 +1,6 @@
 //! What a process does, as data.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub struct Effects {
 
 #[derive(Debug)]
 pub(super) enum Effect {
-    Dispatch { category: &'static str, command: Payload },
+    Dispatch { category: Cow<'static, str>, command: Payload },
     StartTimer { name: String, due: Due },
     CancelTimer { name: String },
     Revoke { category: &'static str },
@@ -57,7 +58,7 @@ impl Effects {
         let command: <C::Aggregate as Aggregate>::Command = command.into();
         match Payload::encode(&command) {
             Ok(command) => {
-                let category = C::Aggregate::CATEGORY;
+                let category = C::Aggregate::CATEGORY.into();
                 self.and(Effect::Dispatch { category, command })
             }
             Err(error) => {
@@ -65,6 +66,11 @@ impl Effects {
                 self
             }
         }
+    }
+
+    /// Sends a command that is written down already.
+    pub(super) fn dispatch_stored(self, category: String, command: Payload) -> Self {
+        self.and(Effect::Dispatch { category: category.into(), command })
     }
 
     /// Starts a timer, so long after the event, or after now where there is no event. It goes off
@@ -136,6 +142,7 @@ impl std::fmt::Display for Refusal {
 #[derive(Clone, Debug)]
 pub struct Timeout {
     pub(super) name: String,
+    pub(super) due: Timestamp,
     pub(super) at: Timestamp,
 }
 
@@ -144,6 +151,12 @@ impl Timeout {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// When it was to go off.
+    #[must_use]
+    pub const fn due(&self) -> Timestamp {
+        self.due
     }
 
     /// When it went off, by the runtime's clock.

@@ -40,7 +40,7 @@ pub trait ProcessManager: Send + Sync + 'static {
     const STATE_VERSION: u32 = 1;
 
     /// The aggregates it sends commands to.
-    fn destinations() -> Destinations;
+    fn destinations(&self) -> Destinations;
 
     /// Which instances an event concerns, and how. None: the event is passed over.
     fn route(&self, event: &Recorded<Self::Event>) -> Vec<Route>;

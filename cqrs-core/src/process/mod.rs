@@ -8,12 +8,14 @@ mod desk;
 mod destinations;
 mod effects;
 mod exchange;
+mod handler;
 mod manager;
 mod operator;
 mod options;
 mod outbox;
 mod projector;
 mod records;
+mod schedule;
 mod store;
 
 use std::sync::{Arc, Mutex};
@@ -23,19 +25,23 @@ use futures_util::FutureExt;
 
 pub use destinations::Destinations;
 pub use effects::{Effects, Rejected, Timeout};
+pub use handler::{EventHandler, HandlerContext, HandlerError};
 pub use manager::{ProcessManager, Route};
-pub use options::ProcessOptions;
+pub use options::{HandlerOptions, ProcessOptions};
 pub use records::{Instance, InstanceStatus, OutgoingCommand, Request, Timer, Todo, Wish};
+pub use schedule::{Missed, NotCancelled, Plan, PlanError, Planner, Schedule};
 pub use store::{InstanceQuery, ProcessStore};
 
-use crate::projection::runtime::{Beside, Runs};
+use crate::projection::runtime::{Beside, Registered};
 use crate::projection::{
     FailurePolicy, OperatorError, Projections, ProjectionsBuilder, ProjectorOptions, StartError,
 };
-use crate::{App, Clock, SystemClock};
+use crate::{Aggregate, App, Clock, Command, SystemClock};
 use exchange::Exchange;
+use handler::HandlerProjector;
 use outbox::Outbox;
-use projector::ProcessProjector;
+use projector::{First, ProcessProjector};
+use schedule::{INSTANCE, PlannedCommands, Recurring};
 
 /// Runs processes. Dropping the last clone ends them; what is not done is done by another process
 /// of the application, or at the next start.
@@ -108,26 +114,24 @@ impl<S: ProcessStore> Processes<S> {
     }
 }
 
-/// Collects processes; [`start`](Self::start) runs them.
+/// Collects processes and handlers; [`start`](Self::start) runs them.
 pub struct ProcessesBuilder<S: ProcessStore> {
     app: App,
     store: S,
     clock: Arc<dyn Clock>,
     consumers: ProjectionsBuilder<S>,
-    processes: Vec<Arc<dyn Runs<S>>>,
 }
 
 impl<S: ProcessStore> std::fmt::Debug for ProcessesBuilder<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names = self.processes.iter().map(|process| process.name());
-        f.debug_list().entries(names).finish()
+        self.consumers.fmt(f)
     }
 }
 
 impl<S: ProcessStore> ProcessesBuilder<S> {
     fn new(app: App, store: S) -> Self {
         let consumers = Projections::builder(Arc::clone(app.store()), store.clone());
-        Self { app, store, clock: Arc::new(SystemClock), consumers, processes: Vec::new() }
+        Self { app, store, clock: Arc::new(SystemClock), consumers }
     }
 
     /// Takes the time from here instead of the machine. Timers go off by it.
@@ -162,8 +166,36 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
 
     /// Adds a process and says how it is run.
     #[must_use]
-    pub fn process_with<M: ProcessManager>(mut self, manager: M, options: ProcessOptions) -> Self {
-        let (manager, destinations) = (Arc::new(manager), Arc::new(M::destinations()));
+    pub fn process_with<M: ProcessManager>(self, manager: M, options: ProcessOptions) -> Self {
+        self.run(Arc::new(manager), options, None)
+    }
+
+    /// Adds a schedule.
+    #[must_use]
+    pub fn schedule<R: Schedule>(self, schedule: R) -> Self
+    where
+        <R::Command as Command>::Aggregate:
+            Aggregate<Command: Command<Aggregate = <R::Command as Command>::Aggregate>>,
+    {
+        let schedule = Arc::new(Recurring(schedule));
+        let first = Arc::clone(&schedule);
+        let first = Box::new(move |now| first.first(now));
+        self.run(schedule, ProcessOptions::new(), Some((INSTANCE, first)))
+    }
+
+    /// Sends the commands that were planned with a [`Planner`], to these aggregates.
+    #[must_use]
+    pub fn planned_commands(self, destinations: Destinations) -> Self {
+        self.process(PlannedCommands { destinations })
+    }
+
+    fn run<M: ProcessManager>(
+        mut self,
+        manager: Arc<M>,
+        options: ProcessOptions,
+        first: Option<First>,
+    ) -> Self {
+        let destinations = Arc::new(manager.destinations());
         let exchange = Arc::new(Exchange::default());
         let projector = ProcessProjector {
             manager: Arc::clone(&manager),
@@ -171,6 +203,7 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
             store: self.store.clone(),
             clock: Arc::clone(&self.clock),
             exchange: Arc::clone(&exchange),
+            first,
             changed: Mutex::default(),
         };
         let app = self.app.clone();
@@ -189,17 +222,35 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
             outbox.run().boxed()
         };
         let runs = ProjectorOptions::new().batch(200).on_failure(FailurePolicy::stop());
-        self.processes.push(Arc::new(Beside::new(projector, runs, beside)));
+        let registered = Registered::lasting::<S>(projector, runs, options.start);
+        self.consumers = self.consumers.registered(Arc::new(Beside::new(registered, beside)));
         self
     }
 
-    /// Begins to take in the log, from its first event when a process is new, and runs the
-    /// processes until [`stop`](Processes::stop) is called or the last handle is dropped.
+    /// Adds a handler.
+    #[must_use]
+    pub fn handler(self, handler: impl EventHandler) -> Self {
+        self.handler_with(handler, HandlerOptions::new())
+    }
+
+    /// Adds a handler and says how it is run.
+    #[must_use]
+    pub fn handler_with(mut self, handler: impl EventHandler, options: HandlerOptions) -> Self {
+        let app = self.app.clone();
+        let handler = HandlerProjector { handler, app, options, handled: Mutex::default() };
+        let runs = ProjectorOptions::new().batch(options.concurrency);
+        let runs = runs.on_failure(options.on_failure);
+        let registered = Registered::lasting::<S>(handler, runs, options.start);
+        self.consumers = self.consumers.registered(Arc::new(registered));
+        self
+    }
+
+    /// Begins to take in the log and runs processes and handlers until [`stop`](Processes::stop) is called or the last handle is dropped.
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
     pub async fn start(self) -> Result<Processes<S>, StartError> {
-        let projections = self.consumers.registered(self.processes).start().await?;
+        let projections = self.consumers.start().await?;
         Ok(Processes { projections, store: self.store })
     }
 }

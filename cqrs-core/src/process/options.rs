@@ -1,8 +1,11 @@
-//! How a process is run.
+//! How processes and handlers are run.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+
+use crate::projection::FailurePolicy;
+use crate::store::Start;
 
 /// How a process is run.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +23,8 @@ pub struct ProcessOptions {
     pub longest_pause: Duration,
     /// How long an answer is waited for.
     pub deadline: Duration,
+    /// Where a process begins that is new.
+    pub start: Start,
 }
 
 impl ProcessOptions {
@@ -33,6 +38,7 @@ impl ProcessOptions {
             first_pause: Duration::from_millis(50),
             longest_pause: Duration::from_secs(15),
             deadline: Duration::from_secs(30),
+            start: Start::Origin,
         }
     }
 
@@ -66,6 +72,14 @@ impl ProcessOptions {
             .build()
     }
 
+    /// Sets where the process begins when it is new: with the first event there is unless it is
+    /// said otherwise. Without effect once it has begun.
+    #[must_use]
+    pub const fn start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
     /// Sets how long an answer is waited for.
     #[must_use]
     pub const fn deadline(mut self, deadline: Duration) -> Self {
@@ -75,6 +89,55 @@ impl ProcessOptions {
 }
 
 impl Default for ProcessOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How a handler is run.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct HandlerOptions {
+    /// How many events, of different keys, are handled at once. So many may be handled again after
+    /// a crash.
+    pub concurrency: usize,
+    /// What happens when it fails.
+    pub on_failure: FailurePolicy,
+    /// Where a handler begins that is new.
+    pub start: Start,
+}
+
+impl HandlerOptions {
+    /// One event at once, from the first there is; what fails is put aside after the retries of
+    /// [`FailurePolicy::park`], with the later events of its key.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { concurrency: 1, on_failure: FailurePolicy::park(), start: Start::Origin }
+    }
+
+    /// Sets how many events of different keys are handled at once; 0 counts as 1.
+    #[must_use]
+    pub const fn concurrency(mut self, events: usize) -> Self {
+        self.concurrency = if events == 0 { 1 } else { events };
+        self
+    }
+
+    /// Sets what happens when the handler fails.
+    #[must_use]
+    pub const fn on_failure(mut self, policy: FailurePolicy) -> Self {
+        self.on_failure = policy;
+        self
+    }
+
+    /// Sets where the handler begins when it is new. Without effect once it has begun.
+    #[must_use]
+    pub const fn start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+}
+
+impl Default for HandlerOptions {
     fn default() -> Self {
         Self::new()
     }

@@ -19,7 +19,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::desk::Desk;
+use super::desk::{CROWDED, Desk};
 use super::destinations::{Destinations, Unsent};
 use super::exchange::{Changed, Exchange, earlier};
 use super::manager::ProcessManager;
@@ -37,8 +37,6 @@ const LOOK_AHEAD: usize = 4;
 const SOON: Duration = Duration::from_millis(50);
 /// How many instances are changed at once for that.
 const AT_ONCE: usize = 1_000;
-/// With so many commands that wait, an instance lets its timers wait too.
-const CROWDED: usize = 64;
 
 pub(super) struct Outbox<S: ProcessStore, M> {
     pub(super) app: App,

@@ -7,12 +7,16 @@ use async_trait::async_trait;
 
 use super::desk::{Desk, routes};
 use super::destinations::Destinations;
+use super::effects::Effects;
 use super::exchange::{Changed, Exchange};
 use super::manager::ProcessManager;
 use super::store::ProcessStore;
 use crate::event::as_stored;
 use crate::projection::{ProjectError, Projector};
-use crate::{Clock, Recorded};
+use crate::{Clock, Recorded, Timestamp};
+
+/// See [`ProcessProjector::first`].
+pub(super) type First = (&'static str, Box<dyn Fn(Timestamp) -> Effects + Send + Sync>);
 
 pub(super) struct ProcessProjector<S, M> {
     pub(super) manager: Arc<M>,
@@ -20,6 +24,8 @@ pub(super) struct ProcessProjector<S, M> {
     pub(super) store: S,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) exchange: Arc<Exchange>,
+    /// An instance that is there without any event, and what it begins with.
+    pub(super) first: Option<First>,
     /// By the last transaction, until it is committed.
     pub(super) changed: Mutex<Changed>,
 }
@@ -32,7 +38,14 @@ impl<S: ProcessStore, M: ProcessManager> Projector<S> for ProcessProjector<S, M>
     const VERSION: u32 = 1;
 
     async fn create(&self, tx: &mut S::Transaction) -> Result<(), ProjectError> {
-        Ok(self.store.create_process(tx).await?)
+        self.store.create_process(tx).await?;
+        if let Some((id, effects)) = &self.first {
+            let mut desk =
+                Desk::new(&*self.manager, &self.destinations, self.clock.now(), Vec::new());
+            desk.begin_without_event(id, effects);
+            self.store.keep(tx, &desk.finish()).await?;
+        }
+        Ok(())
     }
 
     async fn project(

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
@@ -14,8 +15,8 @@ use super::projector::{ProjectError, Projector};
 use super::read_store::ReadStore;
 use super::runs::{Registered, Runs};
 use crate::names::ProjectorName;
-use crate::store::EventStore;
-use crate::{Clock, StoreError, SystemClock};
+use crate::store::{EventStore, LogRead, Start};
+use crate::{Clock, Position, ReadError, StoreError, StoreErrorKind, SystemClock};
 
 /// Why projectors were not started.
 #[derive(Debug, thiserror::Error)]
@@ -87,8 +88,8 @@ impl<S: ReadStore> ProjectionsBuilder<S> {
         self
     }
 
-    pub(crate) fn registered(mut self, projectors: Vec<Arc<dyn Runs<S>>>) -> Self {
-        self.projectors.extend(projectors);
+    pub(crate) fn registered(mut self, consumer: Arc<dyn Runs<S>>) -> Self {
+        self.projectors.push(consumer);
         self
     }
 
@@ -196,7 +197,8 @@ impl<S: ReadStore> Shared<S> {
     /// Begins a generation. Says whether one was begun; otherwise one is being built already.
     pub(super) async fn build(&self, projector: &dyn Runs<S>) -> Result<bool, StartError> {
         let (name, partitions) = (projector.name(), projector.options().partitions);
-        let new = self.read.new_generation(name, projector.version(), partitions).await?;
+        let after = position_of(&*self.events, projector.start()).await?;
+        let new = self.read.new_generation(name, projector.version(), partitions, after).await?;
         let Some(mut new) = new else { return Ok(false) };
         projector
             .create(&mut new.tx)
@@ -205,4 +207,31 @@ impl<S: ReadStore> Shared<S> {
         self.read.commit_new(new.tx).await?;
         Ok(true)
     }
+}
+
+/// Behind which position a consumer begins.
+async fn position_of(events: &dyn EventStore, start: Start) -> Result<Position, StoreError> {
+    let moment = match start {
+        Start::Origin => return Ok(Position::START),
+        Start::Now => return events.head().await,
+        Start::After(position) => return Ok(position),
+        Start::At(moment) => moment,
+    };
+    let mut last = Position::START;
+    let mut pages = events.read_log(LogRead::forward());
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| match error {
+            ReadError::Store(error) => error,
+            other => {
+                StoreError::new(StoreErrorKind::Internal, other.to_string()).with_source(other)
+            }
+        })?;
+        for event in page.events {
+            if event.recorded_at >= moment {
+                return Ok(last);
+            }
+            last = event.position;
+        }
+    }
+    Ok(last)
 }

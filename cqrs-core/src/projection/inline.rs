@@ -243,7 +243,8 @@ impl<S: AppendProjecting<R> + Clone, R: ReadStore> InlineStoreBuilder<S, R> {
     pub async fn open(self) -> Result<InlineStore<S, R>, OpenError> {
         let events: Arc<dyn EventStore> = Arc::new(self.store.clone());
         let builder = ProjectionsBuilder::new(Arc::clone(&events), self.read.clone());
-        let projections = builder.registered(self.projectors.clone()).start().await?;
+        let registered = self.projectors.iter().cloned();
+        let projections = registered.fold(builder, ProjectionsBuilder::registered).start().await?;
         for projector in &self.projectors {
             until_built(&projections, projector.name()).await?;
         }

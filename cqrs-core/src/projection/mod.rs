@@ -49,7 +49,7 @@ pub use wait::{UnknownProjector, Waited, Waiter};
 /// What processes run on, too.
 pub(crate) mod runtime {
     pub(crate) use super::node::Shared;
-    pub(crate) use super::runs::{Beside, Runs};
+    pub(crate) use super::runs::{Beside, Registered};
     pub(crate) use super::status::Control;
 }
 

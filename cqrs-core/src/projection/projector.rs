@@ -82,6 +82,17 @@ pub trait Projector<S: ReadStore>: Send + Sync + 'static {
     /// [`ProjectError`]; the generation is not begun.
     async fn create(&self, tx: &mut S::Transaction) -> Result<(), ProjectError>;
 
+    /// Does what needs no transaction, such as asking another system, before the one begins in
+    /// which these events are taken in. Called again when that is tried again. Not called for
+    /// [inline](crate::Inline) projections.
+    ///
+    /// # Errors
+    /// As [`project_batch`](Self::project_batch).
+    async fn prepare(&self, events: &[Recorded<Self::Event>]) -> Result<(), ProjectError> {
+        let _ = events;
+        Ok(())
+    }
+
     /// Takes one event in.
     ///
     /// # Errors

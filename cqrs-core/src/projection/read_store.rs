@@ -245,7 +245,7 @@ pub trait ReadStore: Clone + fmt::Debug + Send + Sync + 'static {
         projector: Option<&ProjectorName>,
     ) -> Result<Vec<ProjectorRecord>, StoreError>;
 
-    /// Begins a generation. [`commit_new`](Self::commit_new) makes it last.
+    /// Begins a generation behind a position. [`commit_new`](Self::commit_new) makes it last.
     ///
     /// # Behavior
     /// - `None` when one of this version or a later one, with as many partitions, is being built
@@ -259,6 +259,7 @@ pub trait ReadStore: Clone + fmt::Debug + Send + Sync + 'static {
         projector: &ProjectorName,
         version: u32,
         partitions: u32,
+        after: Position,
     ) -> Result<Option<NewGeneration<Self::Transaction>>, StoreError>;
 
     /// Makes a new generation last, with its empty tables.

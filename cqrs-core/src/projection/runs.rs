@@ -17,7 +17,7 @@ use super::status::{Control, Status};
 use super::worker::Worker;
 use crate::names::{ProjectorName, is_projector_name};
 use crate::panics::panic_message;
-use crate::store::Filter;
+use crate::store::{Filter, Start};
 use crate::{Event, RecordedEvent};
 
 /// What a node needs of a projector.
@@ -29,10 +29,10 @@ pub(crate) trait Runs<S: ReadStore>: Send + Sync {
     /// Whether the live generation is kept up to date by appends.
     fn inline(&self) -> bool;
     fn filter(&self) -> Filter;
+    /// Where it begins when it is new.
+    fn start(&self) -> Start;
     /// Whether what it leads to cannot be undone and done anew.
-    fn is_process(&self) -> bool {
-        false
-    }
+    fn is_process(&self) -> bool;
     async fn create(&self, tx: &mut S::Transaction) -> Result<(), ProjectError>;
     /// Takes events in that are about to be appended.
     async fn take_in(
@@ -50,14 +50,25 @@ pub(crate) trait Runs<S: ReadStore>: Send + Sync {
     ) -> BoxFuture<'static, ()>;
 }
 
-pub(super) struct Registered<P> {
+pub(crate) struct Registered<P> {
     name: ProjectorName,
     projector: Arc<P>,
     options: ProjectorOptions,
     inline: bool,
+    start: Start,
+    is_process: bool,
 }
 
 impl<P> Registered<P> {
+    /// One whose effects last, so that it is never built anew.
+    pub(crate) fn lasting<S>(projector: P, options: ProjectorOptions, start: Start) -> Self
+    where
+        S: ReadStore,
+        P: Projector<S>,
+    {
+        Self { start, is_process: true, ..Self::new::<S>(projector, options, false) }
+    }
+
     pub(super) fn new<S>(projector: P, options: ProjectorOptions, inline: bool) -> Self
     where
         S: ReadStore,
@@ -71,7 +82,8 @@ impl<P> Registered<P> {
         }
         #[allow(clippy::expect_used)] // just checked, while compiling
         let name = ProjectorName::new(P::NAME).expect("a checked name");
-        Self { name, projector: Arc::new(projector), options, inline }
+        let (start, is_process) = (Start::Origin, false);
+        Self { name, projector: Arc::new(projector), options, inline, start, is_process }
     }
 }
 
@@ -95,6 +107,14 @@ impl<S: ReadStore, P: Projector<S>> Runs<S> for Registered<P> {
 
     fn filter(&self) -> Filter {
         Filter::types(P::Event::TYPES)
+    }
+
+    fn start(&self) -> Start {
+        self.start
+    }
+
+    fn is_process(&self) -> bool {
+        self.is_process
     }
 
     async fn create(&self, tx: &mut S::Transaction) -> Result<(), ProjectError> {
@@ -146,14 +166,12 @@ pub(crate) struct Beside<S: ReadStore, P> {
 
 impl<S: ReadStore, P: Projector<S>> Beside<S, P> {
     pub(crate) fn new(
-        projector: P,
-        options: ProjectorOptions,
+        registered: Registered<P>,
         work: impl Fn(Arc<Shared<S>>, Lease, watch::Receiver<Control>) -> BoxFuture<'static, ()>
         + Send
         + Sync
         + 'static,
     ) -> Self {
-        let registered = Registered::new::<S>(projector, options, false);
         Self { registered, work: Box::new(work) }
     }
 
@@ -184,8 +202,12 @@ impl<S: ReadStore, P: Projector<S>> Runs<S> for Beside<S, P> {
         self.runs().filter()
     }
 
+    fn start(&self) -> Start {
+        self.runs().start()
+    }
+
     fn is_process(&self) -> bool {
-        true
+        self.runs().is_process()
     }
 
     async fn create(&self, tx: &mut S::Transaction) -> Result<(), ProjectError> {

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 
 use crate::{
     Aggregate, Append, AppendError, Appended, CommandKey, Event, IdGenerator, Metadata, NewEvent,
-    PayloadError, ReadError, StreamName, Version,
+    PayloadError, ReadError, StreamAppend, StreamName, Version,
 };
 
 /// An aggregate's state and the version it was loaded at.
@@ -70,6 +70,8 @@ pub struct Changes<E> {
     events: Vec<E>,
     new_events: Vec<NewEvent>,
     pub(crate) command: Option<CommandKey>,
+    /// What other streams get.
+    pub(crate) beside: Vec<StreamAppend>,
 }
 
 impl<E: Event> Changes<E> {
@@ -90,7 +92,7 @@ impl<E: Event> Changes<E> {
                     .with_metadata(Arc::clone(&metadata)))
             })
             .collect::<Result<_, PayloadError>>()?;
-        Ok(Self { events, new_events, command: None })
+        Ok(Self { events, new_events, command: None, beside: Vec::new() })
     }
 
     /// Records the deciding command with the events.
@@ -117,6 +119,7 @@ impl<E: Event> Changes<E> {
     pub fn append_to<A>(&self, loaded: &Loaded<A>) -> Append {
         let (stream, events) = (loaded.stream.clone(), self.new_events.clone());
         let mut append = Append::to(stream, loaded.version, events);
+        append.streams.extend_from_slice(&self.beside);
         append.command = self.command;
         append
     }

@@ -96,7 +96,9 @@ impl<A: Aggregate + Clone + Serialize + DeserializeOwned> Repository<A> for Stat
         changes.events.iter().for_each(|event| next.apply(event));
         if !changes.events.is_empty() {
             let payload = Payload::encode(&next).map_err(InvalidAppend::Payload)?;
-            append = append.with_state(State::new(self.tag.clone(), payload));
+            if let Some(own) = append.streams.first_mut() {
+                own.state = Some(State::new(self.tag.clone(), payload));
+            }
         }
         let appended = self.store.append(append).await?;
         if !appended.repeated {

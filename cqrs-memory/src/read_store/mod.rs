@@ -340,11 +340,12 @@ impl ReadStore for MemoryReadStore {
         projector: &ProjectorName,
         version: u32,
         partitions: u32,
+        after: Position,
     ) -> Result<Option<NewGeneration<MemoryTransaction>>, StoreError> {
         self.at(Step::BeforeProjection)?;
         let number = self.state().new_generation(projector, version, partitions);
         let Some(number) = number else { return Ok(None) };
-        let kind = Kind::New { version, partitions };
+        let kind = Kind::New { version, partitions, after };
         let part = Part::new(projector.clone(), number, kind, &Arc::default(), None);
         Ok(Some(NewGeneration::new(number, MemoryTransaction::one(part))))
     }

@@ -360,7 +360,7 @@ impl State {
             Kind::Leased { partition, epoch } => {
                 self.partition(partition).is_some_and(|kept| kept.epoch == *epoch)
             }
-            Kind::New { version, partitions } => {
+            Kind::New { version, partitions, .. } => {
                 let building = self.projectors.get(&part.projector);
                 let building = building.and_then(|kept| kept.building.as_ref());
                 building.is_none_or(|building| {
@@ -381,14 +381,15 @@ impl State {
     pub(super) fn apply(&mut self, part: Part) -> Vec<Arc<Models>> {
         let kept = self.projectors.entry(part.projector).or_default();
         let models = Arc::new(part.models);
-        if let Kind::New { version, partitions } = part.kind {
+        if let Kind::New { version, partitions, after } = part.kind {
+            let begun = Kept1 { position: after, ..Kept1::default() };
             let building = Generation {
                 number: part.generation,
                 version,
                 frozen: false,
                 models,
                 alone: Arc::default(),
-                partitions: vec![Kept1::default(); partitions as usize],
+                partitions: vec![begun; partitions as usize],
                 parked: BTreeMap::new(),
             };
             return kept.building.replace(building).map(|old| old.models).into_iter().collect();

@@ -35,7 +35,7 @@ pub(super) enum Kind {
     /// Under a lease.
     Leased { partition: Partition, epoch: u64 },
     /// Begins a generation.
-    New { version: u32, partitions: u32 },
+    New { version: u32, partitions: u32, after: Position },
     /// Inside an append.
     Inline,
 }

@@ -522,14 +522,19 @@ impl ReadStore for PgReadStore {
         projector: &ProjectorName,
         version: u32,
         partitions: u32,
+        after: Position,
     ) -> Result<Option<NewGeneration<PgReadTransaction>>, StoreError> {
         self.drop_retired().await?;
         let mut tx = self.begin_plain().await?;
         let given =
             arguments![projector.as_str(), int(version), int(partitions), &*self.shared.prefix];
         let rows = run(&mut tx, &self.shared.sql.new_generation, given).await?;
-        let number = single::<Option<i64>>(&rows)?;
-        Ok(number.map(|number| NewGeneration::new(unsigned(number), tx)))
+        let Some(number) = single::<Option<i64>>(&rows)? else { return Ok(None) };
+        if after > Position::START {
+            let given = arguments![number, signed(after.get())];
+            run(&mut tx, &self.shared.sql.begin_after, given).await?;
+        }
+        Ok(Some(NewGeneration::new(unsigned(number), tx)))
     }
 
     async fn commit_new(&self, mut tx: PgReadTransaction) -> Result<(), StoreError> {

@@ -78,6 +78,7 @@ statements! {
     clear_trouble = "update cqrs.partitions s set trouble = null from cqrs.generations g
         where g.number = s.generation and g.projector = $1 and s.trouble is not null";
     new_generation = "select cqrs.new_generation($1, $2, $3, $4)";
+    begin_after = "update cqrs.partitions set position = $2 where generation = $1";
     count_tables = "update cqrs.generations g set tables = (
           select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
            where n.nspname = current_schema() and c.relkind in ('r', 'p'))

@@ -58,21 +58,35 @@ pub(super) async fn one_generation_is_built_at_a_time<T: Tables>(
 ) {
     let (store, projector) = (fresh().await, name("accounts"));
     let begin = || async {
-        if let Some(mut new) = store.new_generation(&projector, 1, 1).await.unwrap() {
+        if let Some(mut new) = store.new_generation(&projector, 1, 1, at(0)).await.unwrap() {
             T::create(&mut new.tx).await.unwrap();
             store.commit_new(new.tx).await.unwrap();
         }
     };
     tokio::join!(begin(), begin(), begin());
     let first = record(&store, &projector).await.building().unwrap().number;
-    assert!(store.new_generation(&projector, 1, 1).await.unwrap().is_none());
+    assert!(store.new_generation(&projector, 1, 1, at(0)).await.unwrap().is_none());
     let second = begin_generation::<T>(&store, &projector, 2, 1).await;
     assert!(second > first);
-    assert!(store.new_generation(&projector, 1, 1).await.unwrap().is_none(), "an earlier version");
+    assert!(
+        store.new_generation(&projector, 1, 1, at(0)).await.unwrap().is_none(),
+        "an earlier version"
+    );
     let third = begin_generation::<T>(&store, &projector, 2, 4).await;
     let building = record(&store, &projector).await.building().unwrap().clone();
     assert_eq!((building.number, building.partitions.len()), (third, 4));
     assert_eq!(store.swap(&projector, second).await.unwrap(), Swap::Gone);
+}
+
+pub(super) async fn b120_a_generation_begins_where_it_is_told<T: Tables>(
+    fresh: &impl AsyncFn() -> T::Store,
+) {
+    let (store, projector) = (fresh().await, name("accounts"));
+    let mut new = store.new_generation(&projector, 1, 3, at(7)).await.unwrap().unwrap();
+    T::create(&mut new.tx).await.unwrap();
+    store.commit_new(new.tx).await.unwrap();
+    let building = record(&store, &projector).await.building().unwrap().clone();
+    assert_eq!(building.partitions.iter().map(|p| p.position).collect::<Vec<_>>(), [at(7); 3]);
 }
 
 pub(super) async fn b369_the_live_one_stays_until_the_new_one_is_swapped_in<T: Tables>(

@@ -63,6 +63,7 @@ cases! { ($)
         a_generation_is_seen_when_it_is_swapped_in: "Readers see a generation from its swap on, never before.",
         rows_and_checkpoint_come_together: "What is not committed leaves neither rows nor a checkpoint; a checkpoint never decreases.",
         one_generation_is_built_at_a_time: "Of two that begin a generation at once one does; a later version replaces it.",
+        b120_a_generation_begins_where_it_is_told: "A generation begins behind the position it is given, in all its partitions.",
         b369_the_live_one_stays_until_the_new_one_is_swapped_in: "A rebuild leaves the live rows alone and replaces them whole.",
         a_generation_is_not_swapped_in_while_the_live_one_knows_more: "Readers never go back; a live generation that is little ahead is held back.",
         a_generation_that_is_given_up_is_gone: "A cancelled generation takes no more writes, and the live one stays.",
@@ -134,7 +135,11 @@ async fn begin_generation<T: Tables>(
     version: u32,
     partitions: u32,
 ) -> u64 {
-    let mut new = store.new_generation(projector, version, partitions).await.unwrap().unwrap();
+    let mut new = store
+        .new_generation(projector, version, partitions, Position::START)
+        .await
+        .unwrap()
+        .unwrap();
     T::create(&mut new.tx).await.unwrap();
     let number = new.number;
     store.commit_new(new.tx).await.unwrap();

@@ -20,6 +20,7 @@ pub(crate) enum ReadFault {
     LiveAtOnce,
     CheckpointLeftBehind,
     BuiltAgain,
+    BeginsAnywhere,
     SwapOnlySaid,
     SwapAlwaysDone,
     CancelForgotten,
@@ -47,6 +48,7 @@ pub(crate) const CAUGHT_BY: &[(ReadFault, &str)] = &[
     (F::LiveAtOnce, "a_generation_is_seen_when_it_is_swapped_in"),
     (F::CheckpointLeftBehind, "rows_and_checkpoint_come_together"),
     (F::BuiltAgain, "one_generation_is_built_at_a_time"),
+    (F::BeginsAnywhere, "b120_a_generation_begins_where_it_is_told"),
     (F::SwapOnlySaid, "b369_the_live_one_stays_until_the_new_one_is_swapped_in"),
     (F::SwapAlwaysDone, "a_generation_is_not_swapped_in_while_the_live_one_knows_more"),
     (F::CancelForgotten, "a_generation_that_is_given_up_is_gone"),
@@ -284,12 +286,14 @@ impl ReadStore for BrokenRead {
         projector: &ProjectorName,
         version: u32,
         partitions: u32,
+        after: Position,
     ) -> Result<Option<NewGeneration<MemoryTransaction>>, StoreError> {
         let projector = self.name(projector);
         if self.is(F::BuiltAgain) {
             self.inner.cancel(&projector).await?;
         }
-        let new = self.inner.new_generation(&projector, version, partitions).await?;
+        let after = if self.is(F::BeginsAnywhere) { Position::START } else { after };
+        let new = self.inner.new_generation(&projector, version, partitions, after).await?;
         *self.begun.lock().unwrap() = new.as_ref().map(|new| (projector, new.number));
         Ok(new)
     }

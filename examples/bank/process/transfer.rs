@@ -65,7 +65,7 @@ impl ProcessManager for MoneyTransfer {
     type State = Progress;
     const NAME: &'static str = "money_transfer";
 
-    fn destinations() -> Destinations {
+    fn destinations(&self) -> Destinations {
         Destinations::new().to::<Account>().to::<Transfer>()
     }
 

@@ -12,6 +12,7 @@ mod middleware;
 mod past;
 pub mod repeated;
 mod repositories;
+mod reservations;
 mod snapshots;
 mod steps;
 

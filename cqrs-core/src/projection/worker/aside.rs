@@ -139,6 +139,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
                 },
             )?;
         let saved = self.status.inner().saved;
+        self.prepare(&events).await?;
         let mut tx = read.begin(&self.lease).await?;
         self.project(&mut tx, &events).await?;
         read.unpark(&mut tx, &self.lease, entry.position).await.map_err(Failed::Store)?;

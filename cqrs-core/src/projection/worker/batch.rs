@@ -11,7 +11,7 @@ use super::{Ended, Failed, Worker};
 use crate::event::as_stored;
 use crate::failures::chain;
 use crate::panics::panic_message;
-use crate::projection::projector::Projector;
+use crate::projection::projector::{ProjectError, Projector};
 use crate::projection::read_store::{CommitError, ReadStore};
 use crate::projection::reader::Chunk;
 use crate::projection::share::partition_of;
@@ -102,28 +102,51 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         through: Position,
     ) -> Result<(), Failed> {
         let read = self.shared.read.clone();
+        let runs = self.runs(events);
+        for (free, _) in runs.iter().filter(|(free, _)| !free.is_empty()) {
+            self.prepare(free).await?;
+        }
         let mut tx = read.begin(&self.lease).await?;
-        let mut rest = events;
-        while !rest.is_empty() {
-            let free = as_stored(rest).take_while(|parts| !self.waits(parts));
-            let (run, behind) = rest.split_at(free.map(<[_]>::len).sum());
-            if !run.is_empty() {
-                self.project(&mut tx, run).await?;
+        for (free, waiting) in runs {
+            if !free.is_empty() {
+                self.project(&mut tx, free).await?;
             }
-            let waiting = as_stored(behind).next().unwrap_or_default();
             if let Some(first) = waiting.first() {
                 let entry = self.entry(first.position, self.key(first).into(), None, 0);
                 read.park(&mut tx, &self.lease, &entry).await.map_err(Failed::Store)?;
             }
-            rest = behind.split_at(waiting.len()).1;
         }
         self.commit(tx, through).await
+    }
+
+    /// Events that may be taken in, each run with the stored event behind it that has to wait.
+    #[allow(clippy::type_complexity)] // a pair of slices
+    fn runs<'e>(
+        &self,
+        events: &'e [Recorded<P::Event>],
+    ) -> Vec<(&'e [Recorded<P::Event>], &'e [Recorded<P::Event>])> {
+        let (mut runs, mut rest) = (Vec::new(), events);
+        while !rest.is_empty() {
+            let free = as_stored(rest).take_while(|parts| !self.waits(parts));
+            let (free, behind) = rest.split_at(free.map(<[_]>::len).sum());
+            let waiting = as_stored(behind).next().unwrap_or_default();
+            runs.push((free, waiting));
+            rest = behind.split_at(waiting.len()).1;
+        }
+        runs
     }
 
     /// Whether a stored event has to wait behind one that is put aside.
     fn waits(&self, parts: &[Recorded<P::Event>]) -> bool {
         !self.parked.is_empty()
             && parts.first().is_some_and(|first| self.parked.contains(&*self.key(first)))
+    }
+
+    /// Calls the projector before a transaction begins.
+    pub(super) async fn prepare(&mut self, events: &[Recorded<P::Event>]) -> Result<(), Failed> {
+        let call = self.projector.prepare(events);
+        let ended = AssertUnwindSafe(call).catch_unwind().await;
+        self.judge(ended)
     }
 
     /// Calls the projector; a panic in it is an error.
@@ -133,7 +156,13 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         events: &[Recorded<P::Event>],
     ) -> Result<(), Failed> {
         let call = self.projector.project_batch(tx, events);
-        match AssertUnwindSafe(call).catch_unwind().await {
+        let ended = AssertUnwindSafe(call).catch_unwind().await;
+        self.judge(ended)
+    }
+
+    /// What the end of a call means.
+    fn judge(&self, ended: std::thread::Result<Result<(), ProjectError>>) -> Result<(), Failed> {
+        match ended {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) if self.shared.read.passes_by_itself(&*error) => {
                 let kind = crate::StoreErrorKind::Unavailable;

@@ -1,0 +1,172 @@
+//! What only one may have at a time.
+
+use cqrs::{
+    Aggregate, App, Command, DispatchError, Event, EventStoreExt, Filter, LogRead, Recorded,
+    Reference, ReservationError, Reservations, StreamName, Uuid,
+};
+use futures_util::TryStreamExt;
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+
+use super::fresh::fresh;
+
+/// Somebody with an address that nobody else has.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct User {
+    emails: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, Command)]
+#[command(aggregate = User, id = user)]
+struct Change {
+    user: String,
+    take: Vec<String>,
+    give: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Event)]
+enum UserEvent {
+    #[event(name = "test.email-taken")]
+    Taken { email: String },
+    #[event(name = "test.email-given-up")]
+    GivenUp { email: String },
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("refused")]
+struct Refused;
+
+impl Aggregate for User {
+    const CATEGORY: &'static str = "user";
+    type Id = String;
+    type Command = Change;
+    type Event = UserEvent;
+    type Error = Refused;
+
+    fn execute(&self, change: Change) -> Result<Vec<UserEvent>, Refused> {
+        let given = change.give.into_iter().map(|email| UserEvent::GivenUp { email });
+        let taken = change.take.into_iter().map(|email| UserEvent::Taken { email });
+        Ok(given.chain(taken).collect())
+    }
+
+    fn apply(&mut self, event: &UserEvent) {
+        match event {
+            UserEvent::Taken { email } => self.emails.push(email.clone()),
+            UserEvent::GivenUp { email } => self.emails.retain(|other| other != email),
+        }
+    }
+
+    fn reservations(&self, events: &[UserEvent]) -> Reservations {
+        events.iter().fold(Reservations::none(), |all, event| match event {
+            UserEvent::Taken { email } => all.reserve(reference(email)),
+            UserEvent::GivenUp { email } => all.release(reference(email)),
+        })
+    }
+}
+
+fn reference(email: &str) -> Reference {
+    Reference::new("e-mail", email).ignoring_case()
+}
+
+fn change(user: &str, take: &[&str], give: &[&str]) -> Change {
+    let owned = |list: &[&str]| list.iter().map(|email| (*email).to_owned()).collect();
+    Change { user: user.to_owned(), take: owned(take), give: owned(give) }
+}
+
+fn refusal(answer: Result<cqrs::Outcome<User>, DispatchError<Refused>>) -> ReservationError {
+    match answer {
+        Err(DispatchError::Reservation(refused)) => refused,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn taken(email: &str, by: &str) -> ReservationError {
+    let owner = StreamName::of("user", &by).unwrap();
+    ReservationError::AlreadyTaken { reference: reference(email), owner }
+}
+
+async fn emails(app: &App, user: &str) -> Vec<String> {
+    app.load::<User>(&user.to_owned()).await.unwrap().into_state().emails
+}
+
+#[tokio::test]
+async fn l52_b375_of_many_that_want_the_same_at_once_one_wins() {
+    let store = fresh().await;
+    // Two applications, so that nothing in one's memory helps.
+    let apps = [App::new(store.clone()), App::new(store.clone())];
+    let asked = (0..50).map(|n| {
+        let command = change(&format!("u{n}"), &["a@b.c"], &[]);
+        apps[n % 2].dispatch(command).into_future()
+    });
+    let answers = join_all(asked).await;
+    let won = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!(won, 1);
+    let holder = apps[0].holder(&reference("A@B.C")).await.unwrap().unwrap();
+    let winner = answers.iter().position(Result::is_ok).unwrap();
+    assert_eq!(holder.as_str(), format!("user-u{winner}"));
+    for answer in answers.into_iter().filter(Result::is_err) {
+        assert_eq!(refusal(answer), taken("a@b.c", &format!("u{winner}")));
+    }
+    let log: Vec<Recorded<UserEvent>> = store
+        .log_events_as(LogRead::forward().filter(Filter::types(UserEvent::TYPES)))
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(log.len(), 1);
+    // Also for an application that starts now.
+    let later = App::new(store).dispatch(change("late", &["a@b.c"], &[])).await;
+    assert_eq!(refusal(later), taken("a@b.c", &format!("u{winner}")));
+}
+
+#[tokio::test]
+async fn b373_taken_kept_given_up_and_taken_by_another() {
+    let app = App::new(fresh().await);
+    app.dispatch(change("ann", &["a@x"], &[])).await.unwrap();
+    app.dispatch(change("ann", &["a@x"], &[])).await.unwrap();
+    assert_eq!(refusal(app.dispatch(change("bob", &["a@x"], &[])).await), taken("a@x", "ann"));
+    // A new one for the old one, in one decision.
+    app.dispatch(change("ann", &["b@x"], &["a@x"])).await.unwrap();
+    app.dispatch(change("bob", &["a@x"], &[])).await.unwrap();
+    let foreign = refusal(app.dispatch(change("bob", &[], &["b@x"])).await);
+    assert_eq!(foreign, ReservationError::NotHeld { reference: reference("b@x") });
+    assert_eq!(app.holder(&reference("b@x")).await.unwrap().unwrap().as_str(), "user-ann");
+    // Given up and taken again within one decision.
+    app.dispatch(change("bob", &["a@x"], &["a@x"])).await.unwrap();
+    assert_eq!(app.holder(&reference("a@x")).await.unwrap().unwrap().as_str(), "user-bob");
+    app.dispatch(change("bob", &[], &["a@x"])).await.unwrap();
+    assert_eq!(app.holder(&reference("a@x")).await.unwrap(), None);
+    assert_eq!(app.holder(&Reference::new("phone", "a@x")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn b374_of_several_all_are_granted_or_none() {
+    let app = App::new(fresh().await);
+    app.dispatch(change("ann", &["B@x"], &[])).await.unwrap();
+    let clash = refusal(app.dispatch(change("bob", &["a@x", "b@X"], &[])).await);
+    assert_eq!(clash, taken("b@x", "ann"));
+    assert_eq!(clash.to_string(), "e-mail `b@x` is already taken");
+    assert_eq!(app.holder(&reference("a@x")).await.unwrap(), None);
+    assert!(emails(&app, "bob").await.is_empty());
+    let long = "x".repeat(3_000);
+    let refused = refusal(app.dispatch(change("bob", &[&long], &[])).await);
+    assert!(matches!(refused, ReservationError::Invalid { .. }), "{refused:?}");
+    let hostile = ["", "'; drop table events; --", "%", "\u{1f}", "ü🦀"];
+    for email in hostile {
+        app.dispatch(change("bob", &[email], &[])).await.unwrap();
+        assert_eq!(refusal(app.dispatch(change("eve", &[email], &[])).await), taken(email, "bob"));
+    }
+    assert_eq!(emails(&app, "bob").await, hostile);
+}
+
+#[tokio::test]
+async fn l52_a_lost_answer_is_found_out_under_the_same_command_id() {
+    let store = fresh().await;
+    let (first, second) = (App::new(store.clone()), App::new(store));
+    let id = Uuid::from_u128(7);
+    let done = first.dispatch(change("ann", &["a@x"], &[])).command_id(id).await.unwrap();
+    // It does not find its own reservation in its way.
+    let again = second.dispatch(change("ann", &["a@x"], &[])).command_id(id).await.unwrap();
+    assert!(again.repeated);
+    assert_eq!((again.version, again.position), (done.version, done.position));
+    assert_eq!(emails(&second, "ann").await, ["a@x"]);
+}

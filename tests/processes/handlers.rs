@@ -1,0 +1,300 @@
+//! What a handler does, written once for every pair of stores.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cqrs::{
+    App, Clock, EventHandler, EventStoreExt, FailurePolicy, HandlerContext, HandlerError,
+    HandlerOptions, LogRead, Position, Processes, ProjectorState, Recorded, Start, Waited,
+    async_trait,
+};
+use cqrs_testing::{ManualClock, eventually};
+use futures_util::TryStreamExt;
+use tokio::sync::Semaphore;
+
+use super::fresh::Kept;
+use crate::script::{Said, say};
+
+const WITHIN: Duration = Duration::from_secs(60);
+const NAME: &str = "echo";
+
+/// Says what it hears once more, and does as it is told.
+#[derive(Debug)]
+struct Echo {
+    heard: Mutex<Vec<(String, String)>>,
+    /// How often `fail` fails.
+    failures: AtomicUsize,
+    /// Lets `wait` go on.
+    gate: Semaphore,
+    /// How many wait at once.
+    waiting: AtomicUsize,
+}
+
+impl Default for Echo {
+    fn default() -> Self {
+        let (heard, failures) = (Mutex::default(), AtomicUsize::new(0));
+        Self { heard, failures, gate: Semaphore::new(0), waiting: AtomicUsize::new(0) }
+    }
+}
+
+impl Echo {
+    fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().iter().map(|(_, word)| word.clone()).collect()
+    }
+
+    fn fails(&self) -> bool {
+        let next = |left: usize| left.checked_sub(1);
+        self.failures.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).is_ok()
+    }
+}
+
+#[async_trait]
+impl EventHandler for Echo {
+    type Event = Said;
+    const NAME: &'static str = NAME;
+
+    async fn handle(
+        &self,
+        event: &Recorded<Said>,
+        context: &mut HandlerContext<'_>,
+    ) -> Result<(), HandlerError> {
+        if event.stream.as_str() == "speaker-echo" {
+            return Ok(());
+        }
+        let Said::Said { word } = &event.event;
+        self.heard.lock().unwrap().push((event.stream.to_string(), word.clone()));
+        context.dispatch(say("echo", word)).await?;
+        match &**word {
+            "fail" if self.fails() => Err("as told".into()),
+            "panic" if self.fails() => panic!("as told"),
+            "wait" => {
+                self.waiting.fetch_add(1, Ordering::AcqRel);
+                self.gate.acquire().await?.forget();
+                self.waiting.fetch_sub(1, Ordering::AcqRel);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+struct World {
+    app: App,
+    kept: Kept,
+    clock: ManualClock,
+}
+
+impl World {
+    async fn new() -> Self {
+        let clock = ManualClock::new();
+        let (store, kept) = super::fresh::stores(&clock).await;
+        Self { app: App::new(store), kept, clock }
+    }
+
+    async fn start(&self, echo: &Arc<Echo>, options: HandlerOptions) -> Processes<Kept> {
+        let running = self.start_unbuilt(echo, options).await;
+        assert!(running.consumers().built(NAME, WITHIN).await.unwrap());
+        running
+    }
+
+    /// Without waiting until it is at the head.
+    async fn start_unbuilt(&self, echo: &Arc<Echo>, options: HandlerOptions) -> Processes<Kept> {
+        Processes::builder(self.app.clone(), self.kept.clone())
+            .clock(self.clock.clone())
+            .lease(Duration::from_millis(300))
+            .poll_interval(Duration::from_millis(10))
+            .handler_with(Arc::clone(echo), options)
+            .start()
+            .await
+            .unwrap()
+    }
+
+    async fn say(&self, speaker: &str, word: &str) -> Position {
+        self.app.dispatch(say(speaker, word)).await.unwrap().position
+    }
+
+    async fn log(&self) -> Vec<Recorded<Said>> {
+        self.app.store().log_events_as(LogRead::forward()).try_collect().await.unwrap()
+    }
+
+    async fn echoed(&self) -> Vec<String> {
+        let echoes = self.log().await.into_iter().filter(|e| e.stream.as_str() == "speaker-echo");
+        echoes
+            .map(|event| match event.event {
+                Said::Said { word } => word,
+            })
+            .collect()
+    }
+}
+
+async fn handled(running: &Processes<Kept>, position: Position) {
+    let waited = running.consumers().wait_for(NAME, position, WITHIN).await.unwrap();
+    assert_eq!(waited, Waited::CaughtUp);
+}
+
+fn quick() -> FailurePolicy {
+    FailurePolicy::park().retries(2).pauses(Duration::from_millis(1), Duration::from_millis(2))
+}
+
+#[tokio::test]
+async fn b292_b263_each_event_in_order_and_commands_with_their_cause() {
+    let world = World::new().await;
+    let echo = Arc::new(Echo::default());
+    let running = world.start(&echo, HandlerOptions::new()).await;
+    for n in 0..5 {
+        world.say("us", &format!("{n}")).await;
+    }
+    let last = world.say("them", "5").await;
+    handled(&running, last).await;
+    assert_eq!(echo.heard(), ["0", "1", "2", "3", "4", "5"]);
+    let log = world.log().await;
+    for said in log.iter().filter(|event| event.stream.as_str() != "speaker-echo") {
+        let Said::Said { word } = &said.event;
+        let echoed = log.iter().find(|event| {
+            event.event == Said::Said { word: word.clone() } && event.position > said.position
+        });
+        let metadata = &echoed.unwrap().metadata;
+        assert_eq!(metadata.causation_id.unwrap().as_uuid(), said.id.as_uuid());
+        assert_eq!(metadata.correlation_id, said.metadata.correlation_id);
+        assert_eq!(metadata.actor.as_deref(), Some("handler:echo"));
+    }
+    running.stop().await;
+    // A restart goes on behind what was handled.
+    let later = Arc::new(Echo::default());
+    let running = world.start(&later, HandlerOptions::new()).await;
+    let last = world.say("us", "6").await;
+    handled(&running, last).await;
+    assert_eq!(later.heard(), ["6"]);
+    // What was done is not done anew.
+    let refused = running.consumers().rebuild(NAME).await.unwrap_err();
+    assert!(matches!(refused, cqrs::RebuildError::NotAReadModel), "{refused}");
+}
+
+#[tokio::test]
+async fn b294_b302_b341_it_begins_where_it_is_told() {
+    let world = World::new().await;
+    world.say("us", "old").await;
+    let middle = world.say("us", "middle").await;
+    world.clock.advance(Duration::from_secs(60));
+    let moment = world.clock.now();
+    world.say("us", "new").await;
+    for (start, expected) in [
+        (Start::Origin, vec!["old", "middle", "new", "last"]),
+        (Start::After(middle), vec!["new", "last"]),
+        (Start::At(moment), vec!["new", "last"]),
+        (Start::Now, vec!["last"]),
+    ] {
+        let (_, kept) = super::fresh::stores(&world.clock).await;
+        // Commands of the same handler have the same ids, so the log does not change.
+        let world = World { app: world.app.clone(), kept, clock: world.clock.clone() };
+        let echo = Arc::new(Echo::default());
+        let running = world.start(&echo, HandlerOptions::new().start(start)).await;
+        let id = cqrs::Uuid::from_u128(9);
+        let last = world.app.dispatch(say("us", "last")).command_id(id).await.unwrap().position;
+        handled(&running, last).await;
+        if start == Start::Now && last < world.app.store().head().await.unwrap() {
+            // It was there before this one began.
+            assert!(echo.heard().is_empty());
+        } else {
+            assert_eq!(echo.heard(), expected, "{start:?}");
+        }
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn b306_b310_b312_what_fails_waits_with_its_key_and_the_others_go_on() {
+    let world = World::new().await;
+    let echo = Arc::new(Echo::default());
+    let running = world.start(&echo, HandlerOptions::new().on_failure(quick())).await;
+    // It passes by itself the third time, and its command takes effect once.
+    echo.failures.store(2, Ordering::Release);
+    let position = world.say("a", "fail").await;
+    handled(&running, position).await;
+    assert_eq!(echo.heard(), ["fail"; 3]);
+    assert_eq!(world.echoed().await, ["fail"]);
+
+    echo.failures.store(1_000, Ordering::Release);
+    let failing = world.say("a", "panic").await;
+    world.say("a", "behind").await;
+    let last = world.say("b", "free").await;
+    handled(&running, last).await;
+    let health = running.consumers().health().await.unwrap().remove(0);
+    assert_ne!(health.state, ProjectorState::Stopped);
+    assert_eq!(health.parked, 2);
+    assert!(!echo.heard().contains(&"behind".to_owned()));
+    let parked = running.consumers().parked(NAME).await.unwrap();
+    assert_eq!(parked[0].position, failing);
+    assert!(parked[0].error.as_ref().unwrap().contains("as told"), "{parked:?}");
+
+    echo.failures.store(0, Ordering::Release);
+    running.consumers().retry_parked(NAME, Some("speaker-a")).await.unwrap();
+    eventually(WITHIN, || async {
+        let left = running.consumers().parked(NAME).await.unwrap();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    })
+    .await;
+    assert_eq!(world.echoed().await, ["fail", "panic", "free", "behind"]);
+}
+
+#[tokio::test]
+async fn b308_a_handler_that_is_to_stop_stands_still_until_it_is_resumed() {
+    let world = World::new().await;
+    let echo = Arc::new(Echo::default());
+    let stop = FailurePolicy::stop().retries(1).pauses(WITHIN / 60_000, WITHIN / 60_000);
+    let running = world.start(&echo, HandlerOptions::new().on_failure(stop)).await;
+    echo.failures.store(2, Ordering::Release);
+    world.say("a", "fail").await;
+    let last = world.say("b", "behind").await;
+    eventually(WITHIN, || async {
+        let health = running.consumers().health().await.unwrap().remove(0);
+        if health.state == ProjectorState::Stopped { Ok(()) } else { Err(format!("{health:?}")) }
+    })
+    .await;
+    assert_eq!(echo.heard(), ["fail", "fail"]);
+    running.consumers().resume(NAME).await.unwrap();
+    handled(&running, last).await;
+    assert_eq!(echo.heard(), ["fail", "fail", "fail", "behind"]);
+}
+
+#[tokio::test]
+async fn b321_b322_several_keys_at_once_and_each_in_order() {
+    let world = World::new().await;
+    let echo = Arc::new(Echo::default());
+    for word in ["wait", "1", "2"] {
+        for key in ["a", "b", "c"] {
+            world.say(key, word).await;
+        }
+    }
+    let last = world.app.store().head().await.unwrap();
+    let options = HandlerOptions::new().concurrency(9).on_failure(quick());
+    let running = world.start_unbuilt(&echo, options).await;
+    eventually(WITHIN, || async {
+        let waiting = echo.waiting.load(Ordering::Acquire);
+        if waiting == 3 { Ok(()) } else { Err(waiting) }
+    })
+    .await;
+    assert_eq!(echo.heard(), ["wait"; 3], "each key waits for its first event");
+    echo.gate.add_permits(3);
+    assert!(running.consumers().built(NAME, WITHIN).await.unwrap());
+    handled(&running, last).await;
+    for key in ["a", "b", "c"] {
+        let heard = echo.heard.lock().unwrap().clone();
+        let mine = heard.iter().filter(|(stream, _)| *stream == format!("speaker-{key}"));
+        assert_eq!(mine.map(|(_, word)| &**word).collect::<Vec<_>>(), ["wait", "1", "2"]);
+    }
+    // One of several fails: the others are not handled again.
+    running.stop().await;
+    let echo = Arc::new(Echo::default());
+    echo.failures.store(1, Ordering::Release);
+    for (key, word) in [("a", "3"), ("b", "fail"), ("c", "3")] {
+        world.say(key, word).await;
+    }
+    let last = world.app.store().head().await.unwrap();
+    let running = world.start(&echo, options).await;
+    handled(&running, last).await;
+    let mut heard = echo.heard();
+    heard.sort();
+    assert_eq!(heard, ["3", "3", "fail", "fail"]);
+}
