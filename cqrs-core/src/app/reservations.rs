@@ -128,16 +128,16 @@ pub(super) enum ReservationEvent {
     Released,
 }
 
+const RESERVED: EventType = EventType::new("cqrs.reference-reserved", 1);
+const RELEASED: EventType = EventType::new("cqrs.reference-released", 1);
+
 impl Event for ReservationEvent {
-    const TYPES: &'static [EventType] = &[
-        EventType::new("cqrs.reference-reserved", 1),
-        EventType::new("cqrs.reference-released", 1),
-    ];
+    const TYPES: &'static [EventType] = &[RESERVED, RELEASED];
 
     fn event_type(&self) -> EventType {
         match self {
-            Self::Reserved { .. } => Self::TYPES[0],
-            Self::Released => Self::TYPES[1],
+            Self::Reserved { .. } => RESERVED,
+            Self::Released => RELEASED,
         }
     }
 

@@ -324,18 +324,18 @@ impl Command for ChangePlan {
     }
 }
 
+const PLANNED: EventType = EventType::new("cqrs.command-planned", 1);
+const CANCELLED: EventType = EventType::new("cqrs.planned-command-cancelled", 1);
+const DUE: EventType = EventType::new("cqrs.planned-command-due", 1);
+
 impl Event for PlannedEvent {
-    const TYPES: &'static [EventType] = &[
-        EventType::new("cqrs.command-planned", 1),
-        EventType::new("cqrs.planned-command-cancelled", 1),
-        EventType::new("cqrs.planned-command-due", 1),
-    ];
+    const TYPES: &'static [EventType] = &[PLANNED, CANCELLED, DUE];
 
     fn event_type(&self) -> EventType {
         match self {
-            Self::Planned { .. } => Self::TYPES[0],
-            Self::Cancelled { .. } => Self::TYPES[1],
-            Self::Due { .. } => Self::TYPES[2],
+            Self::Planned { .. } => PLANNED,
+            Self::Cancelled { .. } => CANCELLED,
+            Self::Due { .. } => DUE,
         }
     }
 

@@ -11,6 +11,7 @@ pub(super) const HELP: &str = r#"Operations, one a line; `#` starts a remark:
   open ACCOUNT "OWNER" AMOUNT      deposit ACCOUNT AMOUNT
   close ACCOUNT                    withdraw ACCOUNT AMOUNT
   transfer FROM TO AMOUNT          money on its way, and what came of it
+  flags ACCOUNT                    its withdrawals that are looked into
   show                             all accounts
   history ACCOUNT                  its last 20 events, newest first
   feed                             the last 10 events of the bank
@@ -45,6 +46,7 @@ pub enum Operation {
     Withdraw { account: Label, amount: Money },
     Close { account: Label },
     Transfer { from: Label, to: Label, amount: Money },
+    Flags { account: Label },
     Show,
     Feed,
     Statement { account: Label, month: Month },
@@ -89,6 +91,7 @@ pub fn parse(line: &str) -> Result<Option<Operation>, String> {
         ["transfer", from, to, amount] => {
             Operation::Transfer { from: label(from)?, to: label(to)?, amount: money(amount)? }
         }
+        ["flags", account] => Operation::Flags { account: label(account)? },
         ["show"] => Operation::Show,
         ["feed"] => Operation::Feed,
         ["statement", account, of] => {
@@ -113,6 +116,7 @@ const USAGE: &[&str] = &[
     "withdraw ACCOUNT AMOUNT",
     "close ACCOUNT",
     "transfer FROM TO AMOUNT",
+    "flags ACCOUNT",
     "show",
     "feed",
     "statement ACCOUNT 2026-03",
@@ -192,6 +196,7 @@ mod tests {
             ("deposit alice 0.01", "Deposit"),
             ("withdraw alice -5", "Withdraw"),
             ("close alice", "Close"),
+            ("flags alice", "Flags"),
             ("show", "Show"),
             ("feed", "Feed"),
             ("statement alice 2026-03", "Statement"),

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cqrs::{
-    App, AsOf, Clock, Command, DispatchError, Event, EventStore, EventStoreExt, Filter,
-    InstanceStatus, LoadError, LogRead, OperatorError, Position, Recorded, Timestamp, Uuid,
-    Version, Waited,
+    Aggregate, App, AsOf, Clock, Command, DispatchError, Event, EventHandler, EventStore,
+    EventStoreExt, Filter, InstanceStatus, LoadError, LogRead, OperatorError, Position, ReadError,
+    Recorded, StreamName, StreamRead, Timestamp, Uuid, Version, Waited,
 };
 use example_store::StoreArguments;
 use futures_util::TryStreamExt;
@@ -19,9 +19,10 @@ use super::operation::{Label, When};
 use super::paint::Paint;
 use super::{Operation, parse, show};
 use crate::domain::account::{CloseAccount, DepositMoney, OpenAccount, WithdrawMoney};
+use crate::domain::suspicion::{Suspicion, SuspicionEvent};
 use crate::domain::transfer::StartTransfer;
 use crate::domain::{Account, AccountId, Money, TransferId};
-use crate::process::ProcessSide;
+use crate::process::{FlagLargeWithdrawals, ProcessSide};
 use crate::read::{self, BankEvent, ReadSide};
 
 /// The longest wait for a read model to know the last command.
@@ -164,6 +165,11 @@ impl<'a> Story<'a> {
                 self.ask(CloseAccount { account_id, at }).await
             }
             Operation::Transfer { from, to, amount } => self.transfer(from, to, amount).await,
+            Operation::Flags { account } => match self.flags(account.id).await {
+                Ok(flags) if flags.is_empty() => self.say("  nothing to look into"),
+                Ok(flags) => flags.iter().try_for_each(|flag| self.say(flag)),
+                Err(error) => self.failed(&error),
+            },
             Operation::Show => {
                 self.catch_up().await?;
                 match self.read.accounts().await {
@@ -288,6 +294,32 @@ impl<'a> Story<'a> {
             Ok(events) => self.tell_causes(&events),
             Err(error) => self.failed(&error),
         }
+    }
+
+    /// The withdrawals that were flagged, when all that is known was looked at.
+    async fn flags(&mut self, account: AccountId) -> Result<Vec<String>, io::Error> {
+        let consumers = self.processes.consumers();
+        let built = consumers.built(FlagLargeWithdrawals::NAME, WITHIN).await;
+        let name = built.map(|_| FlagLargeWithdrawals::NAME).map_err(io::Error::other)?;
+        let waited = consumers.wait_for(name, self.known, WITHIN).await;
+        if waited.map_err(io::Error::other)? != Waited::CaughtUp {
+            return Err(io::Error::other("not everything is looked at yet"));
+        }
+        let stream = StreamName::of(Suspicion::CATEGORY, &account).map_err(io::Error::other)?;
+        let read = self.app.store().stream_events_as::<SuspicionEvent>(StreamRead::forward(stream));
+        let events: Vec<Recorded<SuspicionEvent>> = match read.try_collect().await {
+            Ok(events) => events,
+            Err(ReadError::StreamNotFound { .. }) => Vec::new(),
+            Err(error) => return Err(io::Error::other(error)),
+        };
+        Ok(events
+            .iter()
+            .map(|flag| {
+                self.known = self.known.max(flag.position);
+                let SuspicionEvent::SuspiciousActivityFlagged { amount, at, .. } = &flag.event;
+                format!("  ! {amount} withdrawn at {at}")
+            })
+            .collect())
     }
 
     async fn until_over(&self, transfer: TransferId) -> Result<(), OperatorError> {

@@ -2,9 +2,11 @@
 //! [`account`] and [`transfer`] read from top to bottom: id, state, commands, events, errors, rules.
 
 pub mod account;
+pub mod day;
 mod failure;
 mod id;
 mod money;
+pub mod suspicion;
 pub mod transfer;
 
 pub use account::{Account, AccountCommand, AccountError, AccountEvent, AccountId};

@@ -1,13 +1,14 @@
 //! The processes as a whole, at work.
 
 use cqrs::{
-    App, Clock, Instance, InstanceQuery, OperatorError, ProcessManager, Processes, StartError,
+    App, Clock, Instance, InstanceQuery, OperatorError, ProcessManager, ProcessStore, Processes,
+    Projections, StartError,
 };
 use cqrs_memory::MemoryReadStore;
 use cqrs_postgres::PgReadStore;
 use example_store::OpenReadStore;
 
-use super::MoneyTransfer;
+use super::{EndOfDay, FlagLargeWithdrawals, MoneyTransfer};
 use crate::domain::TransferId;
 
 /// The bank's processes at work, in memory or on Postgres.
@@ -29,17 +30,19 @@ impl ProcessSide {
         clock: impl Clock + Clone,
         store: OpenReadStore,
     ) -> Result<Self, StartError> {
-        let app = app.clone();
         Ok(match store {
-            OpenReadStore::Memory(kept) => {
-                let processes = Processes::builder(app, kept).clock(clock).process(MoneyTransfer);
-                Self::Memory(processes.start().await?)
-            }
-            OpenReadStore::Postgres(kept) => {
-                let processes = Processes::builder(app, kept).clock(clock).process(MoneyTransfer);
-                Self::Postgres(processes.start().await?)
-            }
+            OpenReadStore::Memory(kept) => Self::Memory(run(app, clock, kept).await?),
+            OpenReadStore::Postgres(kept) => Self::Postgres(run(app, clock, kept).await?),
         })
+    }
+
+    /// The processes as consumers of the log.
+    #[must_use]
+    pub const fn consumers(&self) -> &Projections {
+        match self {
+            Self::Memory(processes) => processes.consumers(),
+            Self::Postgres(processes) => processes.consumers(),
+        }
     }
 
     /// What a transfer's process remembers, once it has begun.
@@ -62,4 +65,19 @@ impl ProcessSide {
             Self::Postgres(processes) => processes.stop().await,
         }
     }
+}
+
+/// Everything that happens by itself in the bank.
+async fn run<S: ProcessStore>(
+    app: &App,
+    clock: impl Clock + Clone,
+    kept: S,
+) -> Result<Processes<S>, StartError> {
+    Processes::builder(app.clone(), kept)
+        .clock(clock)
+        .process(MoneyTransfer)
+        .handler(FlagLargeWithdrawals::default())
+        .schedule(EndOfDay)
+        .start()
+        .await
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::Path;
 
+use bank::domain::day::{Day, DayEvent};
+use bank::domain::suspicion::SuspicionEvent;
 use bank::domain::{AccountEvent, FailureReason, TransferEvent};
 use cqrs_core::{Event, Payload};
 
@@ -72,6 +74,15 @@ fn transfer_events() -> Vec<(&'static str, TransferEvent)> {
     ]
 }
 
+fn other_events() -> (SuspicionEvent, DayEvent) {
+    let (account_id, amount, at) = (account(A), eur("25.50"), noon());
+    let midnight = at.next_multiple_of(Day::LENGTH);
+    (
+        SuspicionEvent::SuspiciousActivityFlagged { account_id, amount, at },
+        DayEvent::DayClosed { day: Day::ending(midnight), at: midnight },
+    )
+}
+
 /// Forms that are no longer written and must be read for ever.
 fn read_only() -> Vec<(&'static str, AccountEvent)> {
     let mut events = account_events();
@@ -116,6 +127,10 @@ fn bank_b42_events_are_stored_as_in_the_golden_files() {
     for (name, event) in transfer_events() {
         check_written(name, &files[name], &event);
     }
+    let (flagged, closed) = other_events();
+    let (flag, day) = ("bank.suspicious-activity-flagged.v1", "bank.day-closed.v1");
+    check_written(flag, &files[flag], &flagged);
+    check_written(day, &files[day], &closed);
     for (name, event) in read_only() {
         check_read(name, &files[name], &event);
     }
@@ -124,7 +139,7 @@ fn bank_b42_events_are_stored_as_in_the_golden_files() {
         let name = format!("{}.v{}", known.name(), known.version());
         assert!(files.contains_key(&name), "{name}.json is missing");
     }
-    let checked = account_events().len() + transfer_events().len() + read_only().len();
+    let checked = account_events().len() + transfer_events().len() + read_only().len() + 2;
     assert_eq!(files.len(), checked);
 }
 

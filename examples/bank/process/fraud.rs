@@ -1,0 +1,47 @@
+//! What is done about unusually large withdrawals: somebody is told, once.
+
+use cqrs::{EventHandler, HandlerContext, HandlerError, Recorded, async_trait};
+
+use crate::domain::suspicion::FlagWithdrawal;
+use crate::domain::{AccountEvent, Money};
+
+/// Flags withdrawals above a limit.
+#[derive(Clone, Copy, Debug)]
+pub struct FlagLargeWithdrawals {
+    limit: Money,
+}
+
+impl FlagLargeWithdrawals {
+    /// What is above this is flagged.
+    #[must_use]
+    pub const fn above(limit: Money) -> Self {
+        Self { limit }
+    }
+}
+
+impl Default for FlagLargeWithdrawals {
+    /// Above 10,000.00.
+    fn default() -> Self {
+        Self::above(Money::cents(1_000_000))
+    }
+}
+
+#[async_trait]
+impl EventHandler for FlagLargeWithdrawals {
+    type Event = AccountEvent;
+    const NAME: &'static str = "flag_large_withdrawals";
+
+    async fn handle(
+        &self,
+        event: &Recorded<AccountEvent>,
+        context: &mut HandlerContext<'_>,
+    ) -> Result<(), HandlerError> {
+        match event.event {
+            AccountEvent::MoneyWithdrawn { account_id, amount, at, .. } if amount > self.limit => {
+                context.dispatch(FlagWithdrawal { account_id, amount, at }).await?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
