@@ -56,6 +56,15 @@ impl CrashPoint {
         Err(StoreError::new(StoreErrorKind::Unavailable, "the process has crashed"))
     }
 
+    /// For what a scenario chooses at random: the same in each run, [`CRASH_SEED`] from the
+    /// environment or 1. Told with a failure.
+    ///
+    /// [`CRASH_SEED`]: crash_at_every_step
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        seed()
+    }
+
     fn name(&self) -> Option<String> {
         let named = self.shared.named.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Some(named).filter(|named| !named.is_empty())
@@ -96,8 +105,11 @@ pub struct Survived {
 /// takes milliseconds. Leases of the run that died must be over: give the stores a
 /// [`ManualClock`](crate::ManualClock) and advance it in `rest`.
 ///
+/// The environment variable `CRASH_SEED` sets [`CrashPoint::seed`].
+///
 /// # Panics
-/// When a run ends otherwise than the undisturbed one, or `rest` panics: with the step.
+/// When a run ends otherwise than the undisturbed one, or `rest` panics: with the step, what it was
+/// and the seed.
 pub fn crash_at_every_step<W>(
     world: impl Fn(&CrashPoint) -> W,
     run: impl AsyncFn(&W),
@@ -122,13 +134,14 @@ pub fn crash_at_every_step<W>(
         let name = point.name();
         crashes += usize::from(name.is_some());
         let name = name.unwrap_or_else(|| "none: it took fewer steps".to_owned());
+        let told = format!("after a crash at step {last} of {steps}, {name}; seed {}", seed());
         let ended = catch_unwind(AssertUnwindSafe(|| on_runtime(async { rest(&world).await })));
         match ended {
             Ok(ended) => {
-                assert_eq!(ended, end, "after a crash at step {last} of {steps}, {name}");
+                assert_eq!(ended, end, "{told}");
             }
             Err(panic) => {
-                eprintln!("after a crash at step {last} of {steps}, {name}");
+                eprintln!("{told}");
                 resume_unwind(panic);
             }
         }
@@ -143,4 +156,9 @@ fn on_runtime<T>(work: impl Future<Output = T>) -> T {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => panic!("no runtime: {error}"),
     }
+}
+
+fn seed() -> u64 {
+    let given = std::env::var("CRASH_SEED").ok();
+    given.and_then(|seed| seed.parse().ok()).unwrap_or(1)
 }

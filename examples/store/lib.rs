@@ -3,12 +3,15 @@
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+mod processes;
+
 use std::error::Error;
 use std::sync::Arc;
 
 use cqrs::memory::{MemoryReadStore, MemoryStore};
 use cqrs::postgres::{PgReadStore, PgStore};
 use cqrs::{Clock, EventStore, StoreError};
+pub use processes::{Automation, OpenProcesses};
 
 /// The arguments that choose a store.
 #[derive(Clone, Debug, clap::Args)]

@@ -1,6 +1,7 @@
 //! The bank on the command line: a story of operations, run line by line.
 
 mod clock;
+mod crash;
 mod operation;
 mod paint;
 mod show;
@@ -30,6 +31,15 @@ struct Arguments {
     /// A file, or `-` for standard input; the story that ships, if left out.
     story: Option<PathBuf>,
 
+    /// Kills the bank at each step of the story, or on Postgres at many moments, and starts it
+    /// again; says how often it survived.
+    #[arg(long)]
+    crash_test: bool,
+
+    /// One run of such a test.
+    #[arg(long, hide = true, value_name = "FILE")]
+    notebook: Option<PathBuf>,
+
     #[command(flatten)]
     store: StoreArguments,
 }
@@ -37,7 +47,7 @@ struct Arguments {
 /// Reads the arguments and runs the story.
 #[must_use]
 pub fn main() -> ExitCode {
-    let Arguments { story, store } = Arguments::parse();
+    let Arguments { story, crash_test, notebook, store } = Arguments::parse();
     let (name, bytes) = match read(story) {
         Ok(story) => story,
         Err(message) => {
@@ -45,6 +55,20 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if crash_test {
+        return crash::test(&String::from_utf8_lossy(&bytes), &store);
+    }
+    if let Some(notebook) = notebook {
+        let story = String::from_utf8_lossy(&bytes);
+        let told = on_runtime(crash::go_on(&story, &store, &notebook));
+        return match told.and_then(|told| told) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("bank: {error}");
+                ExitCode::from(1)
+            }
+        };
+    }
     let (out, complaints) = (&mut io::stdout().lock(), &mut io::stderr().lock());
     match run(&store, &name, &bytes, Paint::detect(), out, complaints) {
         Ok(summary) if summary.is_clean() => ExitCode::SUCCESS,
@@ -56,6 +80,12 @@ pub fn main() -> ExitCode {
             ExitCode::from(1)
         }
     }
+}
+
+/// Whatever goes wrong is told to the person at the keyboard.
+fn on_runtime<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map(|runtime| runtime.block_on(work)).map_err(|error| error.to_string())
 }
 
 fn read(story: Option<PathBuf>) -> Result<(String, Vec<u8>), String> {

@@ -93,7 +93,7 @@ impl<'a> Story<'a> {
         let app = App::new(store);
         let read = read_side(arguments, &app).await?;
         let kept = arguments.open_processes("bank").await.map_err(io::Error::other)?;
-        let processes = ProcessSide::start(&app, clock.clone(), kept).await;
+        let processes = ProcessSide::start(&app, clock.clone(), ProcessSide::LEASE, kept).await;
         Ok(Self {
             app,
             clock,

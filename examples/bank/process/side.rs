@@ -1,48 +1,51 @@
-//! The processes as a whole, at work.
+//! The bank's processes as a whole, at work.
 
+use std::time::Duration;
+
+use cqrs::process::ProcessesBuilder;
 use cqrs::{
-    App, Clock, Instance, InstanceQuery, OperatorError, ProcessManager, ProcessStore, Processes,
-    Projections, StartError,
+    App, Clock, Instance, OperatorError, ProcessManager, ProcessStore, Projections, StartError,
 };
-use cqrs_memory::MemoryReadStore;
-use cqrs_postgres::PgReadStore;
-use example_store::OpenReadStore;
+use example_store::{Automation, OpenProcesses, OpenReadStore};
 
 use super::{EndOfDay, FlagLargeWithdrawals, MoneyTransfer};
 use crate::domain::TransferId;
 
-/// The bank's processes at work, in memory or on Postgres.
+/// Everything that happens by itself in the bank, at work.
 #[derive(Clone, Debug)]
-pub enum ProcessSide {
-    /// In memory.
-    Memory(Processes<MemoryReadStore>),
-    /// On Postgres.
-    Postgres(Processes<PgReadStore>),
+pub struct ProcessSide {
+    running: OpenProcesses,
+}
+
+struct Everything;
+
+impl Automation for Everything {
+    fn add_to<S: ProcessStore>(self, processes: ProcessesBuilder<S>) -> ProcessesBuilder<S> {
+        processes.process(MoneyTransfer).handler(FlagLargeWithdrawals::default()).schedule(EndOfDay)
+    }
 }
 
 impl ProcessSide {
-    /// Starts them. What was not done when the bank was closed is done now.
+    /// How long a bank may be silent before another one takes over.
+    pub const LEASE: Duration = Duration::from_secs(3);
+
+    /// Starts everything. What was not done when the bank was closed is done now.
     ///
     /// # Errors
     /// [`StartError`].
     pub async fn start(
         app: &App,
         clock: impl Clock + Clone,
+        lease: Duration,
         store: OpenReadStore,
     ) -> Result<Self, StartError> {
-        Ok(match store {
-            OpenReadStore::Memory(kept) => Self::Memory(run(app, clock, kept).await?),
-            OpenReadStore::Postgres(kept) => Self::Postgres(run(app, clock, kept).await?),
-        })
+        Ok(Self { running: store.run(app, clock, lease, Everything).await? })
     }
 
-    /// The processes as consumers of the log.
+    /// As consumers of the log.
     #[must_use]
     pub const fn consumers(&self) -> &Projections {
-        match self {
-            Self::Memory(processes) => processes.consumers(),
-            Self::Postgres(processes) => processes.consumers(),
-        }
+        self.running.consumers()
     }
 
     /// What a transfer's process remembers, once it has begun.
@@ -50,34 +53,11 @@ impl ProcessSide {
     /// # Errors
     /// [`OperatorError`].
     pub async fn transfer(&self, id: TransferId) -> Result<Option<Instance>, OperatorError> {
-        let query = InstanceQuery::one(id);
-        let mut found = match self {
-            Self::Memory(processes) => processes.instances(MoneyTransfer::NAME, &query).await?,
-            Self::Postgres(processes) => processes.instances(MoneyTransfer::NAME, &query).await?,
-        };
-        Ok(found.pop())
+        self.running.instance(MoneyTransfer::NAME, id).await
     }
 
-    /// Stops them; what is under way goes on with the next start.
+    /// Stops everything; what is under way goes on with the next start.
     pub async fn stop(&self) {
-        match self {
-            Self::Memory(processes) => processes.stop().await,
-            Self::Postgres(processes) => processes.stop().await,
-        }
+        self.running.stop().await;
     }
-}
-
-/// Everything that happens by itself in the bank.
-async fn run<S: ProcessStore>(
-    app: &App,
-    clock: impl Clock + Clone,
-    kept: S,
-) -> Result<Processes<S>, StartError> {
-    Processes::builder(app.clone(), kept)
-        .clock(clock)
-        .process(MoneyTransfer)
-        .handler(FlagLargeWithdrawals::default())
-        .schedule(EndOfDay)
-        .start()
-        .await
 }

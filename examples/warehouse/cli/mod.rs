@@ -12,12 +12,18 @@ use example_store::StoreArguments;
 
 use crate::domain::product::{IncreaseProductQuantity, ShipProductQuantity};
 use crate::domain::{ProductCommand, ProductEvent, Quantity, Sku};
+use crate::low_stock::{Automation, Item, Log, LowStock, THRESHOLD};
 use crate::read::ReadSide;
 
 /// The longest wait for the products to know what was done.
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// Runs the warehouse's storyboard: 50 come in, 49 go out, 20 more are refused.
+/// How long nobody misses an automation that died.
+const LEASE: Duration = Duration::from_secs(3);
+/// How often it is looked whether everything is done.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Runs the warehouse's storyboard: 50 come in, 49 go out, 20 more are refused, somebody is told.
 #[derive(Debug, Parser)]
 #[command(name = "warehouse")]
 struct Arguments {
@@ -90,6 +96,7 @@ pub async fn storyboard(
         }
         list(&app, &read, out).await?;
     }
+    tell_somebody(store, &app, &read, out).await?;
     for operation in then {
         match operation {
             Operation::Lag => {
@@ -117,9 +124,37 @@ pub async fn storyboard(
     Ok(())
 }
 
+/// Works off what is to be done, as the last step of the storyboard.
+async fn tell_somebody(
+    store: &StoreArguments,
+    app: &App,
+    read: &ReadSide,
+    out: &mut dyn Write,
+) -> Result<(), Box<dyn Error>> {
+    writeln!(out, "\n> automation on")?;
+    let automation = Automation { low_stock: LowStock::new(THRESHOLD), notifier: Arc::new(Log) };
+    let kept = store.open_processes("warehouse").await?;
+    let running = kept.run(app, SystemClock, LEASE, automation).await?;
+    let until = tokio::time::Instant::now() + WITHIN;
+    while tokio::time::Instant::now() < until {
+        read.knows(app.store().head().await?, WITHIN).await?;
+        if !read.to_do().await?.values().any(|item| matches!(item, Item::Open { .. })) {
+            break;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    let told = running.consumers().built("tell_somebody", WITHIN).await?;
+    let head = app.store().head().await?;
+    if told {
+        running.consumers().wait_for("tell_somebody", head, WITHIN).await?;
+    }
+    running.stop().await;
+    list(app, read, out).await
+}
+
 async fn read_side(store: &StoreArguments, app: &App) -> Result<ReadSide, Box<dyn Error>> {
     let read = store.open_read("warehouse").await?;
-    Ok(ReadSide::start(Arc::clone(app.store()), read).await?)
+    Ok(ReadSide::start(Arc::clone(app.store()), read, THRESHOLD).await?)
 }
 
 /// The products, as soon as they know everything that happened.
@@ -131,8 +166,14 @@ async fn list(app: &App, read: &ReadSide, out: &mut dyn Write) -> Result<(), Box
     if products.is_empty() {
         writeln!(out, "  no products yet")?;
     }
+    let to_do = read.to_do().await?;
     for (sku, on_hand) in products {
-        writeln!(out, "  {sku:<12} {on_hand:>6} on hand")?;
+        let item = match to_do.get(&sku) {
+            Some(Item::Open { left }) => format!(", to do: tell somebody that {left} are left"),
+            Some(Item::Told) => ", somebody was told".to_owned(),
+            Some(Item::Nothing) | None => String::new(),
+        };
+        writeln!(out, "  {sku:<12} {on_hand:>6} on hand{item}")?;
     }
     Ok(())
 }

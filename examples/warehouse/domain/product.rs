@@ -62,6 +62,18 @@ pub enum ProductEvent {
     NotifiedLowProductQuantity { sku: Sku, quantity: u64 },
 }
 
+impl ProductEvent {
+    /// Which product it happened to.
+    #[must_use]
+    pub const fn sku(&self) -> &Sku {
+        match self {
+            Self::ProductQuantityIncreased { sku, .. }
+            | Self::ProductQuantityShipped { sku, .. }
+            | Self::NotifiedLowProductQuantity { sku, .. } => sku,
+        }
+    }
+}
+
 /// Why a product refuses.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]

@@ -3,5 +3,5 @@
 mod products;
 mod side;
 
-pub use products::{Products, ProductsInMemory};
+pub use products::{Products, ProductsInMemory, ProductsModel, products_in};
 pub use side::{QueryError, ReadSide};

@@ -28,11 +28,13 @@ const fn on_hand(event: &ProductEvent) -> Option<(&Sku, u64)> {
 pub struct ProductsInMemory;
 
 /// Products by name. One appears when something first happened to it.
-#[derive(Clone, Default)]
-pub(super) struct Model(RedBlackTreeMapSync<Sku, u64>);
+#[derive(Clone, Debug, Default)]
+pub struct ProductsModel(RedBlackTreeMapSync<Sku, u64>);
 
-impl Model {
-    pub(super) fn all(&self) -> BTreeMap<Sku, u64> {
+impl ProductsModel {
+    /// Every product and what is on hand.
+    #[must_use]
+    pub fn all(&self) -> BTreeMap<Sku, u64> {
         self.0.iter().map(|(sku, quantity)| (sku.clone(), *quantity)).collect()
     }
 }
@@ -44,7 +46,7 @@ impl Projector<MemoryReadStore> for ProductsInMemory {
     const VERSION: u32 = 1;
 
     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
-        tx.put(Model::default());
+        tx.put(ProductsModel::default());
         Ok(())
     }
 
@@ -54,7 +56,7 @@ impl Projector<MemoryReadStore> for ProductsInMemory {
         event: &Recorded<ProductEvent>,
     ) -> Result<(), ProjectError> {
         if let Some((sku, quantity)) = on_hand(&event.event) {
-            tx.model::<Model>()?.0.insert_mut(sku.clone(), quantity);
+            tx.model::<ProductsModel>()?.0.insert_mut(sku.clone(), quantity);
         }
         Ok(())
     }
@@ -101,8 +103,11 @@ impl Projector<PgReadStore> for Products {
     }
 }
 
-/// All rows.
-pub(super) async fn query(read: &PgReadStore) -> Result<BTreeMap<Sku, u64>, QueryError> {
+/// Every product and what is on hand, in Postgres.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn products_in(read: &PgReadStore) -> Result<BTreeMap<Sku, u64>, QueryError> {
     let all = format!("select sku, quantity from {}.products", read.schema_of("products"));
     let rows = sqlx::query(AssertSqlSafe(all)).fetch_all(read.pool()).await?;
     let row = |row: sqlx::postgres::PgRow| -> Result<_, QueryError> {

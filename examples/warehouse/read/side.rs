@@ -9,8 +9,9 @@ use cqrs_memory::MemoryView;
 use cqrs_postgres::PgReadStore;
 use example_store::OpenReadStore;
 
-use super::products::{Model, Products, ProductsInMemory, query};
+use super::products::{Products, ProductsInMemory, ProductsModel, products_in};
 use crate::domain::Sku;
+use crate::low_stock::{self, Item, ToDo, ToDoInMemory};
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -30,45 +31,53 @@ pub enum QueryError {
     },
 }
 
-/// The warehouse's read model at work, in memory or in Postgres.
+/// The warehouse's read models at work, in memory or in Postgres.
 #[derive(Clone, Debug)]
 pub struct ReadSide {
     projections: Projections,
-    products: Rows,
+    rows: Rows,
 }
 
 /// Where the rows are.
 #[derive(Clone, Debug)]
 enum Rows {
-    Memory(MemoryView<Model>),
+    Memory { products: MemoryView<ProductsModel>, to_do: MemoryView<low_stock::Model> },
     Postgres(PgReadStore),
 }
 
 impl ReadSide {
-    /// Starts the projector. What is missing is built.
+    /// Starts the projectors; up to `threshold` pieces are few. What is missing is built.
     ///
     /// # Errors
     /// [`StartError`].
     pub async fn start(
         events: Arc<dyn EventStore>,
         store: OpenReadStore,
+        threshold: u64,
     ) -> Result<Self, StartError> {
         Ok(match store {
             OpenReadStore::Memory(read) => {
-                #[allow(clippy::expect_used)] // the name is a constant
-                let products = Rows::Memory(read.view("products").expect("a name"));
-                let builder = Projections::builder(events, read).projector(ProductsInMemory);
-                Self { projections: builder.start().await?, products }
+                #[allow(clippy::expect_used)] // the names are constants
+                let rows = Rows::Memory {
+                    products: read.view("products").expect("a name"),
+                    to_do: read.view("to_do").expect("a name"),
+                };
+                let builder = Projections::builder(events, read)
+                    .projector(ProductsInMemory)
+                    .projector(ToDoInMemory { threshold });
+                Self { projections: builder.start().await?, rows }
             }
             OpenReadStore::Postgres(read) => {
-                let products = Rows::Postgres(read.clone());
-                let builder = Projections::builder(events, read).projector(Products);
-                Self { projections: builder.start().await?, products }
+                let rows = Rows::Postgres(read.clone());
+                let builder = Projections::builder(events, read)
+                    .projector(Products)
+                    .projector(ToDo { threshold });
+                Self { projections: builder.start().await?, rows }
             }
         })
     }
 
-    /// The projector, to ask for its health, to rebuild.
+    /// The projectors, to ask for their health, to rebuild.
     #[must_use]
     pub const fn projections(&self) -> &Projections {
         &self.projections
@@ -79,19 +88,34 @@ impl ReadSide {
     /// # Errors
     /// [`QueryError`].
     pub async fn products(&self) -> Result<BTreeMap<Sku, u64>, QueryError> {
-        match &self.products {
-            Rows::Memory(view) => Ok(view.get().ok_or(QueryError::NotBuilt)?.all()),
-            Rows::Postgres(read) => query(read).await,
+        match &self.rows {
+            Rows::Memory { products, .. } => Ok(products.get().ok_or(QueryError::NotBuilt)?.all()),
+            Rows::Postgres(read) => products_in(read).await,
         }
     }
 
-    /// Waits until the products know everything up to a position. Says whether they do.
+    /// What is to be done about each product.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn to_do(&self) -> Result<BTreeMap<Sku, Item>, QueryError> {
+        match &self.rows {
+            Rows::Memory { to_do, .. } => Ok(to_do.get().ok_or(QueryError::NotBuilt)?.all()),
+            Rows::Postgres(read) => low_stock::query(read).await,
+        }
+    }
+
+    /// Waits until the rows know everything up to a position. Says whether they do.
     ///
     /// # Errors
     /// [`OperatorError`].
     pub async fn knows(&self, position: Position, within: Duration) -> Result<bool, OperatorError> {
-        let built = self.projections.built("products", within).await?;
-        let waited = self.projections.wait_for("products", position, within).await?;
-        Ok(built && waited == Waited::CaughtUp)
+        let mut knows = true;
+        for name in ["products", "to_do"] {
+            knows &= self.projections.built(name, within).await?;
+            let waited = self.projections.wait_for(name, position, within).await?;
+            knows &= waited == Waited::CaughtUp;
+        }
+        Ok(knows)
     }
 }

@@ -1,0 +1,123 @@
+//! The list of what is open.
+
+use std::collections::BTreeMap;
+
+use cqrs::{ProjectError, Projector, Recorded, async_trait};
+use cqrs_memory::{MemoryReadStore, MemoryTransaction};
+use cqrs_postgres::{PgReadStore, PgReadTransaction};
+use rpds::RedBlackTreeMapSync;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::Item;
+use crate::domain::{ProductEvent, Sku};
+use crate::read::QueryError;
+
+/// The projector in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct ToDoInMemory {
+    /// Up to so many pieces are few.
+    pub threshold: u64,
+}
+
+/// Every product that was ever looked at.
+#[derive(Clone, Default)]
+pub(crate) struct Model(RedBlackTreeMapSync<Sku, Item>);
+
+impl Model {
+    pub(crate) fn all(&self) -> BTreeMap<Sku, Item> {
+        self.0.iter().map(|(sku, item)| (sku.clone(), *item)).collect()
+    }
+}
+
+#[async_trait]
+impl Projector<MemoryReadStore> for ToDoInMemory {
+    type Event = ProductEvent;
+    const NAME: &'static str = "to_do";
+    const VERSION: u32 = 1;
+
+    async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
+        tx.put(Model::default());
+        Ok(())
+    }
+
+    async fn project(
+        &self,
+        tx: &mut MemoryTransaction,
+        event: &Recorded<ProductEvent>,
+    ) -> Result<(), ProjectError> {
+        let Model(items) = tx.model::<Model>()?;
+        let item = items.get(event.event.sku()).copied().unwrap_or_default();
+        items.insert_mut(event.event.sku().clone(), item.after(&event.event, self.threshold));
+        Ok(())
+    }
+}
+
+/// The projector in Postgres.
+#[derive(Clone, Copy, Debug)]
+pub struct ToDo {
+    /// Up to so many pieces are few.
+    pub threshold: u64,
+}
+
+#[async_trait]
+impl Projector<PgReadStore> for ToDo {
+    type Event = ProductEvent;
+    const NAME: &'static str = "to_do";
+    const VERSION: u32 = 1;
+
+    async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {
+        let create = "create table items (
+            sku text collate \"C\" primary key,
+            status text not null,
+            \"left\" bigint
+        )";
+        sqlx::query(create).execute(&mut **tx).await?;
+        Ok(())
+    }
+
+    async fn project(
+        &self,
+        tx: &mut PgReadTransaction,
+        event: &Recorded<ProductEvent>,
+    ) -> Result<(), ProjectError> {
+        let sku = event.event.sku().to_string();
+        let row = sqlx::query("select status, \"left\" from items where sku = $1").bind(&sku);
+        let before = match row.fetch_optional(&mut **tx).await? {
+            Some(row) => item(row.try_get(0)?, row.try_get(1)?)?,
+            None => Item::default(),
+        };
+        let (status, left) = match before.after(&event.event, self.threshold) {
+            Item::Nothing => ("nothing", None),
+            Item::Open { left } => ("open", Some(i64::try_from(left)?)),
+            Item::Told => ("told", None),
+        };
+        let set = "insert into items values ($1, $2, $3)
+            on conflict (sku) do update set status = excluded.status, \"left\" = excluded.\"left\"";
+        sqlx::query(set).bind(&sku).bind(status).bind(left).execute(&mut **tx).await?;
+        Ok(())
+    }
+}
+
+fn item(status: &str, left: Option<i64>) -> Result<Item, QueryError> {
+    match (status, left) {
+        ("nothing", None) => Ok(Item::Nothing),
+        ("told", None) => Ok(Item::Told),
+        ("open", Some(left)) => {
+            let left = u64::try_from(left);
+            Ok(Item::Open { left: left.map_err(|_| QueryError::Unreadable { column: "left" })? })
+        }
+        _ => Err(QueryError::Unreadable { column: "status" }),
+    }
+}
+
+/// All rows.
+pub(crate) async fn query(read: &PgReadStore) -> Result<BTreeMap<Sku, Item>, QueryError> {
+    let all = format!("select sku, status, \"left\" from {}.items", read.schema_of("to_do"));
+    let rows = sqlx::query(AssertSqlSafe(all)).fetch_all(read.pool()).await?;
+    let row = |row: sqlx::postgres::PgRow| -> Result<_, QueryError> {
+        let sku: &str = row.try_get(0)?;
+        let sku = sku.parse().map_err(|_| QueryError::Unreadable { column: "sku" })?;
+        Ok((sku, item(row.try_get(1)?, row.try_get(2)?)?))
+    };
+    rows.into_iter().map(row).collect()
+}

@@ -1,0 +1,332 @@
+//! Somebody is told when little is left: once for each time it becomes little.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cluster::Database;
+use cqrs::memory::{MemoryReadStore, MemoryStore};
+use cqrs::projection::AppendProjecting;
+use cqrs::{
+    App, EventHandler, EventId, EventStore, EventStoreExt, HandlerError, InlineStore, LogRead,
+    ProcessManager, ProjectError, Projector, ReadStore, Recorded, SystemClock, async_trait,
+};
+use cqrs_postgres::{PgReadStore, PgStore};
+use cqrs_testing::eventually;
+use example_store::{OpenProcesses, StoreArguments};
+use futures_util::TryStreamExt;
+use warehouse::domain::product::{IncreaseProductQuantity, ShipProductQuantity};
+use warehouse::domain::{ProductEvent, Sku};
+use warehouse::low_stock::{
+    Automation, Item, LowStock, Notifier, TellSomebody, ToDo, ToDoInMemory,
+};
+use warehouse::read::{Products, ProductsInMemory, ReadSide};
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+fn sku() -> Sku {
+    "abc123".parse().unwrap()
+}
+
+/// Remembers what it told; fails as often as it is told to.
+#[derive(Debug, Default)]
+struct Recording {
+    told: Mutex<Vec<(EventId, u64)>>,
+    failures: AtomicUsize,
+}
+
+#[async_trait]
+impl Notifier for Recording {
+    async fn little_is_left(&self, id: EventId, _: &Sku, left: u64) -> Result<(), HandlerError> {
+        self.told.lock().unwrap().push((id, left));
+        let next = |left: usize| left.checked_sub(1);
+        match self.failures.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) {
+            Ok(_) => Err("the line is busy".into()),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// A warehouse in memory and one on Postgres.
+struct Warehouse {
+    app: App,
+    arguments: StoreArguments,
+    memory: MemoryReadStore,
+    notifier: Arc<Recording>,
+}
+
+impl Warehouse {
+    async fn both(database: &Database) -> Vec<Self> {
+        let mut warehouses = Vec::new();
+        for arguments in [StoreArguments::default(), StoreArguments::postgres(&database.url())] {
+            let app = App::new(arguments.open("warehouse", SystemClock).await.unwrap());
+            let (memory, notifier) = (MemoryReadStore::new(), Arc::default());
+            warehouses.push(Self { app, arguments, memory, notifier });
+        }
+        warehouses
+    }
+
+    /// The automation; over the same store when it ran before.
+    async fn automate(&self, threshold: u64) -> OpenProcesses {
+        let kept = match self.arguments.open_processes("warehouse").await.unwrap() {
+            example_store::OpenReadStore::Memory(_) => {
+                example_store::OpenReadStore::Memory(self.memory.clone())
+            }
+            postgres => postgres,
+        };
+        let (low_stock, notifier) = (LowStock::new(threshold), Arc::clone(&self.notifier));
+        let lease = Duration::from_millis(300);
+        let automation = Automation { low_stock, notifier };
+        kept.run(&self.app, SystemClock, lease, automation).await.unwrap()
+    }
+
+    async fn read(&self, threshold: u64) -> ReadSide {
+        let read = self.arguments.open_read("warehouse").await.unwrap();
+        ReadSide::start(Arc::clone(self.app.store()), read, threshold).await.unwrap()
+    }
+
+    async fn to_do(&self, read: &ReadSide) -> BTreeMap<Sku, Item> {
+        assert!(read.knows(self.app.store().head().await.unwrap(), WITHIN).await.unwrap());
+        read.to_do().await.unwrap()
+    }
+
+    async fn increase(&self, pieces: u64) {
+        let quantity = pieces.try_into().unwrap();
+        self.app.dispatch(IncreaseProductQuantity { sku: sku(), quantity }).await.unwrap();
+    }
+
+    async fn ship(&self, pieces: u64) {
+        let quantity = pieces.try_into().unwrap();
+        self.app.dispatch(ShipProductQuantity { sku: sku(), quantity }).await.unwrap();
+    }
+
+    async fn log(&self) -> Vec<Recorded<ProductEvent>> {
+        self.app.store().log_events_as(LogRead::forward()).try_collect().await.unwrap()
+    }
+
+    /// What was asked to be told, according to the log, when everything is done.
+    async fn asked(&self, running: &OpenProcesses) -> Vec<u64> {
+        self.rest(running).await;
+        let events = self.log().await.into_iter();
+        events
+            .filter_map(|event| match event.event {
+                ProductEvent::NotifiedLowProductQuantity { quantity, .. } => Some(quantity),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Waits until nothing is left to be done.
+    async fn rest(&self, running: &OpenProcesses) {
+        eventually(WITHIN, || async {
+            let head = self.app.store().head().await.unwrap();
+            for name in [LowStock::NAME, TellSomebody::<Recording>::NAME] {
+                running.consumers().built(name, WITHIN).await.unwrap();
+                running.consumers().wait_for(name, head, WITHIN).await.unwrap();
+            }
+            let instance = running.instance(LowStock::NAME, sku()).await.unwrap();
+            let is_done = instance.is_none_or(|instance| instance.commands.is_empty());
+            let now = self.app.store().head().await.unwrap();
+            if is_done && now == head { Ok(()) } else { Err("not at rest") }
+        })
+        .await;
+    }
+
+    fn told(&self) -> Vec<u64> {
+        self.notifier.told.lock().unwrap().iter().map(|(_, left)| *left).collect()
+    }
+}
+
+#[tokio::test]
+async fn w07_w08_w09_w10_w11_once_for_each_time_it_becomes_little() {
+    for (had, shipments, expected) in [
+        (10, vec![10], vec![0]),
+        (10, vec![5], vec![5]),
+        (10, vec![4], vec![]),
+        (50, vec![40], vec![]),
+        (10, vec![5, 1], vec![5]),
+    ] {
+        let database = Database::create().await;
+        for warehouse in Warehouse::both(&database).await {
+            let running = warehouse.automate(5).await;
+            warehouse.increase(had).await;
+            for pieces in &shipments {
+                warehouse.ship(*pieces).await;
+                warehouse.rest(&running).await;
+            }
+            assert_eq!(warehouse.asked(&running).await, expected, "{had}, then {shipments:?}");
+            assert_eq!(warehouse.told(), expected);
+            if shipments == [5, 1] {
+                // Filled up, it may become little once more.
+                warehouse.increase(10).await;
+                warehouse.ship(9).await;
+                assert_eq!(warehouse.asked(&running).await, [5, 5]);
+                assert_eq!(warehouse.told(), [5, 5]);
+            }
+            running.stop().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn w13_effects_stand_behind_their_causes() {
+    let database = Database::create().await;
+    for warehouse in Warehouse::both(&database).await {
+        let running = warehouse.automate(5).await;
+        warehouse.increase(10).await;
+        warehouse.ship(10).await;
+        warehouse.rest(&running).await;
+        let log = warehouse.log().await;
+        let names = log.iter().map(|event| cqrs::Event::event_type(&event.event).name());
+        assert_eq!(
+            names.collect::<Vec<_>>(),
+            [
+                "warehouse.product-quantity-increased",
+                "warehouse.product-quantity-shipped",
+                "warehouse.notified-low-product-quantity"
+            ]
+        );
+        let cause = log[2].metadata.causation_id.unwrap();
+        assert_eq!(cause.as_uuid(), log[1].id.as_uuid());
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn w16_a_restart_forgets_nothing_and_invents_nothing() {
+    let database = Database::create().await;
+    for warehouse in Warehouse::both(&database).await {
+        let running = warehouse.automate(5).await;
+        warehouse.increase(50).await;
+        warehouse.rest(&running).await;
+        running.stop().await;
+        let running = warehouse.automate(5).await;
+        warehouse.ship(40).await;
+        assert!(warehouse.asked(&running).await.is_empty());
+        running.stop().await;
+        warehouse.ship(5).await;
+        let running = warehouse.automate(5).await;
+        assert_eq!(warehouse.asked(&running).await, [5]);
+        running.stop().await;
+        let running = warehouse.automate(5).await;
+        warehouse.ship(1).await;
+        assert_eq!(warehouse.asked(&running).await, [5]);
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn w36_what_is_to_do_is_shown_worked_off_once_and_closed() {
+    let database = Database::create().await;
+    for warehouse in Warehouse::both(&database).await {
+        let read = warehouse.read(5).await;
+        warehouse.increase(10).await;
+        assert_eq!(warehouse.to_do(&read).await[&sku()], Item::Nothing);
+        warehouse.ship(6).await;
+        assert_eq!(warehouse.to_do(&read).await[&sku()], Item::Open { left: 4 });
+        let running = warehouse.automate(5).await;
+        assert_eq!(warehouse.asked(&running).await, [4]);
+        assert_eq!(warehouse.to_do(&read).await[&sku()], Item::Told);
+        running.stop().await;
+        // Whoever comes to it without any memory asks again, and is recognised.
+        let forgetful = Warehouse {
+            app: App::new(warehouse.arguments.open("warehouse", SystemClock).await.unwrap()),
+            arguments: StoreArguments::default(),
+            memory: MemoryReadStore::new(),
+            notifier: Arc::default(),
+        };
+        if warehouse.arguments.store != "memory" {
+            let running = forgetful.automate(5).await;
+            assert_eq!(forgetful.asked(&running).await, [4]);
+            running.stop().await;
+        }
+        // Filled up, the item is open no more.
+        warehouse.increase(2).await;
+        assert_eq!(warehouse.to_do(&read).await[&sku()], Item::Nothing);
+        read.projections().stop().await;
+    }
+}
+
+#[tokio::test]
+async fn w36_a_notifier_that_fails_is_asked_again_under_the_same_id() {
+    let database = Database::create().await;
+    for warehouse in Warehouse::both(&database).await {
+        warehouse.notifier.failures.store(2, Ordering::Release);
+        let running = warehouse.automate(5).await;
+        warehouse.increase(10).await;
+        warehouse.ship(10).await;
+        assert_eq!(warehouse.asked(&running).await, [0]);
+        let told = warehouse.notifier.told.lock().unwrap().clone();
+        assert_eq!(told.len(), 3);
+        assert!(told.iter().all(|(id, _)| *id == told[0].0));
+        running.stop().await;
+    }
+}
+
+/// Fails once, behind the others.
+#[derive(Debug, Default)]
+struct FailsOnce(AtomicUsize);
+
+#[async_trait]
+impl<S: ReadStore> Projector<S> for FailsOnce {
+    type Event = ProductEvent;
+    const NAME: &'static str = "z_fails_once";
+    const VERSION: u32 = 1;
+
+    async fn create(&self, _: &mut S::Transaction) -> Result<(), ProjectError> {
+        Ok(())
+    }
+
+    async fn project(
+        &self,
+        _: &mut S::Transaction,
+        _: &Recorded<ProductEvent>,
+    ) -> Result<(), ProjectError> {
+        match self.0.fetch_add(1, Ordering::AcqRel) {
+            0 => Err("as told".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn nothing_happens_while_one_fails<S, R>(
+    store: InlineStore<S, R>,
+    rows: impl AsyncFn() -> Vec<(Sku, u64)>,
+) where
+    S: EventStore + AppendProjecting<R> + Clone,
+    R: ReadStore,
+{
+    let app = App::new(store.clone());
+    let increase = IncreaseProductQuantity { sku: sku(), quantity: 30.try_into().unwrap() };
+    let refused = app.dispatch(increase.clone()).await.unwrap_err();
+    assert!(format!("{refused:?}").contains("as told"), "{refused:?}");
+    assert_eq!(rows().await, []);
+    assert_eq!(app.store().head().await.unwrap().get(), 0);
+    app.dispatch(increase).await.unwrap();
+    assert_eq!(rows().await, [(sku(), 30)]);
+}
+
+#[tokio::test]
+async fn w15_one_that_fails_undoes_everything_and_the_same_request_succeeds_later() {
+    let (store, read) = (MemoryStore::new(), MemoryReadStore::new());
+    let view = read.view::<warehouse::read::ProductsModel>("products").unwrap();
+    let inline = InlineStore::builder(store, read)
+        .projector(ProductsInMemory)
+        .projector(ToDoInMemory { threshold: 5 })
+        .projector(FailsOnce::default());
+    let rows = async || view.get().unwrap().all().into_iter().collect();
+    nothing_happens_while_one_fails(inline.open().await.unwrap(), rows).await;
+
+    let database = Database::create().await;
+    let store = PgStore::builder().options(database.options()).migrate().await.unwrap();
+    let read = PgReadStore::builder().options(database.options()).migrate().await.unwrap();
+    let inline = InlineStore::builder(store, read.clone())
+        .projector(Products)
+        .projector(ToDo { threshold: 5 })
+        .projector(FailsOnce::default());
+    let rows = async || warehouse::read::products_in(&read).await.unwrap().into_iter().collect();
+    nothing_happens_while_one_fails(inline.open().await.unwrap(), rows).await;
+}
