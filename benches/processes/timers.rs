@@ -1,6 +1,169 @@
-//! Timers: many that are not due, and some that are.
+//! Timers: many that are not due, and a thousand that are.
 
-use crate::Effort;
-use crate::shared::Report;
+use std::time::{Duration, Instant};
 
-pub(crate) async fn measure(_: &Effort, _: &mut Report) {}
+use cluster::Database;
+use cqrs::{
+    App, Append, Clock, Destinations, Effects, EventStore, EventStoreExt, ExpectedVersion,
+    ProcessManager, ProcessStore, Processes, Recorded, Route, Start, StreamName, Subscribe,
+    Timeout,
+};
+use cqrs_testing::ManualClock;
+use futures_util::StreamExt;
+
+use crate::shared::report::Report;
+use crate::shared::samples::Spread;
+use crate::{Effort, in_memory, in_postgres};
+use reminder::{Asked, Remind, Reminder};
+
+/// So many fire at once.
+const DUE: usize = 1_000;
+
+mod reminder {
+    use cqrs::{Aggregate, Command, Event};
+    use serde::{Deserialize, Serialize};
+
+    /// Notes that it was reminded.
+    #[derive(Clone, Debug, Default)]
+    pub(super) struct Reminder;
+
+    #[derive(Clone, Debug, Serialize, Deserialize, Command)]
+    #[command(aggregate = Reminder, id = id)]
+    pub(super) struct Remind {
+        pub(super) id: String,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Event)]
+    pub(super) enum Asked {
+        #[event(name = "bench.asked")]
+        Asked { id: String, after_seconds: u64 },
+        #[event(name = "bench.reminded")]
+        Reminded { id: String },
+    }
+
+    impl Aggregate for Reminder {
+        const CATEGORY: &'static str = "reminder";
+        type Id = String;
+        type Command = Remind;
+        type Event = Asked;
+        type Error = std::convert::Infallible;
+
+        fn execute(&self, remind: Remind) -> Result<Vec<Asked>, Self::Error> {
+            Ok(vec![Asked::Reminded { id: remind.id }])
+        }
+
+        fn apply(&mut self, _: &Asked) {}
+    }
+}
+
+/// Reminds of what was asked for.
+struct Reminding;
+
+impl ProcessManager for Reminding {
+    type Event = Asked;
+    type State = String;
+    const NAME: &'static str = "reminding";
+
+    fn destinations(&self) -> Destinations {
+        Destinations::new().to::<Reminder>()
+    }
+
+    fn route(&self, event: &Recorded<Asked>) -> Vec<Route> {
+        match &event.event {
+            Asked::Asked { id, .. } => vec![Route::start(id)],
+            Asked::Reminded { .. } => Vec::new(),
+        }
+    }
+
+    fn apply(&self, state: &mut String, event: &Recorded<Asked>) {
+        if let Asked::Asked { id, .. } = &event.event {
+            state.clone_from(id);
+        }
+    }
+
+    fn react(&self, _: &String, event: &Recorded<Asked>) -> Effects {
+        match &event.event {
+            Asked::Asked { after_seconds, .. } => {
+                Effects::none().start_timer("due", Duration::from_secs(*after_seconds))
+            }
+            Asked::Reminded { .. } => Effects::none(),
+        }
+    }
+
+    fn on_timeout(&self, id: &mut String, _: &Timeout) -> Effects {
+        Effects::none().dispatch(Remind { id: id.clone() }).end()
+    }
+}
+
+pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
+    let pending = effort.rows / 10;
+    report.section(&format!("Timers: {DUE} that fire beside {pending} that wait"));
+    let rounds = effort.rounds.min(3);
+    let mut seen = Vec::new();
+    for _ in 0..rounds {
+        let clock = ManualClock::new();
+        let (store, kept) = in_memory();
+        seen.push(measure_one(store, kept, clock, pending).await);
+    }
+    told(report, "in memory", &seen);
+    seen.clear();
+    for _ in 0..rounds {
+        let clock = ManualClock::new();
+        let database = Database::create().await;
+        let (store, kept) = in_postgres(&database).await;
+        seen.push(measure_one(store, kept, clock, pending).await);
+    }
+    told(report, "on Postgres", &seen);
+}
+
+/// How long it took to take in those that wait, and to fire those that are due.
+struct Seen {
+    started: f64,
+    fired: f64,
+}
+
+fn told(report: &mut Report, what: &str, seen: &[Seen]) {
+    let started = Spread::of(seen.iter().map(|seen| seen.started));
+    report.ratio(&format!("{what}: timers started, a second"), started, None);
+    let fired = Spread::of(seen.iter().map(|seen| seen.fired));
+    report.ratio(&format!("{what}: {DUE} fired and answered, in ms"), fired, None);
+}
+
+async fn measure_one<S: ProcessStore>(
+    store: impl EventStore + Clone,
+    kept: S,
+    clock: ManualClock,
+    pending: usize,
+) -> Seen {
+    let app = App::new(store.clone());
+    let hour = 3_600;
+    let asked = (0..pending + DUE).map(|n| {
+        let after_seconds = if n < pending { 30 * 24 * hour } else { hour };
+        Asked::Asked { id: n.to_string(), after_seconds }
+    });
+    let asked: Vec<Asked> = asked.collect();
+    for chunk in asked.chunks(1_000) {
+        let events = chunk
+            .iter()
+            .map(|event| cqrs::NewEvent::of(event).unwrap().with_recorded_at(clock.now()));
+        let stream = StreamName::new("asked-1").unwrap();
+        let append = Append::to(stream, ExpectedVersion::Any, events.collect());
+        store.append(append).await.unwrap();
+    }
+    let mut events = store.subscribe(Subscribe::all().from(Start::Now)).await.unwrap();
+    let start = Instant::now();
+    let running = Processes::builder(app, kept).clock(clock.clone()).process(Reminding);
+    let running = running.start().await.unwrap();
+    assert!(running.consumers().built("reminding", Duration::from_secs(600)).await.unwrap());
+    let started = (pending + DUE) as f64 / start.elapsed().as_secs_f64();
+    clock.advance(Duration::from_secs(2 * hour));
+    // From the first on: nobody knows that this clock has moved before the next look.
+    events.next().await.unwrap().unwrap();
+    let start = Instant::now();
+    for _ in 1..DUE {
+        events.next().await.unwrap().unwrap();
+    }
+    let fired = start.elapsed().as_secs_f64() * 1_000.0;
+    running.stop().await;
+    Seen { started, fired }
+}

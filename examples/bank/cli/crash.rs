@@ -4,7 +4,6 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -265,14 +264,13 @@ fn on_postgres(story: &str, store: &StoreArguments) -> Result<String, String> {
     std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
     let script = folder.join("story.txt");
     std::fs::write(&script, story).map_err(|error| error.to_string())?;
-    let (runs, schemas) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let runs = AtomicUsize::new(0);
     let unique = Uuid::now_v7().simple().to_string();
     let killed = kill_at_many_moments(
         MOMENTS,
         || {
             let run = runs.fetch_add(1, Ordering::AcqRel);
             let schema = format!("cr_{}_{run}", &unique[24..]);
-            schemas.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(schema.clone());
             (schema, folder.join(format!("notes-{run}")))
         },
         |(schema, notebook)| {
@@ -290,11 +288,29 @@ fn on_postgres(story: &str, store: &StoreArguments) -> Result<String, String> {
             told.and_then(|told| told).unwrap_or_else(|wrong| panic!("{wrong}"))
         },
     );
+    // What did not survive is left as it is, to be looked at.
     let _ = std::fs::remove_dir_all(&folder);
+    super::on_runtime(forget(store, &format!("cr_{}_", &unique[24..])))??;
     Ok(format!(
         "{} kills survived in runs of {:?}: the money is there, and the end is the same\n{}",
         killed.kills, killed.took, killed.end
     ))
+}
+
+/// Drops the schemas of a test.
+async fn forget(store: &StoreArguments, prefix: &str) -> Result<(), String> {
+    let store = StoreArguments { schema: Some(format!("{prefix}0")), ..store.clone() };
+    let OpenReadStore::Postgres(kept) = store.open_processes("bank").await? else {
+        return Ok(());
+    };
+    let told = |error: sqlx::Error| error.to_string();
+    let all = "select nspname::text from pg_namespace where starts_with(nspname, $1)";
+    let all = sqlx::query_scalar::<_, String>(all).bind(prefix).fetch_all(kept.pool()).await;
+    for schema in all.map_err(told)? {
+        let drop = format!("drop schema \"{schema}\" cascade");
+        sqlx::query(sqlx::AssertSqlSafe(drop)).execute(kept.pool()).await.map_err(told)?;
+    }
+    Ok(())
 }
 
 /// One process of the slower form: goes on where the notebook says it stopped.

@@ -33,7 +33,7 @@ struct Arguments {
 
     /// Kills the bank at each step of the story, or on Postgres at many moments, and starts it
     /// again; says how often it survived.
-    #[arg(long)]
+    #[arg(long, help = "kill the bank at every step, and say how\noften it survived")]
     crash_test: bool,
 
     /// One run of such a test.

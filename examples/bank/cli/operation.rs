@@ -11,6 +11,7 @@ pub(super) const HELP: &str = r#"Operations, one a line; `#` starts a remark:
   open ACCOUNT "OWNER" AMOUNT      deposit ACCOUNT AMOUNT
   close ACCOUNT                    withdraw ACCOUNT AMOUNT
   transfer FROM TO AMOUNT          money on its way, and what came of it
+  seed                             Alice with 100.00 and Bob with 50.00, once
   flags ACCOUNT                    its withdrawals that are looked into
   show                             all accounts
   history ACCOUNT                  its last 20 events, newest first
@@ -46,6 +47,7 @@ pub enum Operation {
     Withdraw { account: Label, amount: Money },
     Close { account: Label },
     Transfer { from: Label, to: Label, amount: Money },
+    Seed,
     Flags { account: Label },
     Show,
     Feed,
@@ -91,6 +93,7 @@ pub fn parse(line: &str) -> Result<Option<Operation>, String> {
         ["transfer", from, to, amount] => {
             Operation::Transfer { from: label(from)?, to: label(to)?, amount: money(amount)? }
         }
+        ["seed"] => Operation::Seed,
         ["flags", account] => Operation::Flags { account: label(account)? },
         ["show"] => Operation::Show,
         ["feed"] => Operation::Feed,
@@ -116,6 +119,7 @@ const USAGE: &[&str] = &[
     "withdraw ACCOUNT AMOUNT",
     "close ACCOUNT",
     "transfer FROM TO AMOUNT",
+    "seed",
     "flags ACCOUNT",
     "show",
     "feed",
@@ -196,6 +200,7 @@ mod tests {
             ("deposit alice 0.01", "Deposit"),
             ("withdraw alice -5", "Withdraw"),
             ("close alice", "Close"),
+            ("seed", "Seed"),
             ("flags alice", "Flags"),
             ("show", "Show"),
             ("feed", "Feed"),

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use cqrs::{
     Aggregate, App, AsOf, Clock, Command, DispatchError, Event, EventHandler, EventStore,
-    EventStoreExt, Filter, InstanceStatus, LoadError, LogRead, OperatorError, Position, ReadError,
-    Recorded, StreamName, StreamRead, Timestamp, Uuid, Version, Waited,
+    EventStoreExt, Filter, InstanceStatus, LoadError, LogRead, OperatorError, Outcome, Position,
+    ReadError, Recorded, StreamName, StreamRead, Timestamp, Uuid, Version, Waited,
 };
 use example_store::StoreArguments;
 use futures_util::TryStreamExt;
@@ -24,6 +24,7 @@ use crate::domain::transfer::StartTransfer;
 use crate::domain::{Account, AccountId, Money, TransferId};
 use crate::process::{FlagLargeWithdrawals, ProcessSide};
 use crate::read::{self, BankEvent, ReadSide};
+use crate::seed::seed;
 
 /// The longest wait for a read model to know the last command.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -165,6 +166,10 @@ impl<'a> Story<'a> {
                 self.ask(CloseAccount { account_id, at }).await
             }
             Operation::Transfer { from, to, amount } => self.transfer(from, to, amount).await,
+            Operation::Seed => match seed(&self.app).await {
+                Ok(outcomes) => outcomes.iter().try_for_each(|outcome| self.told(outcome)),
+                Err(error) => self.failed(&error),
+            },
             Operation::Flags { account } => match self.flags(account.id).await {
                 Ok(flags) if flags.is_empty() => self.say("  nothing to look into"),
                 Ok(flags) => flags.iter().try_for_each(|flag| self.say(flag)),
@@ -247,16 +252,7 @@ impl<'a> Story<'a> {
 
     async fn ask(&mut self, command: impl Command<Aggregate = Account>) -> io::Result<()> {
         match self.app.dispatch(command).await {
-            Ok(outcome) => {
-                self.known = self.known.max(outcome.position);
-                for recorded in &outcome.events {
-                    let name = recorded.event.event_type().name();
-                    let line = format!("v{} {name}", recorded.version);
-                    let line = format!("  + {line:<26} {}", show::event(&recorded.event));
-                    self.say(self.paint.green(&show::wrapped(&line)))?;
-                }
-                Ok(())
-            }
+            Ok(outcome) => self.told(&outcome),
             Err(DispatchError::Refused(refusal)) => {
                 self.summary.refused += 1;
                 let line = format!("  x refused: {refusal}");
@@ -264,6 +260,18 @@ impl<'a> Story<'a> {
             }
             Err(error) => self.failed(&error),
         }
+    }
+
+    /// What came of a command.
+    fn told(&mut self, outcome: &Outcome<Account>) -> io::Result<()> {
+        self.known = self.known.max(outcome.position);
+        for recorded in &outcome.events {
+            let name = recorded.event.event_type().name();
+            let line = format!("v{} {name}", recorded.version);
+            let line = format!("  + {line:<26} {}", show::event(&recorded.event));
+            self.say(self.paint.green(&show::wrapped(&line)))?;
+        }
+        Ok(())
     }
 
     /// Starts a transfer, waits until it is over, and tells what led to what.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // tests fail by panicking
 
+mod automation;
 mod history;
 mod ledger;
 mod postgres;

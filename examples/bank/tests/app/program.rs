@@ -28,6 +28,30 @@ fn the_story_that_ships_ends_well_and_in_plain_text_when_piped() {
     assert_eq!(text(&output.stderr), "");
 }
 
+/// Money that arrives, money that comes back, and a withdrawal that is flagged.
+const SHORT: &str = "open a \"Ann\" 20000.00\nopen b \"Ben\" 0.00\ntransfer a b 30.00\n\
+                     transfer a nobody 1.00\nwithdraw a 10000.01\nwithdraw b 99.00\n";
+
+#[test]
+fn bank_b22_b23_b24_b25_the_story_survives_a_crash_at_every_step() {
+    let output = bank(&["-", "--crash-test"], SHORT.as_bytes());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let told = text(&output.stdout);
+    let survived: usize = told.split(' ').next().unwrap().parse().unwrap();
+    assert!(survived > 100, "{told}");
+}
+
+#[test]
+fn bank_b25_the_story_survives_being_killed() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let database = runtime.block_on(cluster::Database::create());
+    let output = bank(&["-", "--crash-test", "--store", &database.url()], SHORT.as_bytes());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let told = text(&output.stdout);
+    let survived: usize = told.split(' ').next().unwrap().parse().unwrap();
+    assert!(survived > 2, "{told}");
+}
+
 #[test]
 fn standard_input_is_a_story_too() {
     let output = bank(&["-"], b"open a \"Ann\" 1.00\nshow\n");

@@ -1,0 +1,35 @@
+//! Something to begin with.
+
+use cqrs::{App, DispatchError, Outcome, Timestamp, Uuid};
+
+use crate::domain::account::{DepositMoney, OpenAccount};
+use crate::domain::{Account, AccountError, AccountId, Money};
+
+/// The first of January 2026. The same each time, so that the commands are.
+const AT: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
+
+/// Alice with 100.00 and Bob with 50.00, however often it is called and wherever it is cut off:
+/// commands that were accepted before are recognised by their ids.
+///
+/// # Errors
+/// As of a dispatch; refused when an account was opened otherwise.
+pub async fn seed(app: &App) -> Result<Vec<Outcome<Account>>, DispatchError<AccountError>> {
+    let mut outcomes = Vec::new();
+    for (name, owner, cents) in [("alice", "Alice", 10_000), ("bob", "Bob", 5_000)] {
+        let account_id = named(name);
+        let id = |step: &str| Uuid::new_v5(&account_id.as_uuid(), step.as_bytes());
+        let (owner, initial_balance) = (owner.to_owned(), Money::ZERO);
+        let open = OpenAccount { account_id, owner, initial_balance, at: AT };
+        outcomes.push(app.dispatch(open).command_id(id("open")).await?);
+        let (amount, transfer_id, refund) = (Money::cents(cents), None, false);
+        let deposit = DepositMoney { account_id, amount, transfer_id, refund, at: AT };
+        outcomes.push(app.dispatch(deposit).command_id(id("deposit")).await?);
+    }
+    Ok(outcomes)
+}
+
+/// The account that stories call so.
+#[must_use]
+pub fn named(name: &str) -> AccountId {
+    AccountId::from(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()))
+}
