@@ -45,6 +45,8 @@ pub(super) struct Options<A> {
     pub(super) copy: Option<fn(&A) -> A>,
     /// Which read models to wait for, and how long.
     pub(super) wait: Option<(Waiter, Duration)>,
+    /// Whether a known command is answered before it is decided, instead of behind.
+    pub(super) look_first: bool,
 }
 
 /// Asks the hooks that want to see the state.
@@ -74,7 +76,8 @@ impl<A: Aggregate> Decision<'_, A> {
         // Commands to one aggregate take turns within this process.
         let slot = self.app.shared.cache.slot::<A>(&self.stream);
         let mut slot = slot.lock().await;
-        if let Some(first) = self.find_first(key).await? {
+        let known = if self.options.look_first { self.find_first(key).await? } else { None };
+        if let Some(first) = known {
             return self.repeated(repository, first).await;
         }
         // Taken out: if this future is dropped or panics, nothing half-way stays behind.

@@ -52,6 +52,7 @@ impl<C: Command> Dispatch<C> {
             deadline: app.shared.deadline,
             copy: None,
             wait: None,
+            look_first: true,
         };
         Self { app, command, options }
     }
@@ -110,6 +111,13 @@ impl<C: Command> Dispatch<C> {
     /// failure of the command.
     pub fn wait_for(mut self, waiter: &Waiter, within: Duration) -> Self {
         self.options.wait = Some((waiter.clone(), within));
+        self
+    }
+
+    /// For a command id that was most probably never used: it is looked for only when the command
+    /// is refused, and by the append. Saves a question to the store.
+    pub(crate) const fn probably_new(mut self, is_new: bool) -> Self {
+        self.options.look_first = !is_new;
         self
     }
 

@@ -45,15 +45,17 @@ impl Destinations {
         self.known.contains_key(category)
     }
 
-    /// Sends a command. `Ok` when it is accepted, now or before.
+    /// Sends a command, which most probably was never sent before if it `is_new`. `Ok` when it is
+    /// accepted, now or before.
     pub(super) async fn send(
         &self,
         app: &App,
         actor: &str,
         command: &OutgoingCommand,
         deadline: Duration,
+        is_new: bool,
     ) -> Result<(), Unsent> {
-        self.find(command)?.send(app, actor, command, deadline).await
+        self.find(command)?.send(app, actor, command, deadline, is_new).await
     }
 
     /// Takes a command back. `Ok` when it has taken effect before.
@@ -100,6 +102,7 @@ trait Destination: Send + Sync {
         actor: &str,
         command: &OutgoingCommand,
         deadline: Duration,
+        is_new: bool,
     ) -> Result<(), Unsent>;
 
     async fn revoke(&self, app: &App, command: &OutgoingCommand) -> Result<(), Unsent>;
@@ -118,13 +121,14 @@ where
         actor: &str,
         outgoing: &OutgoingCommand,
         deadline: Duration,
+        is_new: bool,
     ) -> Result<(), Unsent> {
         let command = read::<A>(outgoing)?;
         let mut metadata =
             Metadata::default().with_causation_id(outgoing.causation_id).with_actor(actor);
         metadata.correlation_id = outgoing.correlation_id;
         let dispatch = app.dispatch(command).command_id(outgoing.id).metadata(metadata);
-        match dispatch.deadline(deadline).await {
+        match dispatch.probably_new(is_new).deadline(deadline).await {
             Ok(_) => Ok(()),
             Err(DispatchError::Refused(error)) => {
                 Err(Unsent::Refused(Refusal::Error(Arc::new(error))))

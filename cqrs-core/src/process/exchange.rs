@@ -36,8 +36,8 @@ pub(super) struct Exchange {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Instances with commands to be sent.
-    waiting: HashMap<String, Instance>,
+    /// Instances with commands to be sent, and whether those were just decided.
+    waiting: HashMap<String, (Instance, bool)>,
     /// In which order.
     order: VecDeque<String>,
     /// There were more, or news came late: the store knows.
@@ -86,7 +86,7 @@ impl Exchange {
         }
         let mut inner = self.inner();
         inner.accepted.entry(instance.to_owned()).or_default().extend(commands);
-        if let Some(waiting) = inner.waiting.get_mut(instance) {
+        if let Some((waiting, _)) = inner.waiting.get_mut(instance) {
             waiting.commands.retain(|command| !commands.contains(&command.id));
         }
     }
@@ -138,14 +138,15 @@ impl Exchange {
         self.inner().put(instance, false);
     }
 
-    /// The next instance that is free to have a command sent.
-    pub(super) fn take(&self, is_free: impl Fn(&str) -> bool) -> Option<Instance> {
+    /// The next instance that is free to have a command sent, and whether its commands were just
+    /// decided, so that most probably nobody has sent them before.
+    pub(super) fn take(&self, is_free: impl Fn(&str) -> bool) -> Option<(Instance, bool)> {
         let mut inner = self.inner();
         for _ in 0..inner.order.len() {
             let id = inner.order.pop_front()?;
             if is_free(&id) {
                 match inner.waiting.remove(&id) {
-                    Some(instance) if instance.is_busy() => return Some(instance),
+                    Some(taken) if taken.0.is_busy() => return Some(taken),
                     _ => {}
                 }
             } else {
@@ -182,7 +183,7 @@ impl Inner {
             if !is_known && !self.order.contains(&instance.id) {
                 self.order.push_back(instance.id.clone());
             }
-            self.waiting.insert(instance.id.clone(), instance);
+            self.waiting.insert(instance.id.clone(), (instance, is_news));
         } else {
             self.left_out = true;
         }

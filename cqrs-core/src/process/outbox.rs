@@ -172,11 +172,11 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
             let Sky { flying, asked, until, .. } = &*sky;
             let is_free =
                 |id: &str| !(flying.contains(id) || asked.contains(id) || until.contains_key(id));
-            let Some(instance) = self.exchange.take(is_free) else { break };
+            let Some((instance, is_new)) = self.exchange.take(is_free) else { break };
             sky.flying.insert(instance.id.clone());
             let (app, actor) = (self.app.clone(), self.actor.clone());
             let (destinations, deadline) = (Arc::clone(&self.destinations), self.options.deadline);
-            sky.flights.push(fly(app, actor, destinations, deadline, instance).boxed());
+            sky.flights.push(fly(app, actor, destinations, deadline, instance, is_new).boxed());
         }
     }
 
@@ -299,6 +299,7 @@ async fn fly(
     destinations: Arc<Destinations>,
     deadline: Duration,
     mut instance: Instance,
+    is_new: bool,
 ) -> Flight {
     let mut accepted = Vec::new();
     let mut commands = std::mem::take(&mut instance.commands).into_iter();
@@ -306,7 +307,7 @@ async fn fly(
         let sent = if command.revoked {
             destinations.revoke(&app, &command).await
         } else {
-            destinations.send(&app, &actor, &command, deadline).await
+            destinations.send(&app, &actor, &command, deadline, is_new).await
         };
         match sent {
             Ok(()) => accepted.push(command.id),
