@@ -260,6 +260,24 @@ async fn b356_timers_go_off_once_at_their_time_also_after_a_restart() {
 }
 
 #[tokio::test]
+async fn b356_what_happened_in_time_cancels_a_timer_however_late_it_is_noticed() {
+    let world = World::new().await;
+    let running = world.start(&Script::<1>::default()).await;
+    world.say(&running, "start:a!timer=cancelled/10!timer=kept/20").await;
+    running.stop().await;
+    world.clock.advance(Duration::from_secs(5));
+    // Much happens while nobody is at work, and at the end of it the cancellation.
+    for n in 0..300 {
+        world.app.dispatch(say("us", &format!("start:b{n}"))).await.unwrap();
+    }
+    world.app.dispatch(say("us", "join:a!cancel=cancelled")).await.unwrap();
+    world.clock.advance(Duration::from_secs(60));
+    let running = world.start(&Script::<1>::default()).await;
+    world.until_said("clock", &["kept"]).await;
+    until(&running, "a", |found| found.timers.is_empty()).await;
+}
+
+#[tokio::test]
 async fn b358_a_state_of_an_earlier_version_is_upcast() {
     let world = World::new().await;
     let running = world.start(&Script::<1>::default()).await;

@@ -6,6 +6,8 @@
 //! - A refusal is recorded in one transaction with what is done about it, so a follow-up is sent
 //!   only after that, and a command that is sent again was not refused before. That one was
 //!   accepted stands in the log; it is recorded with the next change of its instance, or soon.
+//! - A timer goes off when every event has been taken in that was in the log when it was seen to be
+//!   due: what happened in time cancels it, however late that is noticed.
 //! - Commands of one instance are sent in order, one at a time; a slow instance delays no other.
 //! - Whoever is not sure of a commit ends; the next lease finds out.
 
@@ -35,6 +37,8 @@ const LOOK_AHEAD: usize = 4;
 /// How long it may take until it is recorded that a command was accepted, unless its instance
 /// changes before.
 const SOON: Duration = Duration::from_millis(50);
+/// How soon it is looked again whether the process has caught up.
+const MOMENT: Duration = Duration::from_millis(2);
 /// How many instances are changed at once for that.
 const AT_ONCE: usize = 1_000;
 
@@ -72,6 +76,15 @@ struct Sky {
     until: HashMap<String, Instant>,
     /// When it is recorded what was accepted.
     record_at: Option<Instant>,
+    /// The head of the log when timers were seen to be due.
+    horizon: Option<Position>,
+}
+
+/// What was found out by a look.
+struct Looked {
+    next_due: Option<Timestamp>,
+    /// When to look again.
+    pause: Duration,
 }
 
 impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
@@ -94,10 +107,9 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
                 let now = self.shared.clock.now();
                 let is_due = next_due.is_some_and(|due| due <= now);
                 if is_due || look_at <= Instant::now() || self.exchange.has_left_out() {
-                    let (due, again) = self.look(now, &mut sky).await?;
-                    next_due = due;
-                    let pause = if again { Duration::ZERO } else { self.shared.poll_interval };
-                    look_at = Instant::now() + pause;
+                    let looked = self.look(now, &mut sky).await?;
+                    next_due = looked.next_due;
+                    look_at = Instant::now() + looked.pause;
                 }
                 if let Some(due) = next_due {
                     wake_at = wake_at.min(Instant::now() + due.since(self.shared.clock.now()));
@@ -132,13 +144,9 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
         }
     }
 
-    /// Asks the store what there is to do. Says when the next timer is due, and whether there is
-    /// more to be done at once.
-    async fn look(
-        &self,
-        now: Timestamp,
-        sky: &mut Sky,
-    ) -> Result<(Option<Timestamp>, bool), Ended> {
+    /// Asks the store what there is to do.
+    async fn look(&self, now: Timestamp, sky: &mut Sky) -> Result<Looked, Ended> {
+        let later = self.shared.poll_interval;
         let process = &self.lease.partition.projector;
         let limit = sky.flying.len() + self.options.in_flight * LOOK_AHEAD;
         let Todo { mut busy, mut due, next_due, requests } =
@@ -146,7 +154,7 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
                 Ok(todo) => todo,
                 Err(error) => {
                     tracing::warn!(partition = %self.lease.partition, %error, "todo unknown");
-                    return Ok((None, false));
+                    return Ok(Looked { next_due: None, pause: later });
                 }
             };
         // What an operator asks about is sent when it was looked at again: an instance that was
@@ -159,10 +167,26 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
         busy.retain(|instance| !sky.asked.contains(&instance.id));
         self.exchange.looked(busy);
         let heard = self.hear(&requests, &sky.flying, &mut sky.asked).await?;
-        if !due.is_empty() {
+        let mut pause = if heard { Duration::ZERO } else { later };
+        if due.is_empty() {
+            sky.horizon = None;
+        } else if self.has_taken_in(sky).await {
             self.settle(&due, |desk| due.iter().for_each(|id| desk.time_out(id))).await?;
+            sky.horizon = None;
+            pause = Duration::ZERO;
+        } else {
+            pause = pause.min(MOMENT);
         }
-        Ok((next_due, heard || !due.is_empty()))
+        Ok(Looked { next_due, pause })
+    }
+
+    /// Whether everything was taken in that had happened when timers were seen to be due.
+    async fn has_taken_in(&self, sky: &mut Sky) -> bool {
+        if sky.horizon.is_none() {
+            sky.horizon = self.shared.head().await.ok();
+        }
+        let cursor = self.shared.cursor(&self.lease.partition);
+        sky.horizon.is_some_and(|head| cursor >= Some(head))
     }
 
     fn take_off(&self, sky: &mut Sky) {

@@ -65,6 +65,16 @@ impl<S: ReadStore> Shared<S> {
         cluster.projectors.iter().find(|record| record.name == *name).cloned()
     }
 
+    /// How far a partition that is at work here has got.
+    pub(crate) fn cursor(&self, partition: &Partition) -> Option<Position> {
+        self.statuses().get(partition).map(|status| status.inner().cursor)
+    }
+
+    /// The newest position of the log.
+    pub(crate) async fn head(&self) -> Result<Position, StoreError> {
+        self.events.head().await
+    }
+
     /// The event at a position, in all its parts.
     pub(crate) async fn read_one<E: Event>(
         &self,

@@ -36,9 +36,9 @@ fn transfer(n: u128, from: u128, to: u128, amount: &str) -> StartTransfer {
     StartTransfer { transfer_id: id(n), source_id, target_id, amount: eur(amount), at: noon() }
 }
 
-/// Swallows deposits to Bob while it is open.
+/// Swallows deposits to Bob while it is open, and denies refunds while it is told to.
 #[derive(Clone, Debug, Default)]
-struct Hole(Arc<AtomicBool>);
+struct Hole(Arc<AtomicBool>, Arc<AtomicBool>);
 
 impl Hole {
     fn set(&self, open: bool) {
@@ -49,6 +49,12 @@ impl Hole {
 #[async_trait]
 impl Middleware for Hole {
     async fn before(&self, context: &mut CommandContext<'_>) -> Result<Flow, Denial> {
+        if let Some(AccountCommand::Deposit(deposit)) = context.command::<Account>()
+            && deposit.refund
+            && self.1.load(Ordering::Acquire)
+        {
+            return Err(Denial::new("no refunds today"));
+        }
         let to_bob = match context.command::<Account>() {
             Some(AccountCommand::Deposit(deposit)) => deposit.account_id == account(2),
             _ => false,
@@ -316,6 +322,25 @@ async fn bank_b32_a_refused_refund_waits_for_people_and_is_tried_again<S: Proces
     .await;
 }
 
+async fn bank_b32_a_refund_that_was_denied_is_paid_when_people_have_seen_to_it<S: ProcessStore>(
+    bank: Bank<S>,
+) {
+    bank.hole.1.store(true, Ordering::Release);
+    let running = bank.start().await;
+    bank.app.dispatch(transfer(1, 1, 9, "30.00")).await.unwrap();
+    assert!(settled_attention(&running, 1).await.contains("no refunds today"));
+    assert_eq!(bank.balance(1).await, eur("70.00"));
+    bank.hole.1.store(false, Ordering::Release);
+    assert!(running.retry(NAME, &id(1).to_string()).await.unwrap());
+    eventually(WITHIN, || async {
+        let found = instance(&running, 1).await.unwrap();
+        if found.status == InstanceStatus::Ended { Ok(()) } else { Err(format!("{found:?}")) }
+    })
+    .await;
+    assert_eq!(bank.balance(1).await, eur("100.00"));
+    assert_eq!(bank.failure(1).await, Some(FailureReason::TargetNotFound));
+}
+
 async fn settled_attention<S: ProcessStore>(running: &Processes<S>, n: u128) -> String {
     eventually(WITHIN, || async {
         match instance(running, n).await.map(|found| found.status) {
@@ -352,6 +377,7 @@ on_both! {
     bank_b17_a_refused_credit_is_paid_back
     bank_b28_a_plain_deposit_concerns_no_transfer
     bank_b31_a_credit_that_takes_too_long_is_taken_back_and_never_paid_twice
+    bank_b32_a_refund_that_was_denied_is_paid_when_people_have_seen_to_it
     bank_b32_a_refused_refund_waits_for_people_and_is_tried_again
 }
 
