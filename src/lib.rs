@@ -226,7 +226,11 @@
 //! What follows from events by itself, over several aggregates, is a process: a [`ProcessManager`]
 //! says whom an event concerns and what is to be done about it, as data, and [`Processes`] does it:
 //! commands under ids that make sending them again harmless, refusals answered, timers, a crash
-//! survived at any step. The bank's transfer of money is one.
+//! survived at any step. The bank's transfer of money is one. A reaction that remembers nothing is
+//! an [`EventHandler`]; what happens at a time is a [`Schedule`], or a [`Plan`] for once.
+//!
+//! What only one aggregate may have, an e-mail address or a seat, it reserves with
+//! [`Aggregate::reservations`].
 //!
 //! # 5. Test
 //!
