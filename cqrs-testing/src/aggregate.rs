@@ -153,7 +153,7 @@ impl<E: Debug> Debug for Refused<E> {
 }
 
 #[track_caller]
-fn fail(expected: &dyn Debug, got: &dyn Debug) -> ! {
+pub(crate) fn fail(expected: &dyn Debug, got: &dyn Debug) -> ! {
     let (expected, got) = (format!("{expected:#?}\n"), format!("{got:#?}\n"));
     let mut shown = String::from("\n- expected\n+ got\n\n");
     for change in TextDiff::from_lines(&expected, &got).iter_all_changes() {
@@ -169,7 +169,7 @@ fn fail(expected: &dyn Debug, got: &dyn Debug) -> ! {
 
 /// An event as it comes back from the log.
 #[track_caller]
-fn stored<E: Event>(event: E) -> E {
+pub(crate) fn stored<E: Event>(event: E) -> E {
     let kind = event.event_type();
     let payload = match event.encode() {
         Ok(payload) => payload,

@@ -25,7 +25,7 @@ pub struct Effects {
     pub(super) broken: Option<PayloadError>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Effect {
     Dispatch { category: Cow<'static, str>, command: Payload },
     StartTimer { name: String, due: Due },
@@ -35,7 +35,7 @@ pub(super) enum Effect {
     Attention { reason: String },
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Due {
     At(Timestamp),
     After(Duration),
@@ -66,6 +66,13 @@ impl Effects {
                 self
             }
         }
+    }
+
+    /// These, then those.
+    pub fn and_all(mut self, more: Self) -> Self {
+        self.list.extend(more.list);
+        self.broken = self.broken.or(more.broken);
+        self
     }
 
     /// Sends a command that is written down already.
@@ -106,6 +113,13 @@ impl Effects {
     /// Leaves the instance to an operator, with the reason. Its later events wait.
     pub fn attention(self, reason: impl Into<String>) -> Self {
         self.and(Effect::Attention { reason: reason.into() })
+    }
+}
+
+impl PartialEq for Effects {
+    /// What cannot be written down equals nothing.
+    fn eq(&self, other: &Self) -> bool {
+        self.broken.is_none() && other.broken.is_none() && self.list == other.list
     }
 }
 

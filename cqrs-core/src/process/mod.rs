@@ -17,6 +17,7 @@ mod projector;
 mod records;
 mod schedule;
 mod store;
+pub mod turn;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -9,6 +9,7 @@ mod postgres;
 mod program;
 mod read;
 mod repositories;
+mod sentences;
 mod story;
 mod transfers;
 

@@ -1,0 +1,138 @@
+//! The transfer of money as sentences: when this has happened, that is to be done.
+
+use std::time::Duration;
+
+use bank::domain::account::{DepositMoney, WithdrawMoney};
+use bank::domain::transfer::{FailTransfer, MarkTransferAsCredited, MarkTransferAsDebited};
+use bank::domain::{Account, AccountError, AccountEvent, FailureReason, TransferEvent, TransferId};
+use bank::process::MoneyTransfer;
+use bank::read::BankEvent;
+use cqrs::{Effects, Timestamp, Uuid};
+use cqrs_testing::{GivenProcess, given_process};
+
+use crate::{account, eur, noon};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+/// When refusals are told, by the clock of the kit.
+const THEN: Timestamp = Timestamp::UNIX_EPOCH;
+
+fn id() -> TransferId {
+    Uuid::from_u128(7).into()
+}
+
+fn started() -> BankEvent {
+    let (transfer_id, source_id, target_id) = (id(), account(1), account(2));
+    let (amount, started_at) = (eur("30.00"), noon());
+    let event =
+        TransferEvent::TransferStarted { transfer_id, source_id, target_id, amount, started_at };
+    BankEvent::Transfer(event)
+}
+
+fn withdrawn() -> BankEvent {
+    let (account_id, amount, new_balance) = (account(1), eur("30.00"), eur("70.00"));
+    let (transfer_id, at) = (Some(id()), noon());
+    let event = AccountEvent::MoneyWithdrawn { account_id, amount, new_balance, transfer_id, at };
+    BankEvent::Account(event)
+}
+
+fn deposited(n: u128, refund: bool) -> BankEvent {
+    let (account_id, amount, new_balance) = (account(n), eur("30.00"), eur("80.00"));
+    let (transfer_id, at) = (Some(id()), noon());
+    let event =
+        AccountEvent::MoneyDeposited { account_id, amount, new_balance, transfer_id, refund, at };
+    BankEvent::Account(event)
+}
+
+fn withdraw() -> WithdrawMoney {
+    let (account_id, amount, transfer_id) = (account(1), eur("30.00"), Some(id()));
+    WithdrawMoney { account_id, amount, transfer_id, at: noon() }
+}
+
+fn deposit(n: u128, refund: bool, at: Timestamp) -> DepositMoney {
+    let (account_id, amount, transfer_id) = (account(n), eur("30.00"), Some(id()));
+    DepositMoney { account_id, amount, transfer_id, refund, at }
+}
+
+fn fail(reason: FailureReason, refunded: bool, at: Timestamp) -> FailTransfer {
+    FailTransfer { transfer_id: id(), reason, refunded, at }
+}
+
+fn debited() -> MarkTransferAsDebited {
+    MarkTransferAsDebited { transfer_id: id(), at: noon() }
+}
+
+fn a_transfer() -> GivenProcess<MoneyTransfer> {
+    given_process(MoneyTransfer)
+}
+
+#[test]
+fn bank_b15_step_by_step() {
+    let credited = MarkTransferAsCredited { transfer_id: id(), at: noon() };
+    a_transfer()
+        .when(started())
+        .then(Effects::none().dispatch(withdraw()).start_timer("too long", PATIENCE))
+        .when(withdrawn())
+        .then(Effects::none().dispatch(debited()).dispatch(deposit(2, false, noon())))
+        .when(deposited(2, false))
+        .then(Effects::none().cancel_timer("too long").dispatch(credited));
+}
+
+#[test]
+fn bank_b16_a_refused_debit_ends_it() {
+    let refused = AccountError::InsufficientFunds { balance: eur("1.00"), requested: eur("30.00") };
+    let reason = FailureReason::InsufficientFunds;
+    a_transfer()
+        .given([started()])
+        .when_refused(&id().to_string(), withdraw(), refused)
+        .then(Effects::none().cancel_timer("too long").dispatch(fail(reason, false, THEN)));
+}
+
+#[test]
+fn bank_b17_a_refused_credit_is_paid_back() {
+    a_transfer()
+        .given([started(), withdrawn()])
+        .when_refused(&id().to_string(), deposit(2, false, noon()), AccountError::AccountNotFound)
+        .then(Effects::none().cancel_timer("too long").dispatch(deposit(1, true, THEN)))
+        .when(deposited(1, true))
+        .then(Effects::none().cancel_timer("too long").dispatch(fail(
+            FailureReason::TargetNotFound,
+            true,
+            noon(),
+        )));
+}
+
+#[test]
+fn bank_b31_what_takes_too_long_is_taken_back() {
+    a_transfer()
+        .given([started(), withdrawn()])
+        .after(PATIENCE)
+        .when_timer(&id().to_string(), "too long")
+        .then(Effects::none().revoke_commands::<Account>())
+        // It arrived after all.
+        .when(deposited(2, false))
+        .then(
+            Effects::none()
+                .cancel_timer("too long")
+                .dispatch(MarkTransferAsCredited { transfer_id: id(), at: noon() }),
+        );
+}
+
+#[test]
+fn bank_b28_what_concerns_no_transfer_begins_nothing() {
+    let (account_id, amount, new_balance) = (account(1), eur("5.00"), eur("5.00"));
+    let (transfer_id, refund, at) = (None, false, noon());
+    let plain =
+        AccountEvent::MoneyDeposited { account_id, amount, new_balance, transfer_id, refund, at };
+    a_transfer()
+        .when(BankEvent::Account(plain))
+        .then_nothing()
+        .when(deposited(2, false))
+        .then_nothing()
+        .then_state(&id().to_string(), |state| assert!(state.is_none()));
+}
+
+#[test]
+#[should_panic(expected = "- expected")]
+fn l49_what_differs_is_shown() {
+    a_transfer().when(started()).then(Effects::none().dispatch(withdraw()));
+}
