@@ -13,7 +13,7 @@ use cqrs_testing::{ManualClock, eventually};
 use futures_util::StreamExt;
 
 use super::fresh::Kept;
-use crate::script::{Said, Say, Speaker, say};
+use crate::script::{Said, Say, Speaker, Trouble, say};
 
 const WITHIN: Duration = Duration::from_secs(60);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -21,13 +21,14 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Says the minute, at each full minute.
 #[derive(Clone, Debug)]
 struct EachMinute {
+    speaker: &'static str,
     missed: Missed,
     refused: Arc<AtomicBool>,
 }
 
 impl EachMinute {
     fn new(missed: Missed) -> Self {
-        Self { missed, refused: Arc::default() }
+        Self { speaker: "clock", missed, refused: Arc::default() }
     }
 }
 
@@ -41,8 +42,8 @@ impl Schedule for EachMinute {
 
     fn command(&self, tick: Timestamp) -> Say {
         match self.refused.load(Ordering::Acquire) {
-            true => say("clock", "no"),
-            false => say("clock", &tick.to_string()),
+            true => say(self.speaker, "no"),
+            false => say(self.speaker, &tick.to_string()),
         }
     }
 
@@ -56,6 +57,7 @@ struct World {
     kept: Kept,
     clock: ManualClock,
     began: Timestamp,
+    trouble: Trouble,
 }
 
 impl World {
@@ -63,7 +65,9 @@ impl World {
         let clock = ManualClock::new();
         let (store, kept) = super::fresh::stores(&clock).await;
         let began = clock.now();
-        Self { app: App::new(store), kept, clock, began }
+        let trouble = Trouble::default();
+        let app = App::builder(store).middleware(trouble.clone()).build().unwrap();
+        Self { app, kept, clock, began, trouble }
     }
 
     async fn start(&self, schedule: &EachMinute) -> Processes<Kept> {
@@ -157,6 +161,20 @@ async fn b378_ticks_that_were_missed_are_made_up_for_as_told() {
     world.clock.advance(MINUTE);
     expected.push(world.minute(251));
     world.until_said(&expected).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn b378_ticks_wait_while_many_commands_have_no_answer() {
+    let world = World::new().await;
+    world.trouble.0.store(true, Ordering::Release);
+    let slow = EachMinute { speaker: "slow", ..EachMinute::new(Missed::Each) };
+    let running = world.start(&slow).await;
+    world.clock.advance(MINUTE * 500);
+    let full = |found: &Instance| found.commands.len() == 64 && found.timers.len() == 1;
+    until(&running, "each_minute", "schedule", full).await;
+    // A look later it is the same.
+    until(&running, "each_minute", "schedule", full).await;
     running.stop().await;
 }
 

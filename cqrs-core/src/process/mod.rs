@@ -17,6 +17,8 @@ mod projector;
 mod records;
 mod schedule;
 mod store;
+#[cfg(test)]
+mod tests;
 pub mod turn;
 
 use std::sync::{Arc, Mutex};
