@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cqrs::{
     App, EventStoreExt, Instance, InstanceQuery, InstanceStatus, LogRead, ProcessOptions,
-    Processes, Recorded, Waited,
+    Processes, Recorded, Start, Waited,
 };
 use cqrs_testing::{ManualClock, eventually};
 use futures_util::TryStreamExt;
@@ -33,11 +33,17 @@ impl World {
     }
 
     async fn start<const V: u32>(&self, script: &Script<V>) -> Processes<Kept> {
+        self.start_with(script, ProcessOptions::new()).await
+    }
+
+    async fn start_with<const V: u32>(
+        &self,
+        script: &Script<V>,
+        options: ProcessOptions,
+    ) -> Processes<Kept> {
         let pauses = Duration::from_millis(2);
-        let options = ProcessOptions::new()
-            .pauses(pauses, pauses * 2)
-            .retries(3)
-            .deadline(Duration::from_millis(150));
+        let options =
+            options.pauses(pauses, pauses * 2).retries(3).deadline(Duration::from_millis(150));
         let running = Processes::builder(self.app.clone(), self.kept.clone())
             .clock(self.clock.clone())
             .lease(Duration::from_millis(300))
@@ -130,6 +136,59 @@ async fn b334_strict_routes_that_do_not_fit_wait_for_people() {
     let attention = running.instances(NAME, &InstanceQuery::attention()).await.unwrap();
     assert_eq!(attention.iter().map(|found| &*found.id).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(words(&running, "c").await, ["start:c"]);
+}
+
+#[tokio::test]
+async fn b283_a_command_waits_until_a_process_knows_it() {
+    let world = World::new().await;
+    let running = world.start(&Script::<1>::default()).await;
+    let waiter = running.consumers().waiter([NAME]).unwrap();
+    for n in 1..=20 {
+        let outcome = world.app.dispatch(say("us", "start:a")).wait_for(&waiter, WITHIN).await;
+        assert_eq!(outcome.unwrap().waited, Some(Waited::CaughtUp));
+        assert_eq!(words(&running, "a").await.len(), n);
+    }
+}
+
+#[tokio::test]
+async fn b337_a_route_that_panics_stops_visibly_and_loses_nothing() {
+    let world = World::new().await;
+    let script = Script::<1>::default();
+    script.panics.store(true, Ordering::Release);
+    let running = world.start(&script).await;
+    world.say(&running, "start:a").await;
+    let stuck = world.app.dispatch(say("us", "unroutable")).await.unwrap().position;
+    let last = world.app.dispatch(say("us", "start:a!say=other/on")).await.unwrap().position;
+    eventually(WITHIN, || async {
+        let health = running.consumers().health().await.unwrap().remove(0);
+        match &health.trouble {
+            Some(trouble) if trouble.stopped && trouble.position == stuck => Ok(()),
+            _ => Err(format!("{health:?}")),
+        }
+    })
+    .await;
+    script.panics.store(false, Ordering::Release);
+    running.consumers().resume(NAME).await.unwrap();
+    let waited = running.consumers().wait_for(NAME, last, WITHIN).await.unwrap();
+    assert_eq!(waited, Waited::CaughtUp);
+    world.until_said("other", &["on"]).await;
+}
+
+#[tokio::test]
+async fn b341_a_process_begins_where_it_is_told() {
+    let world = World::new().await;
+    world.app.dispatch(say("us", "start:old!say=other/old")).await.unwrap();
+    let now = ProcessOptions::new().start(Start::Now);
+    let running = world.start_with(&Script::<1>::default(), now).await;
+    world.say(&running, "start:new!say=other/new").await;
+    world.until_said("other", &["new"]).await;
+    assert!(find(&running, "old").await.is_none());
+    running.stop().await;
+    // Later it goes on where it was, whatever it is told.
+    world.app.dispatch(say("us", "start:new!say=other/more")).await.unwrap();
+    let running = world.start_with(&Script::<1>::default(), now).await;
+    world.until_said("other", &["new", "more"]).await;
+    running.stop().await;
 }
 
 #[tokio::test]

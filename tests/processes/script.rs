@@ -96,6 +96,7 @@ impl<const V: u32> ProcessManager for Script<V> {
 
     fn route(&self, event: &Recorded<Said>) -> Vec<Route> {
         let Said::Said { word } = &event.event;
+        assert!(word != "unroutable" || !self.panics.load(Ordering::Acquire), "as told");
         let routed = word.split('!').next().unwrap_or_default();
         let Some((how, ids)) = routed.split_once(':') else { return Vec::new() };
         let route = |id: &str| match how {

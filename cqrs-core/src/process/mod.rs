@@ -224,7 +224,11 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
             };
             outbox.run().boxed()
         };
-        let runs = ProjectorOptions::new().batch(200).on_failure(FailurePolicy::stop());
+        // What fails outside of any instance: whom an event concerns is not known then.
+        let policy = FailurePolicy::stop()
+            .retries(options.retries)
+            .pauses(options.first_pause, options.longest_pause);
+        let runs = ProjectorOptions::new().batch(200).on_failure(policy);
         let registered = Registered::lasting::<S>(projector, runs, options.start);
         self.consumers = self.consumers.registered(Arc::new(Beside::new(registered, beside)));
         self

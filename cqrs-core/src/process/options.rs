@@ -14,7 +14,8 @@ pub struct ProcessOptions {
     /// How many instances have a command on its way at once.
     pub in_flight: usize,
     /// How often a command is sent again that nobody answered, before its instance waits for an
-    /// operator. What an aggregate refuses is an answer.
+    /// operator. What an aggregate refuses is an answer. Also how often an event is tried again
+    /// that cannot be read or routed, before the process stands still.
     pub retries: u32,
     /// The pause before the first repetition; each is twice as long as the one before it, up to
     /// the longest.

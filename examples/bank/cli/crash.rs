@@ -110,21 +110,21 @@ async fn order(
     match operation.clone() {
         Operation::Open { account, owner, amount: initial_balance } => {
             let open = OpenAccount { account_id: account.id, owner, initial_balance, at };
-            answered(app.dispatch(open).command_id(id).await)
+            answered(&app.dispatch(open).command_id(id).await)
         }
         Operation::Deposit { account, amount } => {
             let (account_id, transfer_id, refund) = (account.id, None, false);
             let deposit = DepositMoney { account_id, amount, transfer_id, refund, at };
-            answered(app.dispatch(deposit).command_id(id).await)
+            answered(&app.dispatch(deposit).command_id(id).await)
         }
         Operation::Withdraw { account, amount } => {
             let (account_id, transfer_id) = (account.id, None);
             let withdraw = WithdrawMoney { account_id, amount, transfer_id, at };
-            answered(app.dispatch(withdraw).command_id(id).await)
+            answered(&app.dispatch(withdraw).command_id(id).await)
         }
-        Operation::Close { account } => {
-            answered(app.dispatch(CloseAccount { account_id: account.id, at }).command_id(id).await)
-        }
+        Operation::Close { account } => answered(
+            &app.dispatch(CloseAccount { account_id: account.id, at }).command_id(id).await,
+        ),
         Operation::Transfer { from, to, amount } => {
             let transfer_id = TransferId::from(id);
             let (source_id, target_id) = (from.id, to.id);
@@ -139,7 +139,7 @@ async fn order(
     }
 }
 
-fn answered<T>(answer: Result<T, DispatchError<AccountError>>) -> bool {
+fn answered<T>(answer: &Result<T, DispatchError<AccountError>>) -> bool {
     matches!(answer, Ok(_) | Err(DispatchError::Refused(_)))
 }
 
