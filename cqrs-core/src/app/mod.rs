@@ -112,7 +112,7 @@ impl App {
     }
 
     /// The stream of the aggregate that holds a reference; see
-    /// [`Aggregate::reservations`](crate::Aggregate::reservations).
+    /// [`Aggregate::reservations`].
     ///
     /// # Errors
     /// [`ReadError`].

@@ -13,6 +13,7 @@ mod manager;
 mod operator;
 mod options;
 mod outbox;
+mod plan;
 mod projector;
 mod records;
 mod schedule;
@@ -31,8 +32,9 @@ pub use effects::{Effects, Rejected, Timeout};
 pub use handler::{EventHandler, HandlerContext, HandlerError};
 pub use manager::{ProcessManager, Route};
 pub use options::{HandlerOptions, ProcessOptions};
+pub use plan::{NotCancelled, Plan, PlanError, Planner};
 pub use records::{Instance, InstanceStatus, OutgoingCommand, Request, Timer, Todo, Wish};
-pub use schedule::{Missed, NotCancelled, Plan, PlanError, Planner, Schedule};
+pub use schedule::{Missed, Schedule};
 pub use store::{InstanceQuery, ProcessStore};
 
 use crate::projection::runtime::{Beside, Registered};
@@ -43,8 +45,9 @@ use crate::{Aggregate, App, Clock, Command, SystemClock};
 use exchange::Exchange;
 use handler::HandlerProjector;
 use outbox::Outbox;
+use plan::PlannedCommands;
 use projector::{First, ProcessProjector};
-use schedule::{INSTANCE, PlannedCommands, Recurring};
+use schedule::{INSTANCE, Recurring};
 
 /// Runs processes. Dropping the last clone ends them; what is not done is done by another process
 /// of the application, or at the next start.

@@ -7,8 +7,8 @@ use super::destinations::Destinations;
 use super::effects::Refusal;
 use super::exchange::{Changed, Exchange};
 use super::manager::ProcessManager;
+use super::plan::{ChangePlan, NotCancelled, Planned, PlannedCommands};
 use super::records::{Instance, OutgoingCommand};
-use super::schedule::{ChangePlan, NotCancelled, Planned, PlannedCommands};
 use crate::{Aggregate, CommandId, Payload, Timestamp};
 
 fn command(n: u128) -> OutgoingCommand {

@@ -84,7 +84,7 @@ pub trait Projector<S: ReadStore>: Send + Sync + 'static {
 
     /// Does what needs no transaction, such as asking another system, before the one begins in
     /// which these events are taken in. Called again when that is tried again. Not called for
-    /// [inline](crate::Inline) projections.
+    /// [inline](crate::InlineStore) projections.
     ///
     /// # Errors
     /// As [`project_batch`](Self::project_batch).

@@ -75,7 +75,7 @@ impl Warehouse {
             example_store::OpenReadStore::Memory(_) => {
                 example_store::OpenReadStore::Memory(self.memory.clone())
             }
-            postgres => postgres,
+            postgres @ example_store::OpenReadStore::Postgres(_) => postgres,
         };
         let (low_stock, notifier) = (LowStock::new(threshold), Arc::clone(&self.notifier));
         let lease = Duration::from_millis(300);
