@@ -18,6 +18,7 @@ use cqrs_postgres::{PgReadStore, PgStore};
 use cqrs_testing::eventually;
 use example_store::{OpenProcesses, StoreArguments};
 use futures_util::TryStreamExt;
+use futures_util::future::join_all;
 use warehouse::domain::product::{IncreaseProductQuantity, ShipProductQuantity};
 use warehouse::domain::{ProductEvent, Sku};
 use warehouse::low_stock::{
@@ -60,8 +61,14 @@ struct Warehouse {
 
 impl Warehouse {
     async fn both(database: &Database) -> Vec<Self> {
+        Self::both_in(database, "warehouse").await
+    }
+
+    async fn both_in(database: &Database, schema: &str) -> Vec<Self> {
         let mut warehouses = Vec::new();
-        for arguments in [StoreArguments::default(), StoreArguments::postgres(&database.url())] {
+        let postgres = StoreArguments::postgres(&database.url());
+        let postgres = StoreArguments { schema: Some(schema.to_owned()), ..postgres };
+        for arguments in [StoreArguments::default(), postgres] {
             let app = App::new(arguments.open("warehouse", SystemClock).await.unwrap());
             let (memory, notifier) = (MemoryReadStore::new(), Arc::default());
             warehouses.push(Self { app, arguments, memory, notifier });
@@ -142,15 +149,16 @@ impl Warehouse {
 
 #[tokio::test]
 async fn w07_w08_w09_w10_w11_once_for_each_time_it_becomes_little() {
-    for (had, shipments, expected) in [
+    let database = &Database::create().await;
+    let cases = [
         (10, vec![10], vec![0]),
         (10, vec![5], vec![5]),
         (10, vec![4], vec![]),
         (50, vec![40], vec![]),
         (10, vec![5, 1], vec![5]),
-    ] {
-        let database = Database::create().await;
-        for warehouse in Warehouse::both(&database).await {
+    ];
+    let cases = cases.into_iter().enumerate().map(async |(nth, (had, shipments, expected))| {
+        for warehouse in Warehouse::both_in(database, &format!("w{nth}")).await {
             let running = warehouse.automate(5).await;
             warehouse.increase(had).await;
             for pieces in &shipments {
@@ -168,7 +176,8 @@ async fn w07_w08_w09_w10_w11_once_for_each_time_it_becomes_little() {
             }
             running.stop().await;
         }
-    }
+    });
+    join_all(cases).await;
 }
 
 #[tokio::test]
