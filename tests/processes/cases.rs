@@ -33,7 +33,7 @@ impl World {
     }
 
     async fn start<const V: u32>(&self, script: &Script<V>) -> Processes<Kept> {
-        self.start_with(script, ProcessOptions::new()).await
+        self.start_with(script, impatient()).await
     }
 
     async fn start_with<const V: u32>(
@@ -41,9 +41,6 @@ impl World {
         script: &Script<V>,
         options: ProcessOptions,
     ) -> Processes<Kept> {
-        let pauses = Duration::from_millis(2);
-        let options =
-            options.pauses(pauses, pauses * 2).retries(3).deadline(Duration::from_millis(150));
         let running = Processes::builder(self.app.clone(), self.kept.clone())
             .clock(self.clock.clone())
             .lease(Duration::from_millis(300))
@@ -82,6 +79,11 @@ impl World {
         })
         .await;
     }
+}
+
+fn impatient() -> ProcessOptions {
+    let pause = Duration::from_millis(2);
+    ProcessOptions::new().pauses(pause, pause * 2).retries(3).deadline(Duration::from_millis(150))
 }
 
 async fn find(running: &Processes<Kept>, id: &str) -> Option<Instance> {
@@ -178,7 +180,7 @@ async fn b337_a_route_that_panics_stops_visibly_and_loses_nothing() {
 async fn b341_a_process_begins_where_it_is_told() {
     let world = World::new().await;
     world.app.dispatch(say("us", "start:old!say=other/old")).await.unwrap();
-    let now = ProcessOptions::new().start(Start::Now);
+    let now = impatient().start(Start::Now);
     let running = world.start_with(&Script::<1>::default(), now).await;
     world.say(&running, "start:new!say=other/new").await;
     world.until_said("other", &["new"]).await;
@@ -316,6 +318,21 @@ async fn b356_timers_go_off_once_at_their_time_also_after_a_restart() {
     world.until_said("clock", &["early", "late"]).await;
     until(&running, "a", |found| found.timers.is_empty()).await;
     assert_eq!(words(&running, "a").await[2..], ["timeout early", "timeout late"]);
+}
+
+#[tokio::test]
+async fn b356_hundreds_of_timers_at_once_all_go_off() {
+    let world = World::new().await;
+    // Six hundred commands to one speaker: each waits for the others.
+    let running = world.start_with(&Script::<1>::default(), ProcessOptions::new()).await;
+    let ids: Vec<String> = (0..600).map(|n| format!("a{n}")).collect();
+    world.say(&running, &format!("start:{}!timer=ring/10", ids.join(","))).await;
+    world.clock.advance(Duration::from_secs(10));
+    eventually(WITHIN, || async {
+        let rung = world.said_by("clock").await.len();
+        if rung == 600 { Ok(()) } else { Err(rung) }
+    })
+    .await;
 }
 
 #[tokio::test]

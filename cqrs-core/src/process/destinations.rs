@@ -88,6 +88,11 @@ pub(super) enum Unsent {
 }
 
 impl Unsent {
+    /// User code panicked outside of a decision.
+    pub(super) fn panicked(message: &str) -> Self {
+        Self::fails(format!("panicked: {message}"))
+    }
+
     /// In a way that asking again does not mend.
     fn fails(reason: String) -> Self {
         Self::Failed { reason, retry: Retry::Never }

@@ -9,16 +9,19 @@
 //! - A timer goes off when every event has been taken in that was in the log when it was seen to be
 //!   due: what happened in time cancels it, however late that is noticed.
 //! - Commands of one instance are sent in order, one at a time; a slow instance delays no other.
+//! - Commands run in tasks of their own: what holds one of them up, such as a connection, may be
+//!   what the outbox itself waits for.
 //! - Whoever is not sure of a commit ends; the next lease finds out.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::ExponentialBackoff;
-use futures_util::future::{BoxFuture, FutureExt};
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::FutureExt;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::desk::{CROWDED, Desk};
@@ -28,6 +31,7 @@ use super::manager::ProcessManager;
 use super::options::ProcessOptions;
 use super::records::{Instance, OutgoingCommand, Todo};
 use super::store::ProcessStore;
+use crate::panics::panic_message;
 use crate::projection::runtime::{Control, Shared};
 use crate::projection::{CommitError, Lease, LeaseError};
 use crate::{App, CommandId, Position, Retry, StoreError, Timestamp};
@@ -68,7 +72,7 @@ struct Flight {
 /// What is on its way, and what is left alone for a while.
 #[derive(Default)]
 struct Sky {
-    flights: FuturesUnordered<BoxFuture<'static, Flight>>,
+    flights: JoinSet<Flight>,
     flying: HashSet<String>,
     /// Operators ask for something about them.
     asked: HashSet<String>,
@@ -123,11 +127,13 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
             let timed = sky.until.values().chain(&sky.record_at).min();
             let wake_at = timed.map_or(wake_at, |at| wake_at.min(*at));
             tokio::select! {
-                Some(landed) = sky.flights.next() => {
+                Some(landed) = sky.flights.join_next() => {
                     let mut landed = vec![landed];
-                    while let Some(Some(more)) = sky.flights.next().now_or_never() {
+                    while let Some(more) = sky.flights.try_join_next() {
                         landed.push(more);
                     }
+                    // Nobody aborts them but by ending the outbox, and they do not panic.
+                    let landed: Vec<Flight> = landed.into_iter().flatten().collect();
                     for flight in &landed {
                         sky.flying.remove(&flight.instance.id);
                     }
@@ -200,7 +206,7 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
             sky.flying.insert(instance.id.clone());
             let (app, actor) = (self.app.clone(), self.actor.clone());
             let (destinations, deadline) = (Arc::clone(&self.destinations), self.options.deadline);
-            sky.flights.push(fly(app, actor, destinations, deadline, instance, is_new).boxed());
+            sky.flights.spawn(fly(app, actor, destinations, deadline, instance, is_new));
         }
     }
 
@@ -328,12 +334,15 @@ async fn fly(
     let mut accepted = Vec::new();
     let mut commands = std::mem::take(&mut instance.commands).into_iter();
     while let Some(command) = commands.next() {
-        let sent = if command.revoked {
-            destinations.revoke(&app, &command).await
-        } else {
-            destinations.send(&app, &actor, &command, deadline, is_new).await
+        let sent = async {
+            if command.revoked {
+                destinations.revoke(&app, &command).await
+            } else {
+                destinations.send(&app, &actor, &command, deadline, is_new).await
+            }
         };
-        match sent {
+        let sent = AssertUnwindSafe(sent).catch_unwind().await;
+        match sent.unwrap_or_else(|panic| Err(Unsent::panicked(&panic_message(&*panic)))) {
             Ok(()) => accepted.push(command.id),
             Err(unsent) => {
                 instance.commands = std::iter::once(command.clone()).chain(commands).collect();
