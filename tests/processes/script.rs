@@ -146,7 +146,10 @@ impl<const V: u32> ProcessManager for Script<V> {
 
     fn on_timeout(&self, state: &mut Heard, timeout: &Timeout) -> Effects {
         state.words.push(format!("timeout {}", timeout.name()));
-        Effects::none().dispatch(say("clock", timeout.name()))
+        // Some timers have a speaker of their own.
+        let is_own = timeout.name().starts_with("own");
+        let speaker = if is_own { timeout.name() } else { "clock" };
+        Effects::none().dispatch(say(speaker, timeout.name()))
     }
 
     fn upcast(&self, version: u32, mut state: Value) -> Result<Value, UpcastFailure> {
