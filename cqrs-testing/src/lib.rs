@@ -16,9 +16,12 @@
 //! [`given_events`], when [`project`]ed, then rows; or [`step_by_step`]. A read store of your own proves itself with
 //! [`read_store_conformance!`](macro@read_store_conformance).
 //!
+//! # Processes
+//! [`given_process`], when an event, a refusal or a timer, then these effects.
+//!
 //! # Crashes
 //! [`crash_at_every_step`] runs a scenario once for each step of its stores, killed there, and
-//! compares how it ends.
+//! compares how it ends; [`kill_at_many_moments`] does so with real processes.
 //!
 //! # Time, ids, waiting
 //! [`ManualClock`], [`SeededIds`], [`eventually`].

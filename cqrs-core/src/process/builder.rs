@@ -91,7 +91,7 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
         self.run(schedule, ProcessOptions::new(), Some((INSTANCE, first)))
     }
 
-    /// Sends the commands that were planned with a [`Planner`], to these aggregates.
+    /// Sends the commands that were planned with a [`Planner`](super::Planner), to these aggregates.
     #[must_use]
     pub fn planned_commands(self, destinations: Destinations) -> Self {
         self.process(PlannedCommands { destinations })

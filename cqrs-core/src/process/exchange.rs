@@ -159,7 +159,7 @@ impl Exchange {
     /// Whether instances were left out that the store knows.
     pub(super) fn has_left_out(&self) -> bool {
         let inner = self.inner();
-        inner.left_out && inner.order.len() < MOST / 2
+        inner.left_out && inner.waiting.len() < MOST / 2
     }
 
     /// When the next timer is due that was started since this was asked last.
@@ -180,7 +180,8 @@ impl Inner {
         if !instance.is_busy() {
             self.waiting.remove(&instance.id);
         } else if is_known || self.waiting.len() < MOST {
-            if !is_known && !self.order.contains(&instance.id) {
+            // It may stand there twice, which costs a look.
+            if !is_known {
                 self.order.push_back(instance.id.clone());
             }
             self.waiting.insert(instance.id.clone(), (instance, is_news));

@@ -112,7 +112,8 @@ pub enum PlanError {
     /// The command cannot be stored.
     #[error("the command cannot be stored")]
     Unstorable(#[source] PayloadError),
-    /// The store is in trouble.
+    /// The store is in trouble. When the answer got lost, planning again tells: what was stored is
+    /// planned already.
     #[error("the plan was not stored")]
     Append(#[source] AppendError),
 }
