@@ -89,7 +89,8 @@ async fn measure_one<S: ProcessStore>(
         tokio::spawn(async move {
             let mut latencies = Vec::new();
             let mut n = 0;
-            while Instant::now() < end {
+            // Each has a sample, however short the time.
+            while Instant::now() < end || latencies.is_empty() {
                 n += 1;
                 let began = Instant::now();
                 transfer(&app, &waiting, caller, n).await;

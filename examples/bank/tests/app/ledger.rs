@@ -60,8 +60,6 @@ async fn bank_b13_after_a_refusal_the_account_works_on() {
 
 #[tokio::test]
 async fn bank_b19_b20_a_refused_transfer_has_no_stream() {
-    let store = MemoryStore::new();
-    let app = App::new(store.clone());
     let start = |target, amount| StartTransfer {
         transfer_id: Uuid::from_u128(1).into(),
         source_id: account(A),
@@ -69,15 +67,17 @@ async fn bank_b19_b20_a_refused_transfer_has_no_stream() {
         amount: eur(amount),
         at: noon(),
     };
-    for (command, refusal) in [
-        (start(A, "10.00"), TransferError::SameAccount),
-        (start(0xB, "0.00"), TransferError::NonPositiveAmount),
-        (start(0xB, "-5.00"), TransferError::NonPositiveAmount),
-    ] {
-        let error = app.dispatch(command).await.unwrap_err();
-        assert_eq!(error.refused(), Some(&refusal));
+    for (_, app, _) in crate::read::banks().await {
+        for (command, refusal) in [
+            (start(A, "10.00"), TransferError::SameAccount),
+            (start(0xB, "0.00"), TransferError::NonPositiveAmount),
+            (start(0xB, "-5.00"), TransferError::NonPositiveAmount),
+        ] {
+            let error = app.dispatch(command).await.unwrap_err();
+            assert_eq!(error.refused(), Some(&refusal));
+        }
+        assert_eq!(app.store().head().await.unwrap(), Position::START);
     }
-    assert_eq!(store.head().await.unwrap(), Position::START);
 }
 
 /// Withdraws 20.00 ten times at once, each task over the application it is given.

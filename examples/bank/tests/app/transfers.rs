@@ -218,7 +218,7 @@ async fn memory() -> Bank<MemoryReadStore> {
     Bank::over(store, MemoryReadStore::new(), clock).founded().await
 }
 
-async fn bank_b15_money_moves_and_every_step_is_noted<S: ProcessStore>(bank: Bank<S>) {
+async fn bank_b15_l36_money_moves_and_every_step_is_noted<S: ProcessStore>(bank: Bank<S>) {
     let running = bank.start().await;
     let correlation = Uuid::from_u128(0xC0);
     bank.app.dispatch(transfer(1, 1, 2, "30.00")).correlation_id(correlation).await.unwrap();
@@ -372,7 +372,7 @@ macro_rules! on_both {
     };
 }
 on_both! {
-    bank_b15_money_moves_and_every_step_is_noted
+    bank_b15_l36_money_moves_and_every_step_is_noted
     bank_b16_b18_a_refused_debit_fails_the_transfer
     bank_b17_a_refused_credit_is_paid_back
     bank_b28_a_plain_deposit_concerns_no_transfer
