@@ -17,7 +17,7 @@ use crate::{account, close, deposit, eur, noon, open, withdraw};
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// A bank with its read side, in memory and in a database of its own.
-pub async fn banks() -> Vec<(&'static str, App, StoreArguments)> {
+pub(crate) async fn banks() -> Vec<(&'static str, App, StoreArguments)> {
     let database = Database::create().await;
     let postgres = StoreArguments::postgres(&database.url());
     let _ = database.keep();
