@@ -15,23 +15,15 @@ mod transfers;
 use cluster::Database;
 use cqrs_memory::{MemoryReadStore, MemoryStore};
 use cqrs_postgres::{PgReadStore, PgStore};
-use shared::{Effort, Report};
+use shared::Effort;
 
 fn main() {
-    let effort = Effort::from_arguments();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        let database = Database::create().await;
-        let mut report = Report::begin(&database, "Processes", "processes").await;
+    shared::run("Processes", "processes", async |_, effort, report| {
         if effort.wants("transfers") {
-            transfers::measure(&effort, &mut report).await;
+            transfers::measure(effort, report).await;
         }
         if effort.wants("timers") {
-            timers::measure(&effort, &mut report).await;
-        }
-        if effort.is_full {
-            report.write().await;
+            timers::measure(effort, report).await;
         }
     });
 }

@@ -17,37 +17,28 @@ mod shared;
 
 use std::time::Duration;
 
-use cluster::Database;
 use cqrs::{Position, Projections, Waited};
-use shared::{Effort, Report};
+use shared::Effort;
 
 /// Longer than anything here takes.
 const WITHIN: Duration = Duration::from_secs(600);
 
 fn main() {
-    let effort = Effort::from_arguments();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        let database = Database::create().await;
-        let mut report = Report::begin(&database, "Read models", "projections").await;
+    shared::run("Read models", "projections", async |_, effort, report| {
         if effort.wants("rows") {
-            rows::memory(&effort, &mut report).await;
+            rows::memory(effort, report).await;
         }
         if effort.wants("memory") {
-            memory::measure(&effort, &mut report).await;
+            memory::measure(effort, report).await;
         }
         if effort.wants("rows") {
-            rows::measure(&effort, &mut report).await;
+            rows::measure(effort, report).await;
         }
         if effort.wants("head") {
-            head::measure(&effort, &mut report).await;
+            head::measure(effort, report).await;
         }
         if effort.wants("beside") {
-            beside::measure(&effort, &mut report).await;
-        }
-        if effort.is_full {
-            report.write().await;
+            beside::measure(effort, report).await;
         }
     });
 }
