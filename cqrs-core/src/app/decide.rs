@@ -103,14 +103,7 @@ impl<A: Aggregate> Decision<'_, A> {
             let events = match decided {
                 Ok(events) => events,
                 Err(refusal) => {
-                    // The same command may have been accepted elsewhere since it was looked up,
-                    // and be the reason for the refusal.
-                    let first = self.find_first(key).await?;
-                    self.put_back(&mut slot, loaded);
-                    return match first {
-                        Some(first) => self.repeated(repository, first).await,
-                        None => Err(refusal),
-                    };
+                    return self.refused(repository, key, refusal, loaded, &mut slot).await;
                 }
             };
             if events.is_empty() && key.is_none() {
@@ -125,8 +118,7 @@ impl<A: Aggregate> Decision<'_, A> {
             match self.reserved(&loaded, &changes, &metadata).await? {
                 Ok(beside) => changes.beside = beside,
                 Err(refused) => {
-                    // As with a refusal of the aggregate: is it one of the newest state, and was
-                    // the same command accepted elsewhere?
+                    // As with a refusal of the aggregate: is it one of the newest state?
                     let before = loaded.version();
                     if !current {
                         self.refresh(repository, &mut loaded).await?;
@@ -135,12 +127,8 @@ impl<A: Aggregate> Decision<'_, A> {
                             continue;
                         }
                     }
-                    let first = self.find_first(key).await?;
-                    self.put_back(&mut slot, loaded);
-                    return match first {
-                        Some(first) => self.repeated(repository, first).await,
-                        None => Err(DispatchError::Reservation(refused)),
-                    };
+                    let refusal = DispatchError::Reservation(refused);
+                    return self.refused(repository, key, refusal, loaded, &mut slot).await;
                 }
             }
             attempts += 1;
@@ -320,6 +308,24 @@ impl<A: Aggregate> Decision<'_, A> {
             Some(record) if record.key == key => Ok(Some(record.appended)),
             Some(_) => Err(DispatchError::CommandIdReused { command_id: key.id }),
             None => Ok(None),
+        }
+    }
+
+    /// A refusal, unless the same command was accepted elsewhere since it was looked up, and is the
+    /// reason for it.
+    async fn refused(
+        &self,
+        repository: &dyn Repository<A>,
+        key: Option<CommandKey>,
+        refusal: Failure<A>,
+        loaded: Loaded<A>,
+        slot: &mut Option<Loaded<A>>,
+    ) -> Result<Outcome<A>, Failure<A>> {
+        let first = self.find_first(key).await?;
+        self.put_back(slot, loaded);
+        match first {
+            Some(first) => self.repeated(repository, first).await,
+            None => Err(refusal),
         }
     }
 

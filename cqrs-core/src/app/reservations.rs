@@ -66,7 +66,8 @@ impl fmt::Display for Reference {
     }
 }
 
-/// What a decision reserves and gives back; see [`Aggregate::reservations`](crate::Aggregate::reservations).
+/// What a decision reserves and gives back; see
+/// [`Aggregate::reservations`](crate::Aggregate::reservations).
 #[must_use]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reservations {
@@ -79,7 +80,7 @@ impl Reservations {
         Self { wishes: Vec::new() }
     }
 
-    /// Reservations a reference. One that the aggregate holds already stays with it.
+    /// Reserves a reference. One that the aggregate holds already stays with it.
     pub fn reserve(mut self, reference: Reference) -> Self {
         self.wishes.push((reference, true));
         self

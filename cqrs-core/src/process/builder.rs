@@ -157,7 +157,8 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
         self
     }
 
-    /// Begins to take in the log and runs processes and handlers until [`stop`](Processes::stop) is called or the last handle is dropped.
+    /// Begins to take in the log and runs processes and handlers until
+    /// [`stop`](Processes::stop) is called or the last handle is dropped.
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.

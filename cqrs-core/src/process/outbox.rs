@@ -41,10 +41,10 @@ const LOOK_AHEAD: usize = 4;
 /// How long it may take until it is recorded that a command was accepted, unless its instance
 /// changes before.
 const SOON: Duration = Duration::from_millis(50);
-/// How soon it is looked again whether the process has caught up.
-const MOMENT: Duration = Duration::from_millis(2);
 /// How many instances are changed at once for that.
 const AT_ONCE: usize = 1_000;
+/// How soon it is looked again whether the process has caught up.
+const MOMENT: Duration = Duration::from_millis(2);
 
 pub(super) struct Outbox<S: ProcessStore, M> {
     pub(super) app: App,

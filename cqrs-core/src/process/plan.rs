@@ -36,7 +36,7 @@ impl Plan {
 /// [`planned_commands`](super::ProcessesBuilder::planned_commands) is among them: once, then or
 /// later, also after a restart. One that is refused waits for an operator as the instance of its
 /// id in the process `planned_commands`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Planner {
     app: App,
 }
