@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use cqrs::memory::MemoryStore;
 use cqrs::{
-    Append, DecodeFailure, Event, EventStore, EventStoreExt, EventType, ExpectedVersion, LogRead,
-    NewEvent, Payload, PayloadError, StreamName, StreamRead,
+    Event, EventStore, EventStoreExt, ExpectedVersion, StreamName,
+    event::{DecodeFailure, EventType, NewEvent, Payload, PayloadError},
+    store::{Append, LogRead, StreamRead},
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::{StreamExt, TryStreamExt};

@@ -88,7 +88,7 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use cqrs::memory::MemoryStore;
-//! use cqrs::{Append, EventStore, ExpectedVersion, NewEvent, StreamName};
+//! use cqrs::{EventStore, ExpectedVersion, StreamName, event::NewEvent, store::Append};
 //!
 //! let store = MemoryStore::new();
 //! let cart = StreamName::new("cart-7")?;
@@ -102,7 +102,7 @@
 //!
 //! ```
 //! # #[cfg(feature = "postgres")]
-//! # async fn run() -> Result<(), cqrs::StoreError> {
+//! # async fn run() -> Result<(), cqrs::store::StoreError> {
 //! use cqrs::postgres::PgStore;
 //!
 //! let store = PgStore::builder().url("postgres://localhost/shop").migrate().await?;
@@ -135,7 +135,7 @@
 //! # }
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use cqrs::memory::MemoryStore;
-//! use cqrs::{App, CommandId, DispatchError, Metadata};
+//! use cqrs::{App, CommandId, Metadata, app::DispatchError};
 //!
 //! let app = App::new(MemoryStore::new());
 //! let withdraw = Withdraw { account: "alice".into(), cents: 300 };
@@ -152,7 +152,7 @@
 //!
 //! // A refusal is the domain's own error.
 //! match app.dispatch(withdraw).await {
-//!     Err(DispatchError::Refused(InsufficientFunds(left))) => assert_eq!(left, 200),
+//!     Err(DispatchError::Rejected(InsufficientFunds(left))) => assert_eq!(left, 200),
 //!     other => panic!("{other:?}"),
 //! }
 //! # Ok(()) }
@@ -171,8 +171,8 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use cqrs::memory::MemoryStore;
-//! use cqrs::{Append, EventStore, EventStoreExt, ExpectedVersion, Filter, LogRead, NewEvent};
-//! use cqrs::{Category, StreamName, Subscribe};
+//! use cqrs::{EventStore, EventStoreExt, ExpectedVersion, event::NewEvent, store::{Append, Filter, LogRead}};
+//! use cqrs::{StreamName, store::Category, subscription::SubscriptionOptions};
 //! use futures_util::{StreamExt, TryStreamExt};
 //!
 //! let store = MemoryStore::new();
@@ -188,7 +188,7 @@
 //! assert_eq!(events.len(), 2);
 //!
 //! // The same, and then each new event as it comes.
-//! let mut following = store.subscribe(Subscribe::to(carts)).await?;
+//! let mut following = store.subscribe(SubscriptionOptions::to(carts)).await?;
 //! assert_eq!(following.next().await.unwrap()?.position.get(), 1);
 //! # Ok(()) }
 //! ```
@@ -200,12 +200,12 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let store = cqrs::memory::MemoryStore::new();
-//! # let added = vec![cqrs::NewEvent::json("cart.added", "abc")?];
-//! # use cqrs::{Append, EventStore, ExpectedVersion, StreamName};
+//! # let added = vec![cqrs::event::NewEvent::json("cart.added", "abc")?];
+//! # use cqrs::{EventStore, ExpectedVersion, StreamName, store::Append};
 //! # store.append(Append::to(StreamName::new("cart-1")?, ExpectedVersion::Any, added)).await?;
-//! use cqrs::{Durable, EventStoreExt, Subscribe, SubscriptionName};
+//! use cqrs::{EventStoreExt, subscription::{DurableOptions, SubscriptionName, SubscriptionOptions}};
 //!
-//! let billing = Durable::new(SubscriptionName::new("billing")?, Subscribe::all());
+//! let billing = DurableOptions::new(SubscriptionName::new("billing")?, SubscriptionOptions::all());
 //! let mut events = store.subscribe_durable(store.clone(), billing);
 //! let event = events.next().await?;
 //! println!("{} happened", event.event.name);
@@ -227,7 +227,7 @@
 //! says whom an event concerns and what is to be done about it, as data, and [`Processes`] does it:
 //! commands under ids that make sending them again harmless, refusals answered, timers, a crash
 //! survived at any step. The bank's transfer of money is one. A reaction that remembers nothing is
-//! an [`EventHandler`]; what happens at a time is a [`Schedule`], or a [`Plan`] for once.
+//! an [`EventHandler`]; what happens at a time is a [`RecurringCommand`], or a [`ScheduledCommand`] for once.
 //!
 //! What only one aggregate may have, an e-mail address or a seat, it reserves with
 //! [`Aggregate::reservations`].
@@ -283,29 +283,11 @@
 
 // Listed, so that nothing becomes public by accident.
 pub use cqrs_core::{
-    AckError, Acks, Aggregate, App, AppBuilder, Append, AppendError, AppendProjecting, Appended,
-    AppendedStream, AsOf, BuildError, CachePolicy, Category, CausationId, Changes, Checkpoint,
-    CheckpointError, CheckpointStore, Claim, ClaimError, Clock, Command, CommandContext, CommandId,
-    CommandKey, CommandRecord, Conflict, ConflictKind, CorrelationId, DEFAULT_PAGE_SIZE,
-    DecodeError, DecodeFailure, Denial, Destinations, Direction, Dispatch, DispatchError, Done,
-    Durable, DurableError, DurableSubscription, Effects, Event, EventHandler, EventId, EventName,
-    EventSourced, EventStore, EventStoreExt, EventType, ExpectedVersion, FailurePolicy, Filter,
-    Flow, HandlerContext, HandlerError, HandlerOptions, Health, IdGenerator, InlineStore, Instance,
-    InstanceQuery, InstanceStatus, InvalidAppend, InvalidEvent, InvalidName, InvalidTimestamp,
-    InvalidUpcasters, LeaseError, LoadError, Loaded, LogRead, MAX_APPEND_BYTES, MAX_CATEGORY_BYTES,
-    MAX_EVENT_NAME_BYTES, MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH, MAX_PROJECTOR_NAME_BYTES,
-    MAX_SCHEMA_VERSION, MAX_STREAM_NAME_BYTES, Metadata, Middleware, Missed, NewEvent,
-    NotCancelled, OpenError, OperatorError, Outcome, Page, Pages, ParkedEvent, Past, Payload,
-    PayloadError, Persistence, Plan, PlanError, Planner, Position, ProcessManager, ProcessOptions,
-    ProcessStore, Processes, ProjectError, Projections, Projector, ProjectorName, ProjectorOptions,
-    ProjectorState, RandomIds, RawEvent, ReadError, ReadStore, RebuildError, Recorded,
-    RecordedEvent, Reference, Rejected, Repository, ReservationError, Reservations, Retry, Route,
-    SaveStateError, Schedule, Snapshot, SnapshotPolicy, SnapshotStore, Start, StartError, State,
-    StateStore, StateStored, Steps, StoreError, StoreErrorKind, StoredState, StreamAppend,
-    StreamInfo, StreamListing, StreamName, StreamOrder, StreamQuery, StreamRead, Subscribe,
-    Subscription, SubscriptionName, SystemClock, Then, Timeout, Timestamp, UnexpectedAck,
-    UnknownProjector, Upcasters, Upcasting, Uuid, Version, Waited, Waiter, app, async_trait,
-    process, projection, repository, upcast,
+    Aggregate, App, Command, CommandId, CorrelationId, Dispatch, Effects, Event, EventHandler,
+    EventId, EventStore, EventStoreExt, ExpectedVersion, Metadata, Outcome, Position,
+    ProcessManager, Processes, Projections, Projector, Recorded, StreamName, Timestamp, Upcasters,
+    Version, aggregate, app, error_chain, event, process, projection, repository, store,
+    subscription, upcast,
 };
 #[cfg(feature = "memory")]
 pub use cqrs_memory as memory;

@@ -1,7 +1,10 @@
 //! One event to JSON and back.
 
 use crate::subject::{Deposited, deposited};
-use cqrs::{Event, NewEvent, Payload};
+use cqrs::{
+    Event,
+    event::{NewEvent, Payload},
+};
 use criterion::{Criterion, Throughput};
 
 pub(crate) fn bench(criterion: &mut Criterion) {

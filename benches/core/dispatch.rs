@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::subject::{Account, Deposit, deposited};
 use cqrs::memory::MemoryStore;
 use cqrs::{
-    Aggregate, App, Append, CachePolicy, EventStore, EventStoreExt, ExpectedVersion, NewEvent,
-    StreamName,
+    Aggregate, App, EventStore, EventStoreExt, ExpectedVersion, StreamName, app::CachePolicy,
+    event::NewEvent, store::Append,
 };
 use criterion::{BatchSize, Criterion};
 

@@ -2,7 +2,10 @@
 
 use crate::subject::{Account, deposited};
 use cqrs::memory::MemoryStore;
-use cqrs::{Aggregate, EventSourced, EventStoreExt, ExpectedVersion, Repository, StreamName};
+use cqrs::{
+    Aggregate, EventStoreExt, ExpectedVersion, StreamName,
+    repository::{EventSourced, Repository},
+};
 use criterion::{BenchmarkId, Criterion, Throughput};
 
 pub(crate) fn bench(criterion: &mut Criterion) {

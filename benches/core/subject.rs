@@ -1,6 +1,9 @@
 //! What the benches measure: an account whose events take about 150 bytes of JSON.
 
-use cqrs::{Aggregate, Command, DecodeFailure, Event, EventType, Payload, PayloadError};
+use cqrs::{
+    Aggregate, Command, Event,
+    event::{DecodeFailure, EventType, Payload, PayloadError},
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

@@ -4,9 +4,12 @@ use std::time::{Duration, Instant};
 
 use cluster::Database;
 use cqrs::{
-    App, Append, Clock, Destinations, Effects, EventStore, EventStoreExt, ExpectedVersion,
-    ProcessManager, ProcessStore, Processes, Recorded, Route, Start, StreamName, Subscribe,
-    Timeout,
+    App, Effects, EventStore, EventStoreExt, ExpectedVersion, ProcessManager, Processes, Recorded,
+    StreamName,
+    app::Clock,
+    process::{Destinations, ProcessStore, Route, Timeout},
+    store::Append,
+    subscription::{Start, SubscriptionOptions},
 };
 use cqrs_testing::ManualClock;
 use futures_util::StreamExt;
@@ -70,7 +73,7 @@ impl ProcessManager for Reminding {
 
     fn route(&self, event: &Recorded<Asked>) -> Vec<Route> {
         match &event.event {
-            Asked::Asked { id, .. } => vec![Route::start(id)],
+            Asked::Asked { id, .. } => vec![Route::start_or_continue(id)],
             Asked::Reminded { .. } => Vec::new(),
         }
     }
@@ -145,16 +148,18 @@ async fn measure_one<S: ProcessStore>(
     for chunk in asked.chunks(1_000) {
         let events = chunk
             .iter()
-            .map(|event| cqrs::NewEvent::of(event).unwrap().with_recorded_at(clock.now()));
+            .map(|event| cqrs::event::NewEvent::of(event).unwrap().with_recorded_at(clock.now()));
         let stream = StreamName::new("asked-1").unwrap();
         let append = Append::to(stream, ExpectedVersion::Any, events.collect());
         store.append(append).await.unwrap();
     }
-    let mut events = store.subscribe(Subscribe::all().from(Start::Now)).await.unwrap();
+    let mut events = store.subscribe(SubscriptionOptions::all().from(Start::Now)).await.unwrap();
     let start = Instant::now();
     let running = Processes::builder(app, kept).clock(clock.clone()).process(Reminding);
     let running = running.start().await.unwrap();
-    assert!(running.consumers().built("reminding", Duration::from_secs(600)).await.unwrap());
+    assert!(
+        running.consumers().wait_until_built("reminding", Duration::from_secs(600)).await.unwrap()
+    );
     let started = (pending + DUE) as f64 / start.elapsed().as_secs_f64();
     clock.advance(Duration::from_secs(2 * hour));
     // From the first on: nobody knows that this clock has moved before the next look.

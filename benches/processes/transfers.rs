@@ -10,8 +10,10 @@ use bank::domain::{AccountId, Money, TransferEvent, TransferId};
 use bank::process::MoneyTransfer;
 use cluster::Database;
 use cqrs::{
-    App, EventStore, EventStoreExt, ProcessStore, Processes, Start, Subscribe, Subscription,
-    Timestamp, Uuid,
+    App, EventStore, EventStoreExt, Processes, Timestamp,
+    event::Uuid,
+    process::ProcessStore,
+    subscription::{Start, Subscription, SubscriptionOptions},
 };
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -75,11 +77,11 @@ async fn measure_one<S: ProcessStore>(
     let processes = Processes::builder(app.clone(), kept).process(MoneyTransfer);
     let processes = processes.start().await.unwrap();
     let name = "money_transfer";
-    assert!(processes.consumers().built(name, Duration::from_secs(60)).await.unwrap());
+    assert!(processes.consumers().wait_until_built(name, Duration::from_secs(60)).await.unwrap());
 
     let waiting = Waiting::default();
     // It follows before the first transfer begins.
-    let events = store.subscribe(Subscribe::all().from(Start::Now)).await.unwrap();
+    let events = store.subscribe(SubscriptionOptions::all().from(Start::Now)).await.unwrap();
     let follower = tokio::spawn(follow(events, Arc::clone(&waiting)));
     let start = Instant::now();
     // Warm after the first tenth.

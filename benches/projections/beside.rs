@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use cqrs::{Append, EventStore, ExpectedVersion, Projections, ProjectorOptions, StreamName};
+use cqrs::{
+    EventStore, ExpectedVersion, Projections, StreamName, projection::ProjectorOptions,
+    store::Append,
+};
 use cqrs_postgres::{PgReadStore, PgStore};
 
 use crate::projectors::Entries;

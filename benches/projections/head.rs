@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use cluster::Database;
 use cqrs::projection::ProjectionsBuilder;
-use cqrs::{EventStore, Projections, ReadStore, StreamName, Version, Waited};
+use cqrs::{
+    EventStore, Projections, StreamName, Version,
+    projection::{ReadStore, Waited},
+};
 use cqrs_memory::MemoryReadStore;
 use cqrs_postgres::{PgReadStore, PgStore};
 

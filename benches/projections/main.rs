@@ -17,7 +17,7 @@ mod shared;
 
 use std::time::Duration;
 
-use cqrs::{Position, Projections, Waited};
+use cqrs::{Position, Projections, projection::Waited};
 use shared::Effort;
 
 /// Longer than anything here takes.
@@ -45,7 +45,7 @@ fn main() {
 
 /// Waits until a read model is built and knows a position.
 async fn known(projections: &Projections, name: &str, position: Position) {
-    assert!(projections.built(name, WITHIN).await.unwrap());
+    assert!(projections.wait_until_built(name, WITHIN).await.unwrap());
     let waited = projections.wait_for(name, position, WITHIN).await.unwrap();
     if waited != Waited::CaughtUp {
         panic!("{:#?}", projections.health().await.unwrap());

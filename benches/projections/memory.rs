@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use cqrs::{Append, EventStore, ExpectedVersion, Projections, ProjectorOptions, StreamName};
+use cqrs::{
+    EventStore, ExpectedVersion, Projections, StreamName, projection::ProjectorOptions,
+    store::Append,
+};
 use cqrs_memory::{MemoryReadStore, MemoryStore, MemoryView};
 
 use crate::projectors::{Balances, Model};

@@ -1,7 +1,7 @@
 //! The projectors that are measured.
 
 use async_trait::async_trait;
-use cqrs::{Event, ProjectError, Projector, Recorded};
+use cqrs::{Event, Projector, Recorded, projection::ProjectError};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
 use cqrs_postgres::{PgReadStore, PgReadTransaction};
 use rpds::HashTrieMapSync;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use cqrs::{EventStore, Position, Projections, Projector, ProjectorOptions};
+use cqrs::{EventStore, Position, Projections, Projector, projection::ProjectorOptions};
 use cqrs_postgres::{PgReadStore, PgStore};
 
 use crate::projectors::{Entries, Sums};

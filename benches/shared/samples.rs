@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use cqrs::{Append, EventName, ExpectedVersion, NewEvent, Payload, StreamName, Version};
+use cqrs::{
+    ExpectedVersion, StreamName, Version,
+    event::{EventName, NewEvent, Payload},
+    store::Append,
+};
 
 /// An event of 150 bytes, as a bank writes them.
 pub(crate) fn payload() -> Payload {

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use cqrs::{EventStore, EventStoreExt, Start, StreamName, Subscribe, Version};
+use cqrs::{
+    EventStore, EventStoreExt, StreamName, Version,
+    subscription::{Start, SubscriptionOptions},
+};
 use cqrs_postgres::PgStore;
 use futures_util::StreamExt;
 
@@ -22,7 +25,7 @@ pub(crate) async fn measure(store: &PgStore, effort: &Effort, report: &mut Repor
 }
 
 async fn latency(store: &PgStore, per_second: u32, effort: &Effort) -> Sample {
-    let mut following = store.subscribe(Subscribe::all().from(Start::Now)).await.unwrap();
+    let mut following = store.subscribe(SubscriptionOptions::all().from(Start::Now)).await.unwrap();
     let (seen, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
     let follower = tokio::spawn(async move {
         while let Some(event) = following.next().await {

@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use cqrs::{
-    DecodeFailure, Event, EventStore, EventStoreExt, EventType, LogRead, Payload, PayloadError,
-    StreamName, StreamRead,
+    Event, EventStore, EventStoreExt, StreamName,
+    event::{DecodeFailure, EventType, Payload, PayloadError},
+    store::{LogRead, StreamRead},
 };
 use cqrs_postgres::PgStore;
 use futures_util::{StreamExt, TryStreamExt};

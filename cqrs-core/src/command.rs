@@ -23,10 +23,10 @@ use crate::Aggregate;
 /// # }
 /// # enum Never {}
 /// # impl cqrs_core::Event for Never {
-/// #     const TYPES: &'static [cqrs_core::EventType] = &[];
-/// #     fn event_type(&self) -> cqrs_core::EventType { match *self {} }
-/// #     fn encode(&self) -> Result<cqrs_core::Payload, cqrs_core::PayloadError> { match *self {} }
-/// #     fn decode(_: &str, _: &cqrs_core::Payload) -> Result<Self, cqrs_core::DecodeFailure> { Err(cqrs_core::DecodeFailure::UnknownType) }
+/// #     const TYPES: &'static [cqrs_core::event::EventType] = &[];
+/// #     fn event_type(&self) -> cqrs_core::event::EventType { match *self {} }
+/// #     fn encode(&self) -> Result<cqrs_core::event::Payload, cqrs_core::event::PayloadError> { match *self {} }
+/// #     fn decode(_: &str, _: &cqrs_core::event::Payload) -> Result<Self, cqrs_core::event::DecodeFailure> { Err(cqrs_core::event::DecodeFailure::UnknownType) }
 /// # }
 /// #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 /// struct AddItem {

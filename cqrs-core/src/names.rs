@@ -89,7 +89,7 @@ fn check(what: &'static str, name: &str, max: usize) -> Result<(), InvalidName> 
 /// assert_eq!(stream.category(), "account");
 /// assert_eq!(stream.id(), Some("7"));
 /// assert!(StreamName::new("").is_err());
-/// # Ok::<(), cqrs_core::InvalidName>(())
+/// # Ok::<(), cqrs_core::store::InvalidName>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -300,23 +300,23 @@ impl SubscriptionName {
 }
 
 /// Longest name of a projector: what read stores make of it, such as a schema, has to fit too.
-pub const MAX_PROJECTOR_NAME_BYTES: usize = 32;
+pub const MAX_CONSUMER_NAME_BYTES: usize = 32;
 
 /// The name of a projector: up to 32 lower-case letters, digits and underscores, a letter first.
 /// In a database the tables of the projector stand in a schema of this name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ProjectorName(Arc<str>);
+pub struct ConsumerName(Arc<str>);
 
-impl ProjectorName {
+impl ConsumerName {
     /// Checks and keeps a name.
     ///
     /// # Errors
     /// [`InvalidName`] when it is empty, too long, or contains something else.
     pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidName> {
         let name = name.as_ref();
-        check("projector name", name, MAX_PROJECTOR_NAME_BYTES)?;
-        if is_projector_name(name) {
+        check("projector name", name, MAX_CONSUMER_NAME_BYTES)?;
+        if is_consumer_name(name) {
             Ok(Self(Arc::from(name)))
         } else {
             Err(InvalidName::NotAnIdentifier { what: "projector name", name: name.into() })
@@ -331,10 +331,10 @@ impl ProjectorName {
 }
 
 /// Whether a constant can be a projector's name; for checks while compiling.
-pub(crate) const fn is_projector_name(name: &str) -> bool {
+pub(crate) const fn is_consumer_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let mut i = 0;
-    let mut ok = !bytes.is_empty() && bytes.len() <= MAX_PROJECTOR_NAME_BYTES;
+    let mut ok = !bytes.is_empty() && bytes.len() <= MAX_CONSUMER_NAME_BYTES;
     while ok && i < bytes.len() {
         // In bounds: the loop's condition.
         #[allow(clippy::indexing_slicing)]
@@ -393,14 +393,14 @@ macro_rules! text {
         }
     )*};
 }
-text!(StreamName, Category, EventName, SubscriptionName, ProjectorName);
+text!(StreamName, Category, EventName, SubscriptionName, ConsumerName);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn l51_b020_hostile_and_reserved_stream_names_are_kept_literally_or_refused() {
+    fn hostile_and_reserved_stream_names_are_kept_literally_or_refused() {
         for name in ["x'; drop table events;--", "a%b", "🦀-🦀", "a-b-c", "orders", "a-\n"] {
             assert_eq!(StreamName::new(name).unwrap().as_str(), name);
         }
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn b212_identities_that_are_empty_or_hostile_are_refused() {
+    fn identities_that_are_empty_or_hostile_are_refused() {
         assert_eq!(StreamName::of("account", &7).unwrap().as_str(), "account-7");
         assert!(matches!(StreamName::of("account", &""), Err(InvalidName::Empty { .. })));
         assert!(matches!(StreamName::of("a-b", &1), Err(InvalidName::DashInCategory { .. })));

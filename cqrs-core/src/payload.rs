@@ -17,7 +17,7 @@ pub const MAX_PAYLOAD_DEPTH: usize = 100;
 /// and free of U+0000, which databases cannot put into text.
 ///
 /// ```
-/// use cqrs_core::Payload;
+/// use cqrs_core::event::Payload;
 ///
 /// let payload = Payload::encode(&("sku-1", 3))?;
 /// assert_eq!(payload.as_str(), r#"["sku-1",3]"#);
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn b017_text_outside_the_basic_plane_survives_byte_for_byte() {
+    fn text_outside_the_basic_plane_survives_byte_for_byte() {
         let text = "🦀 漢字 e\u{301} \" \\ \\u0000 {[";
         let payload = Payload::encode(text).unwrap();
         assert_eq!(payload.decode::<String>().unwrap(), text);

@@ -46,20 +46,20 @@ pub trait SnapshotStore: std::fmt::Debug + Send + Sync + 'static {
     /// The snapshot of a stream, if there is one.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn load_snapshot(&self, stream: &StreamName) -> Result<Option<Snapshot>, StoreError>;
 
     /// Keeps a snapshot in place of an older one.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble. One of the two is there then; saving again
+    /// [`StoreError`] if the store fails. One of the two is there then; saving again
     /// is harmless.
     async fn save_snapshot(&self, snapshot: Snapshot) -> Result<(), StoreError>;
 
     /// Removes the snapshot of a stream. Nothing to remove is fine.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn delete_snapshot(&self, stream: &StreamName) -> Result<(), StoreError>;
 }
 

@@ -54,7 +54,7 @@ pub enum SaveStateError {
     /// The answer was lost: load the state to learn whether it was kept.
     #[error("whether the state was kept is unknown")]
     OutcomeUnknown(#[source] StoreError),
-    /// The store is in trouble.
+    /// The store failed.
     #[error("the store did not keep the state")]
     Store(#[from] StoreError),
 }
@@ -69,7 +69,7 @@ pub trait StateStore: std::fmt::Debug + Send + Sync + 'static {
     /// The state under a name, if there is one.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn load_state(&self, name: &StreamName) -> Result<Option<StoredState>, StoreError>;
 
     /// Keeps a state if the one that is there has the expected version, [`Version::ZERO`] for

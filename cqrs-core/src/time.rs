@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 ///
 /// let moment: Timestamp = "2026-11-20T10:30:00+01:00".parse()?;
 /// assert_eq!(moment.to_string(), "2026-11-20T09:30:00Z");
-/// # Ok::<(), cqrs_core::InvalidTimestamp>(())
+/// # Ok::<(), cqrs_core::event::InvalidTimestamp>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);

@@ -40,13 +40,13 @@ impl Content<'_> {
         let Self { krate, fields, .. } = self;
         let pattern = self.shape(&self.constructor);
         let writing = match fields {
-            Fields::Unit => quote!(#krate::Payload::encode(&())),
+            Fields::Unit => quote!(#krate::private::Payload::encode(&())),
             _ => {
                 // `Closed {}` has nothing to borrow.
                 let lifetime = if fields.is_empty() { quote!() } else { quote!(<'event>) };
                 let mirror = self.mirror(&quote!(Serialize), &lifetime, &quote!(&'event));
                 let made = self.shape(&quote!(Content));
-                quote!({ #mirror #krate::Payload::encode(&#made) })
+                quote!({ #mirror #krate::private::Payload::encode(&#made) })
             }
         };
         quote!(#pattern => #writing)

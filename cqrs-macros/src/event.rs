@@ -123,7 +123,7 @@ fn expand(ident: &Ident, krate: &Path, parts: &[Part<'_>]) -> TokenStream {
         .iter()
         .map(|part| match part {
             Part::Stored { name, version, .. } => {
-                quote!(&[#krate::EventType::new(#name, #version)])
+                quote!(&[#krate::private::EventType::new(#name, #version)])
             }
             Part::Transparent { inner, .. } => quote!(<#inner as #krate::Event>::TYPES),
         })
@@ -131,7 +131,7 @@ fn expand(ident: &Ident, krate: &Path, parts: &[Part<'_>]) -> TokenStream {
     let kinds = parts.iter().map(|part| match part {
         Part::Stored { name, version, content } => {
             let constructor = &content.constructor;
-            quote!(#constructor { .. } => #krate::EventType::new(#name, #version))
+            quote!(#constructor { .. } => #krate::private::EventType::new(#name, #version))
         }
         Part::Transparent { constructor, .. } => {
             quote!(#constructor(inner) => #krate::Event::event_type(inner))
@@ -157,27 +157,27 @@ fn expand(ident: &Ident, krate: &Path, parts: &[Part<'_>]) -> TokenStream {
     quote! {
         #[automatically_derived]
         impl #krate::Event for #ident {
-            const TYPES: &'static [#krate::EventType] = {
-                const SETS: &[&[#krate::EventType]] = &[#(#sets),*];
+            const TYPES: &'static [#krate::private::EventType] = {
+                const SETS: &[&[#krate::private::EventType]] = &[#(#sets),*];
                 const COUNT: usize = #krate::private::count_types(SETS);
                 &#krate::private::concat_types::<COUNT>(SETS)
             };
 
-            fn event_type(&self) -> #krate::EventType {
+            fn event_type(&self) -> #krate::private::EventType {
                 match self { #(#kinds,)* }
             }
 
-            fn encode(&self) -> ::core::result::Result<#krate::Payload, #krate::PayloadError> {
+            fn encode(&self) -> ::core::result::Result<#krate::private::Payload, #krate::private::PayloadError> {
                 match self { #(#encodings,)* }
             }
 
             fn decode(
                 name: &str,
-                payload: &#krate::Payload,
-            ) -> ::core::result::Result<Self, #krate::DecodeFailure> {
+                payload: &#krate::private::Payload,
+            ) -> ::core::result::Result<Self, #krate::private::DecodeFailure> {
                 match name {
                     #(#decodings,)*
-                    _ => Err(#krate::DecodeFailure::UnknownType),
+                    _ => Err(#krate::private::DecodeFailure::UnknownType),
                 }
             }
         }

@@ -34,7 +34,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// assert_eq!(deposited.event_type().to_string(), "bank.money-deposited v2");
 /// assert_eq!(deposited.encode()?.as_str(), r#"{"amount":250,"transfer":null}"#);
 /// assert_eq!(AccountEvent::Closed.encode()?.as_str(), "null");
-/// # Ok::<(), cqrs::PayloadError>(())
+/// # Ok::<(), cqrs::event::PayloadError>(())
 /// ```
 ///
 /// # Attributes of a variant, or of a struct

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use cqrs_core::{
-    Aggregate, Command, DecodeFailure, Event, EventType, Payload, PayloadError, StreamName,
+    Aggregate, Command, Event, StreamName,
+    event::{DecodeFailure, EventType, Payload, PayloadError},
 };
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +76,7 @@ fn read(name: &str, json: &str) -> Result<Everything, DecodeFailure> {
 }
 
 #[test]
-fn b327_each_shape_of_content_there_and_back() {
+fn each_shape_of_content_there_and_back() {
     there_and_back(&Everything::Unit, "null");
     there_and_back(&Everything::Empty {}, "{}");
     there_and_back(&Everything::None(), "[]");
@@ -104,7 +105,7 @@ fn serde_attributes_work_as_in_serde() {
 }
 
 #[test]
-fn b329_names_and_versions_are_those_given_and_not_rusts() {
+fn names_and_versions_are_those_given_and_not_rusts() {
     let types: Vec<_> = Everything::TYPES.iter().map(ToString::to_string).collect();
     let given = [
         "t.unit v1",
@@ -123,7 +124,7 @@ fn b329_names_and_versions_are_those_given_and_not_rusts() {
 }
 
 #[test]
-fn b330_unknown_names_and_other_shapes_are_errors() {
+fn unknown_names_and_other_shapes_are_errors() {
     assert!(matches!(read("t.nothing", "null"), Err(DecodeFailure::UnknownType)));
     assert!(matches!(read("t.one", r#""text""#), Err(DecodeFailure::Malformed(_))));
     assert!(matches!(read("t.two", "[5]"), Err(DecodeFailure::Malformed(_))));
@@ -241,7 +242,7 @@ fn destination<C: Command<Aggregate = Account>>(command: &C) -> StreamName {
 }
 
 #[test]
-fn b252_a_command_and_the_enum_around_it_have_one_destination() {
+fn a_command_and_the_enum_around_it_have_one_destination() {
     let (open, close) = (Open { account_id: "7".into() }, Close { id: "8".into() });
     assert_eq!(destination(&open).as_str(), "account-7");
     assert_eq!(destination(&AccountCommand::from(open)).as_str(), "account-7");

@@ -1,7 +1,7 @@
 //! The errors that people meet, word by word.
 
 #[test]
-fn b249_b250_l42_compile_errors_name_the_fix() {
+fn compile_errors_name_the_fix() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("tests/ui/*.rs");
 }

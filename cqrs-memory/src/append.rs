@@ -5,8 +5,8 @@
 //! stored or nothing, and there is no rollback that could be forgotten.
 
 use cqrs_core::{
-    Append, AppendError, Appended, AppendedStream, CommandRecord, Conflict, Position, StoredState,
-    Timestamp, Version,
+    Position, Timestamp, Version,
+    store::{Append, AppendError, Appended, AppendedStream, CommandRecord, Conflict, StoredState},
 };
 
 use crate::contents::Contents;

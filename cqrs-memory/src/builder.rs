@@ -1,6 +1,9 @@
 //! Stores with a clock or a hook of their own.
 
-use cqrs_core::{Clock, StoreError, SystemClock};
+use cqrs_core::{
+    app::{Clock, SystemClock},
+    store::StoreError,
+};
 
 use crate::step::Hooks;
 use crate::{MemoryStore, Step};
@@ -8,7 +11,7 @@ use crate::{MemoryStore, Step};
 /// Makes a [`MemoryStore`] that is not the usual one.
 ///
 /// ```
-/// use cqrs_core::{StoreError, StoreErrorKind};
+/// use cqrs_core::store::{StoreError, StoreErrorKind};
 /// use cqrs_memory::{MemoryStore, Step};
 ///
 /// let store = MemoryStore::builder()

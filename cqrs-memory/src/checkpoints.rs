@@ -5,8 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cqrs_core::{
-    Checkpoint, CheckpointError, CheckpointStore, Claim, ClaimError, Position, StoreError,
-    SubscriptionName, Timestamp,
+    Position, Timestamp,
+    store::StoreError,
+    subscription::{
+        AcquireError, Checkpoint, CheckpointError, CheckpointStore, SubscriptionLease,
+        SubscriptionName,
+    },
 };
 use uuid::Uuid;
 
@@ -32,11 +36,15 @@ impl Kept {
 }
 
 impl MemoryStore {
-    /// Changes a subscription if the claim is the newest.
-    fn under(&self, claim: &Claim, change: impl FnOnce(&mut Kept)) -> Result<(), CheckpointError> {
+    /// Changes a subscription if the lease is the newest.
+    fn under(
+        &self,
+        lease: &SubscriptionLease,
+        change: impl FnOnce(&mut Kept),
+    ) -> Result<(), CheckpointError> {
         self.hooks().at(Step::BeforeCheckpoint)?;
-        match self.contents_mut().checkpoints.get_mut(&claim.name) {
-            Some(kept) if kept.epoch == claim.epoch => change(kept),
+        match self.contents_mut().checkpoints.get_mut(&lease.name) {
+            Some(kept) if kept.epoch == lease.epoch => change(kept),
             _ => return Err(CheckpointError::Lost),
         }
         Ok(self.hooks().at(Step::AfterCheckpoint)?)
@@ -45,53 +53,57 @@ impl MemoryStore {
 
 #[async_trait]
 impl CheckpointStore for MemoryStore {
-    async fn claim(
+    async fn acquire(
         &self,
         name: &SubscriptionName,
         start: Position,
         owner: Uuid,
-        lease: Duration,
-    ) -> Result<Claim, ClaimError> {
+        duration: Duration,
+    ) -> Result<SubscriptionLease, AcquireError> {
         self.hooks().at(Step::BeforeCheckpoint)?;
         let now = self.now();
-        let claim = {
+        let lease = {
             let mut contents = self.contents_mut();
             let kept = contents.checkpoints.get(name).copied();
             match kept.and_then(|kept| kept.holder(now)) {
                 Some((holder, until)) if holder != owner => {
-                    return Err(ClaimError::Held { until });
+                    return Err(AcquireError::Held { until });
                 }
                 _ => {}
             }
-            contents.claims += 1;
-            let (position, epoch) = (kept.map_or(start, |kept| kept.position), contents.claims);
-            let kept = Kept { position, epoch, holder: Some((owner, now.plus(lease))) };
+            contents.leases += 1;
+            let (position, epoch) = (kept.map_or(start, |kept| kept.position), contents.leases);
+            let kept = Kept { position, epoch, holder: Some((owner, now.plus(duration))) };
             contents.checkpoints.insert(name.clone(), kept);
-            Claim::new(name.clone(), epoch, position)
+            SubscriptionLease::new(name.clone(), epoch, position)
         };
         self.hooks().at(Step::AfterCheckpoint)?;
-        Ok(claim)
+        Ok(lease)
     }
 
-    async fn renew(&self, claim: &Claim, lease: Duration) -> Result<(), CheckpointError> {
-        let until = self.now().plus(lease);
-        self.under(claim, |kept| kept.holder = kept.holder.map(|(owner, _)| (owner, until)))
+    async fn renew(
+        &self,
+        lease: &SubscriptionLease,
+        duration: Duration,
+    ) -> Result<(), CheckpointError> {
+        let until = self.now().plus(duration);
+        self.under(lease, |kept| kept.holder = kept.holder.map(|(owner, _)| (owner, until)))
     }
 
     async fn save_checkpoint(
         &self,
-        claim: &Claim,
+        lease: &SubscriptionLease,
         position: Position,
     ) -> Result<(), CheckpointError> {
-        self.under(claim, |kept| kept.position = kept.position.max(position))
+        self.under(lease, |kept| kept.position = kept.position.max(position))
     }
 
-    async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
-        match self.under(claim, |kept| kept.holder = None) {
+    async fn release(&self, lease: &SubscriptionLease) -> Result<(), StoreError> {
+        match self.under(lease, |kept| kept.holder = None) {
             Ok(()) | Err(CheckpointError::Lost) => Ok(()),
             Err(CheckpointError::Store(error)) => Err(error),
             Err(other) => {
-                Err(StoreError::new(cqrs_core::StoreErrorKind::Internal, other.to_string()))
+                Err(StoreError::new(cqrs_core::store::StoreErrorKind::Internal, other.to_string()))
             }
         }
     }
@@ -120,8 +132,8 @@ impl CheckpointStore for MemoryStore {
         self.hooks().at(Step::BeforeCheckpoint)?;
         let is_there = {
             let mut contents = self.contents_mut();
-            contents.claims += 1;
-            let epoch = contents.claims;
+            contents.leases += 1;
+            let epoch = contents.leases;
             let kept = contents.checkpoints.get_mut(name);
             kept.map(|kept| *kept = Kept { position, epoch, holder: None }).is_some()
         };

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use cqrs_core::{
-    CommandId, CommandRecord, Snapshot, StoredState, StreamName, SubscriptionName, Timestamp,
+    CommandId, StreamName, Timestamp,
+    store::{CommandRecord, Snapshot, StoredState},
+    subscription::SubscriptionName,
 };
 use hashbrown::HashMap;
 
@@ -18,8 +20,8 @@ pub(crate) struct Contents {
     pub(crate) states: HashMap<StreamName, StoredState>,
     pub(crate) snapshots: HashMap<StreamName, Snapshot>,
     pub(crate) checkpoints: BTreeMap<SubscriptionName, Kept>,
-    /// How many claims were ever made on checkpoints.
-    pub(crate) claims: u64,
+    /// How many leases were ever made on checkpoints.
+    pub(crate) leases: u64,
 }
 
 impl Contents {

@@ -3,7 +3,11 @@
 use std::collections::HashSet;
 use std::hash::Hash;
 
-use cqrs_core::{Category, CorrelationId, EventName, Filter, Position, StreamName, Version};
+use cqrs_core::{
+    CorrelationId, Position, StreamName, Version,
+    event::EventName,
+    store::{Category, Filter},
+};
 use hashbrown::HashMap;
 
 /// Finds the events of a filter without looking at others.
@@ -119,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn b062_only_what_the_narrowest_condition_lets_through_is_looked_at() {
+    fn only_what_the_narrowest_condition_lets_through_is_looked_at() {
         let mut index = Index::default();
         let big = StreamName::new("account-1").unwrap();
         let (common, rare) = (EventName::new("common").unwrap(), EventName::new("rare").unwrap());

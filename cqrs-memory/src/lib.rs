@@ -2,13 +2,11 @@
 //! compared with.
 //!
 //! [`MemoryStore`] keeps the whole contract of [`EventStore`](cqrs_core::EventStore),
-//! [`SnapshotStore`](cqrs_core::SnapshotStore) and [`StateStore`](cqrs_core::StateStore): what
+//! [`SnapshotStore`](cqrs_core::store::SnapshotStore) and [`StateStore`](cqrs_core::store::StateStore): what
 //! works here works on a database. Only, it does not outlive the process.
 //!
 //! ```
-//! use cqrs_core::{
-//!     Append, EventStore, EventStoreExt, ExpectedVersion, NewEvent, StreamName, StreamRead,
-//! };
+//! use cqrs_core::{EventStore, EventStoreExt, ExpectedVersion, StreamName, event::NewEvent, store::{Append, StreamRead}};
 //! use cqrs_memory::MemoryStore;
 //! use futures_util::TryStreamExt;
 //!
@@ -25,11 +23,11 @@
 //! # }
 //! ```
 //!
-//! - An event is stored as the JSON it would be on disk: a [`Payload`](cqrs_core::Payload) cannot
+//! - An event is stored as the JSON it would be on disk: a [`Payload`](cqrs_core::event::Payload) cannot
 //!   hold anything else. So a test on this store finds the event that cannot be serialised.
 //! - A clone is another handle to the same store; [`MemoryStore::new`] is always a store of its
 //!   own, so tests do not see each other.
-//! - Time comes from a [`Clock`](cqrs_core::Clock) given to the [`builder`](MemoryStore::builder).
+//! - Time comes from a [`Clock`](cqrs_core::app::Clock) given to the [`builder`](MemoryStore::builder).
 //! - [`Step`] names every point at which a store can fail or its process can die; a hook at these
 //!   points lets a test do both.
 //! - Reads use the narrowest index for their filter and never look through the rest of the log.

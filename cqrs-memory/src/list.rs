@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 
 use cqrs_core::{
-    Direction, Position, StreamInfo, StreamListing, StreamName, StreamOrder, StreamQuery, Version,
+    Position, StreamName, Version,
+    store::{Direction, StreamInfo, StreamListing, StreamOrder, StreamQuery},
 };
 
 use crate::log::Log;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use cqrs_core::{
-    Append, AppendedStream, EventId, NewEvent, Position, RawEvent, RecordedEvent, StreamName,
-    Timestamp, Version,
+    EventId, Position, StreamName, Timestamp, Version,
+    event::{NewEvent, RawEvent, RecordedEvent},
+    store::{Append, AppendedStream},
 };
 use hashbrown::HashMap;
 

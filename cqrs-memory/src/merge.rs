@@ -2,7 +2,7 @@
 
 use std::collections::BinaryHeap;
 
-use cqrs_core::{Direction, Position};
+use cqrs_core::{Position, store::Direction};
 
 /// The positions of disjoint ascending lists in one order; each costs the logarithm of the number
 /// of lists.

@@ -2,7 +2,9 @@
 //! it ends was settled by its first page.
 
 use cqrs_core::{
-    Direction, LogRead, Page, Position, ReadError, RecordedEvent, StreamRead, Version,
+    Position, Version,
+    event::RecordedEvent,
+    store::{Direction, LogRead, Page, ReadError, StreamRead},
 };
 
 use crate::log::{Log, numbered};

@@ -1,7 +1,10 @@
 //! Snapshots: one for each stream, the newest that was kept.
 
 use async_trait::async_trait;
-use cqrs_core::{Snapshot, SnapshotStore, StoreError, StreamName};
+use cqrs_core::{
+    StreamName,
+    store::{Snapshot, SnapshotStore, StoreError},
+};
 
 use crate::{MemoryStore, Step};
 

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use cqrs_core::{
-    Conflict, SaveStateError, State, StateStore, StoreError, StoredState, StreamName, Version,
+    StreamName, Version,
+    store::{Conflict, SaveStateError, State, StateStore, StoreError, StoredState},
 };
 
 use crate::{MemoryStore, Step};

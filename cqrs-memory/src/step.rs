@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cqrs_core::StoreError;
+use cqrs_core::store::StoreError;
 
 /// A point in the work of the store, handed to the hook of
 /// [`MemoryStoreBuilder::on_step`](crate::MemoryStoreBuilder::on_step).
@@ -21,7 +21,7 @@ pub enum Step {
     /// are stored in one go, so this is the point between them: none of them will be stored.
     DuringAppend,
     /// The append is stored, or was stored before and is recognised, and nobody has been told.
-    /// An error becomes [`AppendError::OutcomeUnknown`](cqrs_core::AppendError::OutcomeUnknown).
+    /// An error becomes [`AppendError::OutcomeUnknown`](cqrs_core::store::AppendError::OutcomeUnknown).
     AfterAppend,
     /// Before commands are forgotten.
     BeforeForgetCommands,
@@ -38,7 +38,7 @@ pub enum Step {
     /// Before a state without events is compared with the one that is there.
     BeforeSaveState,
     /// It is kept, and nobody has been told. An error becomes
-    /// [`SaveStateError::OutcomeUnknown`](cqrs_core::SaveStateError::OutcomeUnknown).
+    /// [`SaveStateError::OutcomeUnknown`](cqrs_core::store::SaveStateError::OutcomeUnknown).
     AfterSaveState,
     /// Before a subscription is claimed, its claim renewed or released, its checkpoint saved,
     /// reset or removed.

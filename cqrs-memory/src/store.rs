@@ -5,9 +5,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
 use cqrs_core::{
-    Append, AppendError, Appended, Clock, CommandId, CommandRecord, EventStore, LogRead, Page,
-    Pages, Position, ReadError, StoreError, StreamInfo, StreamListing, StreamName, StreamQuery,
-    StreamRead, Timestamp, Version,
+    CommandId, EventStore, Position, StreamName, Timestamp, Version,
+    app::Clock,
+    store::{
+        Append, AppendError, Appended, CommandRecord, LogRead, Page, Pages, ReadError, StoreError,
+        StreamInfo, StreamListing, StreamQuery, StreamRead,
+    },
 };
 use futures_util::stream;
 use tokio::sync::Notify;
@@ -151,7 +154,7 @@ impl EventStore for MemoryStore {
         Ok(self.contents().log.head())
     }
 
-    async fn head_beyond(&self, position: Position) {
+    async fn wait_for_head_after(&self, position: Position) {
         loop {
             // Listening starts before looking, so growth in between is not missed.
             let grown = self.shared.grown.notified();
@@ -208,7 +211,9 @@ mod tests {
 
     use bytes::Bytes;
     use cqrs_core::{
-        CommandKey, ExpectedVersion, NewEvent, Payload, Snapshot, SnapshotStore, State, StateStore,
+        ExpectedVersion,
+        event::{NewEvent, Payload},
+        store::{CommandKey, Snapshot, SnapshotStore, State, StateStore},
     };
 
     use super::*;

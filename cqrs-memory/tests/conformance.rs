@@ -7,11 +7,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cqrs_core::{
-    Append, AppendError, Appended, Checkpoint, CheckpointError, CheckpointStore, Claim, ClaimError,
-    CommandId, CommandRecord, EventStore, LogRead, Pages, Position, SaveStateError, Snapshot,
-    SnapshotStore, State, StateStore, StoreError, StoredState, StreamInfo, StreamListing,
-    StreamName, StreamQuery, StreamRead, SubscriptionName, Timestamp, Upcasters, Upcasting,
-    Version,
+    CommandId, EventStore, Position, StreamName, Timestamp, Upcasters, Version,
+    store::{
+        Append, AppendError, Appended, CommandRecord, LogRead, Pages, SaveStateError, Snapshot,
+        SnapshotStore, State, StateStore, StoreError, StoredState, StreamInfo, StreamListing,
+        StreamQuery, StreamRead,
+    },
+    subscription::{
+        AcquireError, Checkpoint, CheckpointError, CheckpointStore, SubscriptionLease,
+        SubscriptionName,
+    },
+    upcast::Upcasting,
 };
 use cqrs_memory::MemoryStore;
 use uuid::Uuid;
@@ -54,8 +60,8 @@ impl EventStore for Wrapped {
     async fn head(&self) -> Result<Position, StoreError> {
         self.events.head().await
     }
-    async fn head_beyond(&self, position: Position) {
-        self.events.head_beyond(position).await;
+    async fn wait_for_head_after(&self, position: Position) {
+        self.events.wait_for_head_after(position).await;
     }
     async fn stream_info(&self, stream: &StreamName) -> Result<Option<StreamInfo>, StoreError> {
         self.events.stream_info(stream).await
@@ -102,27 +108,31 @@ impl StateStore for Wrapped {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl CheckpointStore for Wrapped {
-    async fn claim(
+    async fn acquire(
         &self,
         name: &SubscriptionName,
         start: Position,
         owner: Uuid,
-        lease: Duration,
-    ) -> Result<Claim, ClaimError> {
-        Arc::new(self.rest.clone()).claim(name, start, owner, lease).await
+        duration: Duration,
+    ) -> Result<SubscriptionLease, AcquireError> {
+        Arc::new(self.rest.clone()).acquire(name, start, owner, duration).await
     }
-    async fn renew(&self, claim: &Claim, lease: Duration) -> Result<(), CheckpointError> {
-        Arc::new(self.rest.clone()).renew(claim, lease).await
+    async fn renew(
+        &self,
+        lease: &SubscriptionLease,
+        duration: Duration,
+    ) -> Result<(), CheckpointError> {
+        Arc::new(self.rest.clone()).renew(lease, duration).await
     }
     async fn save_checkpoint(
         &self,
-        claim: &Claim,
+        lease: &SubscriptionLease,
         position: Position,
     ) -> Result<(), CheckpointError> {
-        Arc::new(self.rest.clone()).save_checkpoint(claim, position).await
+        Arc::new(self.rest.clone()).save_checkpoint(lease, position).await
     }
-    async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
-        Arc::new(self.rest.clone()).release(claim).await
+    async fn release(&self, lease: &SubscriptionLease) -> Result<(), StoreError> {
+        Arc::new(self.rest.clone()).release(lease).await
     }
     async fn find_checkpoint(
         &self,

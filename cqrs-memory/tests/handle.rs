@@ -7,9 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use cqrs_core::{
-    Append, AppendError, Clock, CommandId, CommandKey, EventStore, EventStoreExt, ExpectedVersion,
-    LogRead, NewEvent, Payload, Position, RecordedEvent, Snapshot, SnapshotStore, State,
-    StateStore, StreamName, StreamQuery, StreamRead, Timestamp, Version,
+    CommandId, EventStore, EventStoreExt, ExpectedVersion, Position, StreamName, Timestamp,
+    Version,
+    app::Clock,
+    event::{NewEvent, Payload, RecordedEvent},
+    store::{
+        Append, AppendError, CommandKey, LogRead, Snapshot, SnapshotStore, State, StateStore,
+        StreamQuery, StreamRead,
+    },
 };
 use cqrs_memory::MemoryStore;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
@@ -47,7 +52,7 @@ async fn log(store: &MemoryStore) -> Vec<RecordedEvent> {
 }
 
 #[tokio::test]
-async fn b018_time_comes_from_the_clock_unless_the_event_brings_its_own() {
+async fn time_comes_from_the_clock_unless_the_event_brings_its_own() {
     let hands = Hands::default();
     let store = MemoryStore::builder().clock(hands.clone()).build();
     let (stored, own) = (hands.set(1_000), Timestamp::from_micros(5));
@@ -60,7 +65,7 @@ async fn b018_time_comes_from_the_clock_unless_the_event_brings_its_own() {
 }
 
 #[tokio::test]
-async fn l06_the_first_answer_comes_again_to_the_letter() {
+async fn the_first_answer_comes_again_to_the_letter() {
     let hands = Hands::default();
     let store = MemoryStore::builder().clock(hands.clone()).build();
     hands.set(1_000);
@@ -146,7 +151,7 @@ async fn events_stored_in_other_company_are_duplicates() {
 }
 
 #[tokio::test]
-async fn b198_reset_wipes_everything() {
+async fn reset_wipes_everything() {
     let store = MemoryStore::new();
     let name = stream("a-1");
     let content = Payload::encode(&1).unwrap();
@@ -176,7 +181,7 @@ async fn b198_reset_wipes_everything() {
 }
 
 #[tokio::test]
-async fn b200_two_stores_do_not_see_each_other() {
+async fn two_stores_do_not_see_each_other() {
     let (one, other) = (MemoryStore::new(), MemoryStore::new());
     one.append(append("a-1", ExpectedVersion::NoStream)).await.unwrap();
     other.append(append("a-1", ExpectedVersion::NoStream)).await.unwrap();
@@ -185,7 +190,7 @@ async fn b200_two_stores_do_not_see_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn b034_of_five_that_expect_the_same_version_one_wins() {
+async fn of_five_that_expect_the_same_version_one_wins() {
     for round in 0..200 {
         let store = MemoryStore::new();
         let gate = Arc::new(tokio::sync::Barrier::new(5));
@@ -213,7 +218,7 @@ async fn b034_of_five_that_expect_the_same_version_one_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn b038_a_polling_reader_sees_every_position_once_and_in_order() {
+async fn a_polling_reader_sees_every_position_once_and_in_order() {
     const WRITERS: u64 = 8;
     const EACH: u64 = 500;
     let store = MemoryStore::new();
@@ -231,7 +236,7 @@ async fn b038_a_polling_reader_sees_every_position_once_and_in_order() {
 
     let (mut seen, mut ids) = (Position::START, BTreeSet::new());
     while seen < Position::new(WRITERS * EACH) {
-        store.head_beyond(seen).await;
+        store.wait_for_head_after(seen).await;
         let mut pages = store.read_log(LogRead::forward().after(seen).page_size(64));
         while let Some(page) = pages.next().await {
             let page = page.unwrap();

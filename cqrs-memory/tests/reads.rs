@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used)] // a test may
 
 use cqrs_core::{
-    Append, Category, CorrelationId, Direction, EventName, EventStore, ExpectedVersion, Filter,
-    LogRead, Metadata, NewEvent, Payload, Position, ReadError, RecordedEvent, StreamInfo,
-    StreamName, StreamOrder, StreamQuery, StreamRead, Version,
+    CorrelationId, EventStore, ExpectedVersion, Metadata, Position, StreamName, Version,
+    event::{EventName, NewEvent, Payload, RecordedEvent},
+    store::{
+        Append, Category, Direction, Filter, LogRead, ReadError, StreamInfo, StreamOrder,
+        StreamQuery, StreamRead,
+    },
 };
 use cqrs_memory::MemoryStore;
 use futures_util::TryStreamExt;
@@ -105,7 +108,7 @@ async fn whole_log(store: &MemoryStore) -> Vec<RecordedEvent> {
 }
 
 #[tokio::test]
-async fn b062_every_filter_finds_what_a_look_at_the_whole_log_finds() {
+async fn every_filter_finds_what_a_look_at_the_whole_log_finds() {
     let mut found = 0;
     for seed in 0..300 {
         let dice = &mut Dice(seed);
@@ -161,7 +164,7 @@ fn stream_read(dice: &mut Dice) -> StreamRead {
 }
 
 #[tokio::test]
-async fn b047_to_b053_a_stream_read_finds_what_the_log_holds_of_it() {
+async fn to_b053_a_stream_read_finds_what_the_log_holds_of_it() {
     let (mut found, mut missing) = (0, 0);
     for seed in 0..300 {
         let dice = &mut Dice(seed);
@@ -209,7 +212,7 @@ async fn b047_to_b053_a_stream_read_finds_what_the_log_holds_of_it() {
 }
 
 #[tokio::test]
-async fn b107_listings_sort_search_and_count_as_the_log_says() {
+async fn listings_sort_search_and_count_as_the_log_says() {
     let orders =
         [StreamOrder::Name, StreamOrder::Version, StreamOrder::CreatedAt, StreamOrder::Position];
     for seed in 0..60 {

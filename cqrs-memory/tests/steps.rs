@@ -6,9 +6,12 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use cqrs_core::{
-    Append, AppendError, CommandId, CommandKey, EventStore, ExpectedVersion, NewEvent, Payload,
-    Position, ReadError, SaveStateError, Snapshot, SnapshotStore, State, StateStore, StoreError,
-    StoreErrorKind, StreamName, StreamRead, Timestamp, Version,
+    CommandId, EventStore, ExpectedVersion, Position, StreamName, Timestamp, Version,
+    event::{NewEvent, Payload},
+    store::{
+        Append, AppendError, CommandKey, ReadError, SaveStateError, Snapshot, SnapshotStore, State,
+        StateStore, StoreError, StoreErrorKind, StreamRead,
+    },
 };
 use cqrs_memory::{MemoryStore, Step};
 use futures_util::{FutureExt, StreamExt};
@@ -73,7 +76,7 @@ async fn is_stored(store: &MemoryStore, append: &Append) -> bool {
 }
 
 #[tokio::test]
-async fn l37_a_fault_at_any_step_of_an_append_leaves_all_or_nothing() {
+async fn a_fault_at_any_step_of_an_append_leaves_all_or_nothing() {
     for (step, expect_stored) in
         [(Step::BeforeAppend, false), (Step::DuringAppend, false), (Step::AfterAppend, true)]
     {

@@ -3,7 +3,10 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use cqrs_core::{Clock, StoreError, StoreErrorKind};
+use cqrs_core::{
+    app::Clock,
+    store::{StoreError, StoreErrorKind},
+};
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{Mutex, mpsc, watch};
@@ -25,7 +28,7 @@ use crate::store::Shared;
 /// use std::time::Duration;
 /// use cqrs_postgres::PgStore;
 ///
-/// # async fn run() -> Result<(), cqrs_core::StoreError> {
+/// # async fn run() -> Result<(), cqrs_core::store::StoreError> {
 /// let store = PgStore::builder()
 ///     .url("postgres://app@localhost/shop")
 ///     .schema("orders")

@@ -1,12 +1,16 @@
-//! Checkpoints of durable subscriptions, fenced by the epoch of the newest claim.
+//! Checkpoints of durable subscriptions, fenced by the epoch of the newest lease.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cqrs_core::{
-    Checkpoint, CheckpointError, CheckpointStore, Claim, ClaimError, Position, StoreError,
-    SubscriptionName,
+    Position,
+    store::StoreError,
+    subscription::{
+        AcquireError, Checkpoint, CheckpointError, CheckpointStore, SubscriptionLease,
+        SubscriptionName,
+    },
 };
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -19,8 +23,8 @@ use crate::moment::Moment;
 use crate::numbers::{signed, unsigned};
 
 /// One row if it was given out. Of two at once the second waits for the first and then sees its
-/// claim. Done twice by the same owner it makes the first claim an old one, which nobody has.
-pub(crate) const CLAIM: &str = "
+/// lease. Done twice by the same owner it makes the first lease an old one, which nobody has.
+pub(crate) const ACQUIRE: &str = "
 insert into cqrs.subscriptions as kept (name, position, epoch, owner, held_until)
 values ($1, $2, nextval('cqrs.epochs'), $3, clock_timestamp() + $4 * interval '1 microsecond')
 on conflict (name) do update
@@ -56,7 +60,7 @@ update cqrs.subscriptions
 pub(crate) const DELETE: &str = "delete from cqrs.subscriptions where name = $1 returning 1";
 
 impl PgStore {
-    /// Changes a subscription if the claim is the newest. All of these may run twice.
+    /// Changes a subscription if the lease is the newest. All of these may run twice.
     async fn under(&self, sql: &Arc<str>, given: Arguments) -> Result<(), CheckpointError> {
         let rows = self.shared.connections.fetch(sql, given).await?;
         if rows.is_empty() { Err(CheckpointError::Lost) } else { Ok(()) }
@@ -71,47 +75,51 @@ impl PgStore {
 
 #[async_trait]
 impl CheckpointStore for PgStore {
-    async fn claim(
+    async fn acquire(
         &self,
         name: &SubscriptionName,
         start: Position,
         owner: Uuid,
-        lease: Duration,
-    ) -> Result<Claim, ClaimError> {
+        duration: Duration,
+    ) -> Result<SubscriptionLease, AcquireError> {
         let shared = &self.shared;
         loop {
-            let given = arguments![name.as_str(), signed(start.get()), owner, micros(lease)];
-            let rows = shared.connections.fetch(&shared.sql.claim_checkpoint, given).await?;
+            let given = arguments![name.as_str(), signed(start.get()), owner, micros(duration)];
+            let rows = shared.connections.fetch(&shared.sql.acquire_checkpoint, given).await?;
             if let Some(row) = rows.first() {
                 let read = || Ok((row.try_get(0)?, row.try_get(1)?));
                 let (epoch, position) = read().map_err(store_error)?;
                 let position = Position::new(unsigned(position));
-                return Ok(Claim::new(name.clone(), unsigned(epoch), position));
+                return Ok(SubscriptionLease::new(name.clone(), unsigned(epoch), position));
             }
             let listed = self.listed(Some(name.as_str())).await?;
             // Given back or removed since: it is free.
             if let Some(until) = listed.first().and_then(|checkpoint| checkpoint.held_until) {
-                return Err(ClaimError::Held { until });
+                return Err(AcquireError::Held { until });
             }
         }
     }
 
-    async fn renew(&self, claim: &Claim, lease: Duration) -> Result<(), CheckpointError> {
-        let given = arguments![claim.name.as_str(), signed(claim.epoch), micros(lease)];
+    async fn renew(
+        &self,
+        lease: &SubscriptionLease,
+        duration: Duration,
+    ) -> Result<(), CheckpointError> {
+        let given = arguments![lease.name.as_str(), signed(lease.epoch), micros(duration)];
         self.under(&self.shared.sql.renew_checkpoint, given).await
     }
 
     async fn save_checkpoint(
         &self,
-        claim: &Claim,
+        lease: &SubscriptionLease,
         position: Position,
     ) -> Result<(), CheckpointError> {
-        let given = arguments![claim.name.as_str(), signed(claim.epoch), signed(position.get())];
+        let given = arguments![lease.name.as_str(), signed(lease.epoch), signed(position.get())];
         self.under(&self.shared.sql.save_checkpoint, given).await
     }
 
-    async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
-        let given = arguments![claim.name.as_str(), signed(claim.epoch)];
+    async fn release(&self, lease: &SubscriptionLease) -> Result<(), StoreError> {
+        let given = arguments![lease.name.as_str(), signed(lease.epoch)];
         let shared = &self.shared;
         shared.connections.fetch(&shared.sql.release_checkpoint, given).await?;
         Ok(())
@@ -148,9 +156,9 @@ impl CheckpointStore for PgStore {
 }
 
 /// A lease of more than a hundred years is one of a hundred years.
-fn micros(lease: Duration) -> i64 {
+fn micros(duration: Duration) -> i64 {
     const CENTURY: i64 = 100 * 366 * 86_400 * 1_000_000;
-    i64::try_from(lease.as_micros()).unwrap_or(CENTURY).min(CENTURY)
+    i64::try_from(duration.as_micros()).unwrap_or(CENTURY).min(CENTURY)
 }
 
 fn checkpoint(row: &PgRow) -> Result<Checkpoint, StoreError> {

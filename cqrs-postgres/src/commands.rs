@@ -1,8 +1,8 @@
 //! What is remembered of commands.
 
 use cqrs_core::{
-    Appended, AppendedStream, CommandId, CommandKey, CommandRecord, Position, StoreError,
-    Timestamp, Version,
+    CommandId, Position, Timestamp, Version,
+    store::{Appended, AppendedStream, CommandKey, CommandRecord, StoreError},
 };
 use sqlx::Row;
 use sqlx::postgres::PgRow;

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cqrs_core::{StoreError, StoreErrorKind};
+use cqrs_core::store::{StoreError, StoreErrorKind};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -94,14 +94,14 @@ impl Connections {
                     lease.give_back();
                     return Ok(rows);
                 }
-                Err(Failure::Refused(error)) => {
+                Err(Failure::NotExecuted(error)) => {
                     lease.give_back();
                     return Err(error);
                 }
                 // What died in idleness says nothing about the server now. The loop ends because
                 // a new connection is not retried.
-                Err(Failure::Lost(_)) if lease.was_idle => {}
-                Err(Failure::Lost(error)) => return Err(error),
+                Err(Failure::Unknown(_)) if lease.was_idle => {}
+                Err(Failure::Unknown(error)) => return Err(error),
             }
         }
     }
@@ -120,13 +120,13 @@ impl Connections {
             lease = self.lease().await?;
         }
         let fetched = lease.fetch(sql, arguments).await;
-        if !matches!(fetched, Err(Failure::Lost(_))) {
+        if !matches!(fetched, Err(Failure::Unknown(_))) {
             lease.give_back();
         }
         fetched
     }
 
-    async fn lease(&self) -> Result<Lease<'_>, StoreError> {
+    async fn lease(&self) -> Result<Checkout<'_>, StoreError> {
         let permit = self.permits.acquire().await.map_err(|_| closed())?;
         let idle = self.idle().pop();
         let was_idle = idle.is_some();
@@ -134,7 +134,7 @@ impl Connections {
             Some(connection) => connection,
             None => connect(&self.options).await?,
         };
-        Ok(Lease { connections: self, connection, was_idle, _permit: permit })
+        Ok(Checkout { connections: self, connection, was_idle, _permit: permit })
     }
 
     /// One died, so all that wait are suspect.
@@ -159,46 +159,46 @@ impl Connections {
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// It did not happen.
-    Refused(StoreError),
+    NotExecuted(StoreError),
     /// It may have happened.
-    Lost(StoreError),
+    Unknown(StoreError),
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::Refused(error)
+        Self::NotExecuted(error)
     }
 }
 
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Refused(error) | Failure::Lost(error) => error,
+            Failure::NotExecuted(error) | Failure::Unknown(error) => error,
         }
     }
 }
 
 /// A connection in use. Dropped in the middle of a statement it is closed, not given back: the
 /// next user must not inherit an answer on its way.
-struct Lease<'a> {
+struct Checkout<'a> {
     connections: &'a Connections,
     connection: PgConnection,
     was_idle: bool,
     _permit: SemaphorePermit<'a>,
 }
 
-impl Lease<'_> {
+impl Checkout<'_> {
     async fn fetch(&mut self, sql: &Arc<str>, given: PgArguments) -> Result<Vec<PgRow>, Failure> {
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), given);
         let lost =
             match timeout(self.connections.within, query.fetch_all(&mut self.connection)).await {
                 Ok(Ok(rows)) => return Ok(rows),
                 Ok(Err(error)) if is_lost(&error) => store_error(error),
-                Ok(Err(error)) => return Err(Failure::Refused(store_error(error))),
+                Ok(Err(error)) => return Err(Failure::NotExecuted(store_error(error))),
                 Err(_) => no_answer(),
             };
         self.connections.lost();
-        Err(Failure::Lost(lost))
+        Err(Failure::Unknown(lost))
     }
 
     async fn is_alive(&mut self) -> bool {

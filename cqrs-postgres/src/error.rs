@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use cqrs_core::{Retry, StoreError, StoreErrorKind};
+use cqrs_core::store::{Retry, StoreError, StoreErrorKind};
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 /// Raised by the functions of the schema: an append above READ COMMITTED.

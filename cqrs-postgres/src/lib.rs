@@ -3,7 +3,7 @@
 //! ```no_run
 //! use cqrs_postgres::PgStore;
 //!
-//! # async fn run() -> Result<(), cqrs_core::StoreError> {
+//! # async fn run() -> Result<(), cqrs_core::store::StoreError> {
 //! // Creates the tables at the first start, brings them up to date later.
 //! let store = PgStore::builder().url("postgres://localhost/shop").migrate().await?;
 //! # Ok(()) }

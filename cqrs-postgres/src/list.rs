@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cqrs_core::{
-    Direction, Position, StoreError, StreamInfo, StreamListing, StreamName, StreamOrder,
-    StreamQuery, Version,
+    Position, StreamName, Version,
+    store::{Direction, StoreError, StreamInfo, StreamListing, StreamOrder, StreamQuery},
 };
 use sqlx::Row;
 use sqlx::postgres::PgRow;

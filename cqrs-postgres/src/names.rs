@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cqrs_core::{EventName, StoreError, StreamName};
+use cqrs_core::{StreamName, event::EventName, store::StoreError};
 use hashlink::LruCache;
 
 use crate::epoch::Epoch;

@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cqrs_core::{Position, ReadError, RecordedEvent};
+use cqrs_core::{Position, event::RecordedEvent, store::ReadError};
 use tokio::sync::Mutex;
 
 use crate::epoch::Epoch;

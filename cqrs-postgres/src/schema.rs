@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cqrs_core::{StoreError, StoreErrorKind};
+use cqrs_core::store::{StoreError, StoreErrorKind};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 

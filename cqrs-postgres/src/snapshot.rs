@@ -1,7 +1,11 @@
 //! Snapshots as rows.
 
 use async_trait::async_trait;
-use cqrs_core::{Payload, Snapshot, SnapshotStore, StoreError, StreamName, Version};
+use cqrs_core::{
+    StreamName, Version,
+    event::Payload,
+    store::{Snapshot, SnapshotStore, StoreError},
+};
 use sqlx::Row;
 
 use crate::PgStore;

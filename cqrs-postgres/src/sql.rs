@@ -36,7 +36,7 @@ statements! {
     stream_backward = read::stream::BACKWARD;
     stream_version = read::stream::VERSION;
     count_streams = list::COUNT;
-    claim_checkpoint = checkpoints::CLAIM;
+    acquire_checkpoint = checkpoints::ACQUIRE;
     renew_checkpoint = checkpoints::RENEW;
     save_checkpoint = checkpoints::SAVE;
     release_checkpoint = checkpoints::RELEASE;

@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 use cqrs_core::{
-    Conflict, Payload, SaveStateError, State, StateStore, StoreError, StoredState, StreamName,
-    Version,
+    StreamName, Version,
+    event::Payload,
+    store::{Conflict, SaveStateError, State, StateStore, StoreError, StoredState},
 };
 use sqlx::Row;
 
@@ -64,8 +65,8 @@ impl StateStore for PgStore {
                 let actual = stored.map_or(Version::ZERO, |stored| stored.version);
                 Err(Conflict::new(name.clone(), expected.into(), actual).into())
             }
-            Err(Failure::Refused(error)) => Err(error.into()),
-            Err(Failure::Lost(error)) => Err(SaveStateError::OutcomeUnknown(error)),
+            Err(Failure::NotExecuted(error)) => Err(error.into()),
+            Err(Failure::Unknown(error)) => Err(SaveStateError::OutcomeUnknown(error)),
         }
     }
 }

@@ -4,9 +4,12 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use cqrs_core::{
-    Append, AppendError, Appended, Clock, CommandId, CommandRecord, EventStore, LogRead, Pages,
-    Position, StoreError, StreamInfo, StreamListing, StreamName, StreamQuery, StreamRead,
-    Timestamp, Version,
+    CommandId, EventStore, Position, StreamName, Timestamp, Version,
+    app::Clock,
+    store::{
+        Append, AppendError, Appended, CommandRecord, LogRead, Pages, StoreError, StreamInfo,
+        StreamListing, StreamQuery, StreamRead,
+    },
 };
 use sqlx::Row;
 use sqlx::postgres::PgConnectOptions;
@@ -62,8 +65,8 @@ impl PgStore {
     /// Connects to a store whose tables are there and up to date, in the schema `cqrs`.
     ///
     /// # Errors
-    /// [`SchemaMissing`](cqrs_core::StoreErrorKind::SchemaMissing) or
-    /// [`SchemaOutdated`](cqrs_core::StoreErrorKind::SchemaOutdated): run
+    /// [`SchemaMissing`](cqrs_core::store::StoreErrorKind::SchemaMissing) or
+    /// [`SchemaOutdated`](cqrs_core::store::StoreErrorKind::SchemaOutdated): run
     /// [`migrate`](PgStoreBuilder::migrate). [`StoreError`] of other kinds when the database
     /// cannot be reached or refuses.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
@@ -78,7 +81,7 @@ impl PgStore {
 
     /// Refuses new appends, waits until those already accepted are stored and answered, and
     /// closes the connections. Everything called afterwards fails with
-    /// [`Closed`](cqrs_core::StoreErrorKind::Closed).
+    /// [`Closed`](cqrs_core::store::StoreErrorKind::Closed).
     ///
     /// # Cancel safety
     /// Safe to drop and call again; what was queued is stored all the same.
@@ -151,7 +154,7 @@ impl EventStore for PgStore {
         self.shared.ask_head().await
     }
 
-    async fn head_beyond(&self, position: Position) {
+    async fn wait_for_head_after(&self, position: Position) {
         self.shared.be_told();
         self.shared.head.beyond(position).await;
     }

@@ -4,7 +4,11 @@
 #![allow(clippy::unwrap_used)] // tests fail by panicking
 
 use cluster::Database;
-use cqrs_core::{EventStore, LogRead, NewEvent, StreamName, StreamRead};
+use cqrs_core::{
+    EventStore, StreamName,
+    event::NewEvent,
+    store::{LogRead, StreamRead},
+};
 use cqrs_postgres::PgStore;
 use futures_util::StreamExt;
 use futures_util::stream::iter;

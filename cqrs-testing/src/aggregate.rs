@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use cqrs_core::{Aggregate, Event, Payload};
+use cqrs_core::{Aggregate, Event, event::Payload};
 use similar::{ChangeTag, TextDiff};
 
 /// An aggregate with a history.
@@ -25,7 +25,7 @@ pub struct Then<A: Aggregate> {
 /// stored fails the test.
 ///
 /// ```
-/// # use cqrs_core::*;
+/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
 /// # use serde::{Serialize, Deserialize};
 /// # #[derive(Clone, Serialize, Deserialize)] struct Take(u32);
 /// # impl Command for Take { type Aggregate = Jar; fn aggregate_id(&self) -> u8 { 1 } }
@@ -99,7 +99,7 @@ where
         match &self.decided {
             Ok(events) if *events == expected => self,
             Ok(events) => fail(&expected, events),
-            Err(error) => fail(&expected, &Refused(error)),
+            Err(error) => fail(&expected, &Rejected(error)),
         }
     }
 
@@ -120,8 +120,8 @@ where
     {
         match &self.decided {
             Err(error) if *error == expected => self,
-            Err(error) => fail(&Refused(&expected), &Refused(error)),
-            Ok(events) => fail(&Refused(&expected), events),
+            Err(error) => fail(&Rejected(&expected), &Rejected(error)),
+            Ok(events) => fail(&Rejected(&expected), events),
         }
     }
 
@@ -144,11 +144,11 @@ where
 }
 
 /// A refusal, as it is shown.
-struct Refused<E>(E);
+struct Rejected<E>(E);
 
-impl<E: Debug> Debug for Refused<E> {
+impl<E: Debug> Debug for Rejected<E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Refused").field(&self.0).finish()
+        f.debug_tuple("Rejected").field(&self.0).finish()
     }
 }
 
@@ -196,7 +196,10 @@ fn through_json<C: serde::Serialize + serde::de::DeserializeOwned>(command: C) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cqrs_core::{Command, DecodeFailure, EventType, PayloadError};
+    use cqrs_core::{
+        Command,
+        event::{DecodeFailure, EventType, PayloadError},
+    };
     use serde::{Deserialize, Serialize};
 
     #[derive(Default, Debug, PartialEq)]
@@ -267,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn l49_b382_sentences_that_hold() {
+    fn sentences_that_hold() {
         given_nothing::<Lamp>()
             .when(ON)
             .then([Turned::To(true)])
@@ -281,19 +284,19 @@ mod tests {
     }
 
     #[test]
-    fn l49_failures_show_what_was_expected_and_what_came() {
+    fn failures_show_what_was_expected_and_what_came() {
         let shown = message(|| drop(given_nothing::<Lamp>().when(ON).then([Turned::To(false)])));
         assert!(shown.contains("-         false") && shown.contains("+         true"), "{shown}");
         let shown = message(|| drop(given_nothing::<Lamp>().when(OFF).then_nothing()));
-        assert!(shown.contains("+ Refused(") && shown.contains("Already"), "{shown}");
+        assert!(shown.contains("+ Rejected(") && shown.contains("Already"), "{shown}");
         let shown = message(|| drop(given_nothing::<Lamp>().when(ON).then_error(Already(true))));
-        assert!(shown.contains("- Refused("), "{shown}");
+        assert!(shown.contains("- Rejected("), "{shown}");
         let shown = message(|| drop(given_nothing::<Lamp>().when(OFF).and_when(ON)));
         assert!(shown.contains("refused: Already(false)"), "{shown}");
     }
 
     #[test]
-    fn b199_an_event_that_does_not_survive_storing_fails_the_test() {
+    fn an_event_that_does_not_survive_storing_fails_the_test() {
         let odd = Turn { on: true, odd: true };
         let shown = message(|| drop(given_nothing::<Lamp>().when(odd).then_nothing()));
         assert!(shown.contains("lamp.turned v1 cannot be read back"), "{shown}");

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use cqrs_core::{Clock, Timestamp};
+use cqrs_core::{Timestamp, app::Clock};
 
 /// Stands still until it is moved. Clones show the same time.
 ///
 /// ```
 /// use std::time::Duration;
-/// use cqrs_core::Clock;
+/// use cqrs_core::app::Clock;
 /// use cqrs_testing::ManualClock;
 ///
 /// let clock = ManualClock::new();

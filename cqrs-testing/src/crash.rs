@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cqrs_core::{StoreError, StoreErrorKind};
+use cqrs_core::store::{StoreError, StoreErrorKind};
 use tokio::sync::Notify;
 
 /// Where a run dies. Handed to the stores of a scenario, which tell it of each step.

@@ -53,7 +53,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     #[should_panic(expected = "still not after 3s: nobody came")]
-    async fn b381_it_ends_with_what_was_seen_last() {
+    async fn it_ends_with_what_was_seen_last() {
         eventually(Duration::from_secs(3), || async { Err::<(), _>("nobody came") }).await;
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cqrs_core::IdGenerator;
+use cqrs_core::app::IdGenerator;
 use uuid::Uuid;
 
 /// UUIDs that grow, never repeat, and depend on the seed alone. Clones go on counting together.
 ///
 /// ```
-/// use cqrs_core::IdGenerator;
+/// use cqrs_core::app::IdGenerator;
 /// use cqrs_testing::SeededIds;
 ///
 /// let (one, again) = (SeededIds::new(7), SeededIds::new(7));
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn b387_ids_grow_and_do_not_repeat() {
+    fn ids_grow_and_do_not_repeat() {
         let ids = SeededIds::new(u64::MAX);
         let made: Vec<_> = (0..10_000).map(|_| ids.next()).collect();
         assert!(made.windows(2).all(|pair| pair[0] < pair[1]));

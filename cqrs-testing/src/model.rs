@@ -9,10 +9,14 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 
 use cqrs_core::{
-    Append, AppendError, Appended, Category, CommandId, CommandKey, CorrelationId, Direction,
-    EventId, EventName, ExpectedVersion, Filter, LogRead, Metadata, NewEvent, Pages, Payload,
-    Position, ReadError, RecordedEvent, SaveStateError, Snapshot, State, StreamAppend, StreamName,
-    StreamOrder, StreamQuery, StreamRead, Timestamp, Version,
+    CommandId, CorrelationId, EventId, ExpectedVersion, Metadata, Position, StreamName, Timestamp,
+    Version,
+    event::{EventName, NewEvent, Payload, RecordedEvent},
+    store::{
+        Append, AppendError, Appended, Category, CommandKey, Direction, Filter, LogRead, Pages,
+        ReadError, SaveStateError, Snapshot, State, StreamAppend, StreamOrder, StreamQuery,
+        StreamRead,
+    },
 };
 use futures_util::StreamExt;
 use uuid::Uuid;

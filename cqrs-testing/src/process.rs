@@ -6,7 +6,7 @@ use std::time::Duration;
 use cqrs_core::process::turn;
 use cqrs_core::{
     Command, Effects, EventId, Metadata, Position, ProcessManager, Recorded, StreamName, Timestamp,
-    Uuid, Version,
+    Version, event::Uuid,
 };
 
 use crate::aggregate::fail;
@@ -14,7 +14,7 @@ use crate::aggregate::fail;
 /// A process to which nothing has happened.
 ///
 /// ```
-/// # use cqrs_core::*;
+/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
 /// # use cqrs_testing::given_process;
 /// # use std::time::Duration;
 /// # #[derive(Default)] struct Shop;
@@ -39,18 +39,18 @@ use crate::aggregate::fail;
 /// #     type Event = Paid; type State = String;
 /// #     const NAME: &'static str = "delivery";
 /// #     fn destinations(&self) -> Destinations { Destinations::new().to::<Shop>() }
-/// #     fn route(&self, event: &Recorded<Paid>) -> Vec<Route> { vec![Route::start(&event.event.order)] }
+/// #     fn route(&self, event: &Recorded<Paid>) -> Vec<Route> { vec![Route::start_or_continue(&event.event.order)] }
 /// #     fn apply(&self, order: &mut String, event: &Recorded<Paid>) { *order = event.event.order.clone(); }
 /// #     fn react(&self, order: &String, _: &Recorded<Paid>) -> Effects {
 /// #         Effects::none().dispatch(Ship { order: order.clone() }).start_timer("late", Duration::from_secs(60))
 /// #     }
-/// #     fn on_rejected(&self, _: &mut String, _: &Rejected) -> Effects { Effects::none().end() }
+/// #     fn on_rejected(&self, _: &mut String, _: &RejectedCommand) -> Effects { Effects::none().end() }
 /// # }
 /// let ship = || Ship { order: "7".into() };
 /// given_process(Delivery)
 ///     .when(Paid { order: "7".into() })
 ///     .then(Effects::none().dispatch(ship()).start_timer("late", Duration::from_secs(60)))
-///     .when_refused("7", ship(), SoldOut)
+///     .when_rejected("7", ship(), SoldOut)
 ///     .then(Effects::none().end());
 /// ```
 pub fn given_process<M: ProcessManager>(manager: M) -> GivenProcess<M> {
@@ -102,7 +102,7 @@ impl<M: ProcessManager> GivenProcess<M> {
     /// A command of an instance is refused.
     #[must_use = "nothing is tested before `then`"]
     #[track_caller]
-    pub fn when_refused<C: Command>(
+    pub fn when_rejected<C: Command>(
         mut self,
         instance: &str,
         command: C,

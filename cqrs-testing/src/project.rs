@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use cqrs_core::projection::Waited;
 use cqrs_core::{
-    Append, Event, EventStore, ExpectedVersion, FailurePolicy, NewEvent, Projections, Projector,
-    ProjectorOptions, ProjectorState, ReadStore, StreamName,
+    Event, EventStore, ExpectedVersion, Projections, Projector, StreamName,
+    event::NewEvent,
+    projection::{ConsumerState, FailurePolicy, ProjectorOptions, ReadStore},
+    store::Append,
 };
 
 /// Longer than a test should take.
@@ -20,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// the filter, the order, the transaction, the checkpoint.
 ///
 /// ```
-/// # use cqrs_core::*;
+/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
 /// # use cqrs_memory::{MemoryReadStore, MemoryStore, MemoryTransaction};
 /// # use cqrs_testing::{given_events, project};
 /// # struct Added(String);
@@ -72,7 +74,7 @@ where
         .unwrap_or_else(|error| panic!("`{}` did not start: {error:?}", P::NAME));
     let until = tokio::time::Instant::now() + WITHIN;
     loop {
-        let built = running.built(P::NAME, LOOK).await;
+        let built = running.wait_until_built(P::NAME, LOOK).await;
         let waited = running.wait_for(P::NAME, head, LOOK).await;
         if matches!((built, waited), (Ok(true), Ok(Waited::CaughtUp))) {
             break;
@@ -80,14 +82,14 @@ where
         let health = running.health().await;
         let health = health.ok().and_then(|mut all| all.pop());
         if let Some(health) = health
-            && (health.state == ProjectorState::Stopped || tokio::time::Instant::now() > until)
+            && (health.state == ConsumerState::Stopped || tokio::time::Instant::now() > until)
         {
-            match health.trouble {
-                Some(trouble) => panic!(
+            match health.failure {
+                Some(failure) => panic!(
                     "`{}` failed on the event at position {}: {}",
                     P::NAME,
-                    trouble.position,
-                    trouble.error
+                    failure.position,
+                    failure.error
                 ),
                 None => panic!("`{}` is not there yet: {health:#?}", P::NAME),
             }

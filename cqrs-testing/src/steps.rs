@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cqrs_core::{ProjectError, Projector, ReadStore, Recorded};
+use cqrs_core::{
+    Projector, Recorded,
+    projection::{ProjectError, ReadStore},
+};
 use tokio::sync::Semaphore;
 
 /// Makes a projector wait before each event until it is let through, so that a test can look at
@@ -12,7 +15,7 @@ use tokio::sync::Semaphore;
 /// events were let through.
 ///
 /// ```
-/// # use cqrs_core::*;
+/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
 /// # use cqrs_memory::{MemoryReadStore, MemoryStore, MemoryTransaction};
 /// # use cqrs_testing::{ManualClock, given_events, step_by_step};
 /// # use std::time::Duration;
@@ -50,7 +53,7 @@ use tokio::sync::Semaphore;
 ///     .start()
 ///     .await?;
 /// let within = Duration::from_secs(10);
-/// running.built("size", within).await?;
+/// running.wait_until_built("size", within).await?;
 ///
 /// given_events(&store, [("cart-1", Added("tea".into())), ("cart-1", Added("milk".into()))]).await;
 /// clock.advance(Duration::from_secs(5));

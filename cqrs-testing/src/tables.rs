@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use cqrs_core::{ProjectError, ReadStore};
+use cqrs_core::projection::{ProjectError, ReadStore};
 
 /// How a test writes rows to a read store and reads them back. Implement it once for a backend, on
 /// a type of your own, to run [`read_store_conformance!`](crate::read_store_conformance).

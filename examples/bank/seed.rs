@@ -1,6 +1,6 @@
 //! Something to begin with.
 
-use cqrs::{App, DispatchError, Outcome, Timestamp, Uuid};
+use cqrs::{App, Outcome, Timestamp, app::DispatchError, event::Uuid};
 
 use crate::domain::account::{DepositMoney, OpenAccount};
 use crate::domain::{Account, AccountError, AccountId, Money};

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use cqrs::memory::MemoryStore;
-use cqrs::{Event, EventStoreExt, ExpectedVersion, Recorded, StreamName, StreamRead};
+use cqrs::{Event, EventStoreExt, ExpectedVersion, Recorded, StreamName, store::StreamRead};
 use futures_util::TryStreamExt;
 
 #[derive(Debug, PartialEq, Event)]

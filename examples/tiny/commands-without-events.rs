@@ -4,7 +4,11 @@
 //! `cargo run --example tiny-commands-without-events`
 
 use cqrs::memory::MemoryStore;
-use cqrs::{Payload, SaveStateError, State, StateStore, StreamName, Version};
+use cqrs::{
+    StreamName, Version,
+    event::Payload,
+    store::{SaveStateError, State, StateStore},
+};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]

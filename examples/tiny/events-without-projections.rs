@@ -4,7 +4,7 @@
 //! `cargo run --example tiny-events-without-projections`
 
 use cqrs::memory::MemoryStore;
-use cqrs::{Aggregate, App, AsOf, Command, Event, Version};
+use cqrs::{Aggregate, App, Command, Event, Version, repository::AsOf};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 
 use cqrs::memory::MemoryStore;
-use cqrs::{Append, EventStore, EventStoreExt, ExpectedVersion, NewEvent, StreamName, Subscribe};
+use cqrs::{
+    EventStore, EventStoreExt, ExpectedVersion, StreamName, event::NewEvent, store::Append,
+    subscription::SubscriptionOptions,
+};
 use futures_util::StreamExt;
 use serde_json::json;
 
@@ -26,7 +29,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     others_write(&store).await?;
 
     let mut warmest: BTreeMap<String, i64> = BTreeMap::new();
-    let mut seen = store.subscribe(Subscribe::all()).await?.take(3);
+    let mut seen = store.subscribe(SubscriptionOptions::all()).await?.take(3);
     while let Some(event) = seen.next().await.transpose()? {
         // Only what this reader needs of what the other side has promised.
         let reading: BTreeMap<String, i64> = event.event.payload.decode()?;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use cqrs_core::{EventStore, LogRead, Position, RecordedEvent};
+use cqrs_core::{EventStore, Position, event::RecordedEvent, store::LogRead};
 use cqrs_postgres::PgStore;
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ pub(crate) enum Note {
     RolledBack { ids: Vec<Uuid> },
     /// About to be appended: the writer may be killed before it learns what came of it.
     Intended { ids: Vec<Uuid> },
-    /// Refused for a reason of the store's: nothing was stored, and it was tried again.
+    /// Rejected for a reason of the store's: nothing was stored, and it was tried again.
     Failed,
 }
 

@@ -8,8 +8,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // tests fail by panicking
 
 mod books;
+mod failure;
 mod reader;
-mod trouble;
 mod writer;
 
 use std::time::Duration;
@@ -18,8 +18,8 @@ use books::Books;
 use cluster::{Chance, Cluster, Database};
 use cqrs_core::EventStore;
 use cqrs_postgres::PgStore;
+use failure::Failure;
 use reader::Reader;
-use trouble::Trouble;
 use writer::Writers;
 
 /// How many processes, and tasks in each.
@@ -40,8 +40,8 @@ async fn store(database: &Database) -> PgStore {
     PgStore::builder().options(database.options()).migrate().await.unwrap()
 }
 
-/// Lets processes write while trouble happens, and compares what everybody saw.
-async fn run(database: &Database, seed: u64, trouble: Trouble<'_>) -> (Books, String) {
+/// Lets processes write while failure happens, and compares what everybody saw.
+async fn run(database: &Database, seed: u64, failure: Failure<'_>) -> (Books, String) {
     println!("seed {seed}; repeat with CQRS_SEED={seed}");
     let checked = store(database).await;
     let polling =
@@ -52,7 +52,7 @@ async fn run(database: &Database, seed: u64, trouble: Trouble<'_>) -> (Books, St
         Reader::start("polling", polling),
     ];
     let mut writers = Writers::start(database, seed, PROCESSES, TASKS);
-    let happened = trouble.happen(&database.options(), &mut writers, Chance::new(seed)).await;
+    let happened = failure.happen(&database.options(), &mut writers, Chance::new(seed)).await;
     let mut books = writers.stop();
     let head = checked.head().await.unwrap();
     for reader in readers {
@@ -64,24 +64,24 @@ async fn run(database: &Database, seed: u64, trouble: Trouble<'_>) -> (Books, St
 
 /// Everything at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn b038_b039_b045_b046_b195_l12_l46_l47_order_and_durability_survive_the_worst() {
+async fn order_and_durability_survive_the_worst() {
     let cluster = Cluster::start().unwrap();
     let database = Database::on(&cluster.url()).await;
     let seed = seed();
-    let trouble = Trouble { lasts: seconds(10), kills: true, crashes: Some(&cluster) };
-    let (books, happened) = run(&database, seed, trouble).await;
+    let failure = Failure { lasts: seconds(10), kills: true, crashes: Some(&cluster) };
+    let (books, happened) = run(&database, seed, failure).await;
     println!("{}; {happened}", books.summary());
     books.check();
     assert!(books.acknowledged() > 100, "hardly anything was written");
 }
 
-/// Without any trouble from outside nobody is refused for reasons of the store's own. That holds
+/// Without any failure from outside nobody is refused for reasons of the store's own. That holds
 /// because of the lock: without it two writers take the same positions, and one of them fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn g2_writers_in_several_processes_do_not_get_into_each_others_way() {
+async fn writers_in_several_processes_do_not_get_into_each_others_way() {
     let database = Database::create().await;
     let seed = seed();
-    let calm = Trouble { lasts: seconds(3), kills: false, crashes: None };
+    let calm = Failure { lasts: seconds(3), kills: false, crashes: None };
     let (books, _) = run(&database, seed, calm).await;
     println!("{}", books.summary());
     books.check();
@@ -94,8 +94,8 @@ async fn g2_writers_in_several_processes_do_not_get_into_each_others_way() {
 async fn without_the_lock_writers_get_into_each_others_way() {
     let database = Database::create().await;
     store(&database).await;
-    trouble::remove_the_lock(&database.options()).await;
-    let calm = Trouble { lasts: seconds(3), kills: false, crashes: None };
+    failure::remove_the_lock(&database.options()).await;
+    let calm = Failure { lasts: seconds(3), kills: false, crashes: None };
     let (books, _) = run(&database, seed(), calm).await;
     println!("{}", books.summary());
     let violations = books.violations();

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use cqrs_core::{EventStoreExt, Position, Start, Subscribe};
+use cqrs_core::{
+    EventStoreExt, Position,
+    subscription::{Start, SubscriptionOptions},
+};
 use cqrs_postgres::PgStore;
 use futures_util::StreamExt;
 use tokio::sync::watch;
@@ -22,7 +25,7 @@ impl Reader {
         let reading = tokio::spawn(async move {
             let store = Arc::new(store);
             let mut seen: Vec<Seen> = Vec::new();
-            let mut events = store.subscribe(Subscribe::all()).await.unwrap();
+            let mut events = store.subscribe(SubscriptionOptions::all()).await.unwrap();
             loop {
                 let last = seen.last().map_or(Position::START, |event| event.position);
                 if until.borrow_and_update().is_some_and(|end| last >= end) {
@@ -31,10 +34,10 @@ impl Reader {
                 tokio::select! {
                     event = events.next() => match event {
                         Some(Ok(event)) => seen.push(Seen::of(&event)),
-                        // Trouble that the subscription did not wait out: go on behind what was
+                        // Failure that the subscription did not wait out: go on behind what was
                         // seen, as its documentation says.
                         _ => {
-                            let again = Subscribe::all().from(Start::After(last));
+                            let again = SubscriptionOptions::all().from(Start::After(last));
                             events = store.subscribe(again).await.unwrap();
                         }
                     },

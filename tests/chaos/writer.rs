@@ -7,7 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use cluster::{Chance, Database};
-use cqrs_core::{Append, AppendError, Appended, EventStore, ExpectedVersion, NewEvent, StreamName};
+use cqrs_core::{
+    EventStore, ExpectedVersion, StreamName,
+    event::NewEvent,
+    store::{Append, AppendError, Appended},
+};
 use cqrs_postgres::PgStore;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
@@ -195,7 +199,9 @@ impl Writer {
             match self.store.append(append.clone()).await {
                 Ok(appended) => return self.acknowledged(&append, &appended),
                 Err(AppendError::OutcomeUnknown(_)) => {}
-                Err(AppendError::Store(error)) if error.retry() != cqrs_core::Retry::Never => {
+                Err(AppendError::Store(error))
+                    if error.retry() != cqrs_core::store::Retry::Never =>
+                {
                     self.note(&Note::Failed);
                 }
                 Err(other) => panic!("{other:?}"),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake};
 
 use super::fresh::fresh;
-use cqrs::*;
+use cqrs::{aggregate::*, app::*, event::*, store::*};
 use futures_util::TryStreamExt;
 
 use super::cases::hooked::Hooked;
@@ -43,7 +43,7 @@ async fn yielding() -> Hooked {
 }
 
 #[tokio::test]
-async fn l34_a_dropped_dispatch_is_stored_whole_or_not_at_all() {
+async fn a_dropped_dispatch_is_stored_whole_or_not_at_all() {
     let seed: u64 = std::env::var("CQRS_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(34);
     let mut random = seed;
     let mut finished = 0;
@@ -82,7 +82,7 @@ async fn l34_a_dropped_dispatch_is_stored_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn l34_every_place_to_be_dropped_at() {
+async fn every_place_to_be_dropped_at() {
     // As above, at each await in turn instead of at random.
     let mut polls = 0;
     loop {

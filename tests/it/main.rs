@@ -10,7 +10,7 @@ mod model;
 #[path = "."]
 mod in_memory {
     pub mod fresh {
-        use cqrs::Clock;
+        use cqrs::app::Clock;
         pub type Store = cqrs_memory::MemoryStore;
 
         /// What no event can be read from.
@@ -39,7 +39,7 @@ mod on_postgres {
     /// A database of its own for each store.
     pub mod fresh {
         use cluster::Database;
-        use cqrs::Clock;
+        use cqrs::app::Clock;
         pub type Store = cqrs_postgres::PgStore;
 
         /// What no event can be read from; what is no JSON at all does not even get in.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use cqrs::*;
+use cqrs::{app::*, event::*, store::*, subscription::*};
 use futures_util::StreamExt;
 
 use super::cases::conflicts::foreign;
@@ -16,7 +16,7 @@ use super::cases::repeated::lost;
 use super::fresh::fresh;
 
 #[tokio::test(start_paused = true)]
-async fn b222_b223_a_permanent_conflict_ends_after_the_budget() {
+async fn a_permanent_conflict_ends_after_the_budget() {
     for (retries, tries) in [(5, 6), (0, 1), (2, 3)] {
         let store = Hooked::new().await.before(|_, inner| {
             Box::pin(async move {
@@ -35,7 +35,7 @@ async fn b222_b223_a_permanent_conflict_ends_after_the_budget() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn b225_repetitions_pause_and_keep_the_deadline() {
+async fn repetitions_pause_and_keep_the_deadline() {
     let store = Hooked::new().await.before(|_, inner| {
         Box::pin(async move {
             foreign(&inner, "a", LedgerEvent::Put(1)).await;
@@ -52,12 +52,12 @@ async fn b225_repetitions_pause_and_keep_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g4_g5_trouble_and_lost_hints_cost_time_and_no_event() {
+async fn trouble_and_lost_hints_cost_time_and_no_event() {
     let inner = fresh().await;
     let failures = Arc::new(AtomicU32::new(4));
     let store = Shaky { inner, failures: failures.clone(), kind: StoreErrorKind::Unavailable };
     fill(&store, 50).await;
-    let mut following = store.subscribe(Subscribe::all().page_size(10)).await.unwrap();
+    let mut following = store.subscribe(SubscriptionOptions::all().page_size(10)).await.unwrap();
     assert_eq!(positions(&mut following, 50).await, (1..=50).collect::<Vec<_>>());
     assert_eq!(failures.load(Ordering::SeqCst), 0);
 
@@ -74,7 +74,7 @@ async fn trouble_that_does_not_pass_ends_the_subscription_visibly() {
     let kind = StoreErrorKind::Corrupt;
     let store = Shaky { inner: fresh().await, failures: Arc::new(AtomicU32::new(1)), kind };
     fill(&store, 2).await;
-    let mut following = store.subscribe(Subscribe::all()).await.unwrap();
+    let mut following = store.subscribe(SubscriptionOptions::all()).await.unwrap();
     assert_eq!(positions(&mut following, 2).await, [1, 2]);
     assert!(matches!(following.next().await, Some(Err(ReadError::Store(e))) if e.kind() == kind));
     assert!(following.next().await.is_none());
@@ -82,7 +82,7 @@ async fn trouble_that_does_not_pass_ends_the_subscription_visibly() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn l06_a_lost_answer_is_asked_for_again_with_the_same_events() {
+async fn a_lost_answer_is_asked_for_again_with_the_same_events() {
     let store = Hooked::new()
         .await
         .after(|nth, _| Box::pin(async move { if nth < 3 { Err(lost()) } else { Ok(()) } }));
@@ -95,7 +95,7 @@ async fn l06_a_lost_answer_is_asked_for_again_with_the_same_events() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn l06_a_lost_append_is_sent_again() {
+async fn a_lost_append_is_sent_again() {
     let store = Hooked::new()
         .await
         .before(|nth, _| Box::pin(async move { if nth < 2 { Err(lost()) } else { Ok(()) } }));
@@ -105,10 +105,10 @@ async fn l06_a_lost_append_is_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn b265_an_unknown_outcome_is_named_and_the_same_id_settles_it() {
+async fn an_unknown_outcome_is_named_and_the_same_id_settles_it() {
     for stored in [true, false] {
         // The answer is lost for good, and then the store is down.
-        let trouble = move |nth: u64| match nth {
+        let failure = move |nth: u64| match nth {
             0 => Err(lost()),
             1..=20 => Err(StoreError::new(StoreErrorKind::Unavailable, "down").into()),
             _ => Ok(()),
@@ -118,13 +118,13 @@ async fn b265_an_unknown_outcome_is_named_and_the_same_id_settles_it() {
             Hooked::new()
                 .await
                 .after(move |nth, _| {
-                    Box::pin(async move { if nth == 0 { trouble(0) } else { Ok(()) } })
+                    Box::pin(async move { if nth == 0 { failure(0) } else { Ok(()) } })
                 })
                 .before(move |nth, _| {
-                    Box::pin(async move { if nth == 0 { Ok(()) } else { trouble(nth) } })
+                    Box::pin(async move { if nth == 0 { Ok(()) } else { failure(nth) } })
                 })
         } else {
-            Hooked::new().await.before(move |nth, _| Box::pin(async move { trouble(nth) }))
+            Hooked::new().await.before(move |nth, _| Box::pin(async move { failure(nth) }))
         };
         let app = App::builder(store.clone()).retries(20).build().unwrap();
         let id = CommandId::random();
@@ -141,7 +141,7 @@ async fn b265_an_unknown_outcome_is_named_and_the_same_id_settles_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn b259_b265_a_deadline_during_the_append_is_an_unknown_outcome() {
+async fn a_deadline_during_the_append_is_an_unknown_outcome() {
     let store = Hooked::new().await.after(|nth, _| {
         Box::pin(async move {
             if nth == 0 {
@@ -161,7 +161,7 @@ async fn b259_b265_a_deadline_during_the_append_is_an_unknown_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn b259_a_deadline_before_the_append_says_that_nothing_was_stored() {
+async fn a_deadline_before_the_append_says_that_nothing_was_stored() {
     let store = Hooked::new().await.before(|nth, _| {
         Box::pin(async move {
             if nth == 0 {
@@ -182,7 +182,7 @@ async fn b259_a_deadline_before_the_append_says_that_nothing_was_stored() {
 }
 
 #[tokio::test]
-async fn b221_a_stream_that_became_shorter_is_loaded_anew() {
+async fn a_stream_that_became_shorter_is_loaded_anew() {
     // As after a restore from a backup: the application remembers what the store does not have.
     for left in 0..3_u64 {
         let store = fresh().await;
@@ -197,7 +197,7 @@ async fn b221_a_stream_that_became_shorter_is_loaded_anew() {
         // Neither is a refusal believed that the old state would give, or that it would not.
         let refused = app.dispatch(take("a", 20)).await.unwrap_err();
         let left_over = LedgerError::NotEnough { wanted: 20, left: left.cast_signed() };
-        assert_eq!(refused.refused(), Some(&left_over));
+        assert_eq!(refused.rejected(), Some(&left_over));
         let outcome = app.dispatch(put("a", 1)).with_state().await.unwrap();
         assert_eq!(outcome.version.get(), left + 1);
         assert_eq!(outcome.state, Some(Ledger { sum: left.cast_signed() + 1 }));

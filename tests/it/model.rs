@@ -12,13 +12,13 @@ async fn compare(seed: u64, operations: usize) {
 }
 
 #[tokio::test]
-async fn b197_memory_and_postgres_answer_the_same_to_known_seeds() {
+async fn memory_and_postgres_answer_the_same_to_known_seeds() {
     for seed in 1..=10 {
         compare(seed, 300).await;
     }
 }
 
 #[tokio::test]
-async fn b197_memory_and_postgres_answer_the_same_to_a_new_seed() {
+async fn memory_and_postgres_answer_the_same_to_a_new_seed() {
     compare(model::seed(), 1_500).await;
 }

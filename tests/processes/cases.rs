@@ -4,15 +4,18 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cqrs::{
-    App, EventStoreExt, Instance, InstanceQuery, InstanceStatus, LogRead, ProcessOptions,
-    Processes, Recorded, Start, Waited,
+    App, EventStoreExt, Processes, Recorded,
+    process::{Instance, InstanceQuery, InstanceStatus, ProcessOptions},
+    projection::Waited,
+    store::LogRead,
+    subscription::Start,
 };
 use cqrs_testing::{ManualClock, eventually};
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 
 use super::fresh::Kept;
-use crate::script::{Heard, Said, Script, Trouble, say};
+use crate::script::{Failure, Heard, Said, Script, say};
 
 const WITHIN: Duration = Duration::from_secs(60);
 const NAME: &str = "script";
@@ -21,16 +24,16 @@ struct World {
     app: App,
     kept: Kept,
     clock: ManualClock,
-    trouble: Trouble,
+    failure: Failure,
 }
 
 impl World {
     async fn new() -> Self {
         let clock = ManualClock::new();
         let (store, kept) = super::fresh::stores(&clock).await;
-        let trouble = Trouble::default();
-        let app = App::builder(store).middleware(trouble.clone()).build().unwrap();
-        Self { app, kept, clock, trouble }
+        let failure = Failure::default();
+        let app = App::builder(store).middleware(failure.clone()).build().unwrap();
+        Self { app, kept, clock, failure }
     }
 
     async fn start<const V: u32>(&self, script: &Script<V>) -> Processes<Kept> {
@@ -50,7 +53,7 @@ impl World {
             .start()
             .await
             .unwrap();
-        assert!(running.consumers().built(NAME, WITHIN).await.unwrap());
+        assert!(running.consumers().wait_until_built(NAME, WITHIN).await.unwrap());
         running
     }
 
@@ -106,7 +109,7 @@ async fn until(running: &Processes<Kept>, id: &str, check: impl Fn(&Instance) ->
 }
 
 #[tokio::test]
-async fn b333_b335_b336_events_find_their_instances() {
+async fn events_find_their_instances() {
     let world = World::new().await;
     let running = world.start(&Script::<1>::default()).await;
     for word in ["start:a", "start:a", "follow:b", "join:c", "end:c", "nobody", "start:a,b,d"] {
@@ -130,19 +133,19 @@ async fn b333_b335_b336_events_find_their_instances() {
 }
 
 #[tokio::test]
-async fn b334_strict_routes_that_do_not_fit_wait_for_people() {
+async fn strict_routes_that_do_not_fit_wait_for_people() {
     let world = World::new().await;
     let running = world.start(&Script::<1>::default()).await;
     for word in ["new:a", "new:a", "known:b", "start:c"] {
         world.say(&running, word).await;
     }
-    let attention = running.instances(NAME, &InstanceQuery::attention()).await.unwrap();
-    assert_eq!(attention.iter().map(|found| &*found.id).collect::<Vec<_>>(), ["a", "b"]);
+    let suspended = running.instances(NAME, &InstanceQuery::suspended()).await.unwrap();
+    assert_eq!(suspended.iter().map(|found| &*found.id).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(words(&running, "c").await, ["start:c"]);
 }
 
 #[tokio::test]
-async fn b283_a_command_waits_until_a_process_knows_it() {
+async fn a_command_waits_until_a_process_knows_it() {
     let world = World::new().await;
     let running = world.start(&Script::<1>::default()).await;
     let waiter = running.consumers().waiter([NAME]).unwrap();
@@ -154,7 +157,7 @@ async fn b283_a_command_waits_until_a_process_knows_it() {
 }
 
 #[tokio::test]
-async fn b337_a_route_that_panics_stops_visibly_and_loses_nothing() {
+async fn a_route_that_panics_stops_visibly_and_loses_nothing() {
     let world = World::new().await;
     let script = Script::<1>::default();
     script.panics.store(true, Ordering::Release);
@@ -164,8 +167,8 @@ async fn b337_a_route_that_panics_stops_visibly_and_loses_nothing() {
     let last = world.app.dispatch(say("us", "start:a!say=other/on")).await.unwrap().position;
     eventually(WITHIN, || async {
         let health = running.consumers().health().await.unwrap().remove(0);
-        match &health.trouble {
-            Some(trouble) if trouble.stopped && trouble.position == stuck => Ok(()),
+        match &health.failure {
+            Some(failure) if failure.stopped && failure.position == stuck => Ok(()),
             _ => Err(format!("{health:?}")),
         }
     })
@@ -178,7 +181,7 @@ async fn b337_a_route_that_panics_stops_visibly_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn b341_a_process_begins_where_it_is_told() {
+async fn a_process_begins_where_it_is_told() {
     let world = World::new().await;
     world.app.dispatch(say("us", "start:old!say=other/old")).await.unwrap();
     let now = impatient().start(Start::Now);
@@ -195,7 +198,7 @@ async fn b341_a_process_begins_where_it_is_told() {
 }
 
 #[tokio::test]
-async fn b338_commands_are_sent_in_order_with_their_cause() {
+async fn commands_are_sent_in_order_with_their_cause() {
     let world = World::new().await;
     let running = world.start(&Script::<1>::default()).await;
     world.say(&running, "start:a!say=other/1!say=other/2!say=other/3").await;
@@ -214,7 +217,7 @@ async fn b338_commands_are_sent_in_order_with_their_cause() {
 }
 
 #[tokio::test]
-async fn b339_b340_a_restart_goes_on_where_it_was() {
+async fn a_restart_goes_on_where_it_was() {
     let world = World::new().await;
     for round in 0..3 {
         let running = world.start(&Script::<1>::default()).await;
@@ -229,7 +232,7 @@ async fn b339_b340_a_restart_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn b346_a_refusal_is_answered_and_may_wait_for_people() {
+async fn a_refusal_is_answered_and_may_wait_for_people() {
     let world = World::new().await;
     let running = world.start(&Script::<1>::default()).await;
     world.say(&running, "start:a!say=other/no!say=other/then").await;
@@ -237,7 +240,7 @@ async fn b346_a_refusal_is_answered_and_may_wait_for_people() {
     until(&running, "a", |found| !found.is_busy()).await;
     assert_eq!(words(&running, "a").await[1], "refused no");
     world.say(&running, "start:b!say=other/no, never").await;
-    until(&running, "b", Instance::needs_attention).await;
+    until(&running, "b", Instance::is_suspended).await;
     // It keeps the command, for another try.
     assert_eq!(find(&running, "b").await.unwrap().commands.len(), 1);
     assert!(running.end(NAME, "b").await.unwrap());
@@ -246,7 +249,7 @@ async fn b346_a_refusal_is_answered_and_may_wait_for_people() {
 }
 
 #[tokio::test]
-async fn b347_b354_a_failing_instance_waits_and_the_others_go_on() {
+async fn a_failing_instance_waits_and_the_others_go_on() {
     let world = World::new().await;
     let script = Script::<1>::default();
     script.panics.store(true, Ordering::Release);
@@ -274,14 +277,14 @@ async fn b347_b354_a_failing_instance_waits_and_the_others_go_on() {
     script.panics.store(false, Ordering::Release);
     running.retry(NAME, "a").await.unwrap();
     world.until_said("other", &["first", "late", "later"]).await;
-    until(&running, "a", |found| found.waiting.is_empty() && !found.needs_attention()).await;
+    until(&running, "a", |found| found.waiting.is_empty() && !found.is_suspended()).await;
     assert_eq!(words(&running, "a").await.len(), 3);
 }
 
 #[tokio::test]
-async fn b354_a_slow_instance_delays_nobody_and_is_not_retried_for_ever() {
+async fn a_slow_instance_delays_nobody_and_is_not_retried_for_ever() {
     let world = World::new().await;
-    world.trouble.0.store(true, Ordering::Release);
+    world.failure.0.store(true, Ordering::Release);
     let running = world.start(&Script::<1>::default()).await;
     world.say(&running, "start:a!say=slow/hello").await;
     for n in 0..20 {
@@ -293,15 +296,15 @@ async fn b354_a_slow_instance_delays_nobody_and_is_not_retried_for_ever() {
     })
     .await;
     // Four tries without an answer.
-    until(&running, "a", Instance::needs_attention).await;
+    until(&running, "a", Instance::is_suspended).await;
     assert!(world.said_by("slow").await.is_empty());
-    world.trouble.0.store(false, Ordering::Release);
+    world.failure.0.store(false, Ordering::Release);
     running.retry(NAME, "a").await.unwrap();
     world.until_said("slow", &["hello"]).await;
 }
 
 #[tokio::test]
-async fn b356_timers_go_off_once_at_their_time_also_after_a_restart() {
+async fn timers_go_off_once_at_their_time_also_after_a_restart() {
     let world = World::new().await;
     let running = world.start(&Script::<1>::default()).await;
     world.say(&running, "start:a!timer=early/10!timer=late/2592000!timer=never/20").await;
@@ -322,7 +325,7 @@ async fn b356_timers_go_off_once_at_their_time_also_after_a_restart() {
 }
 
 #[tokio::test]
-async fn b356_hundreds_of_timers_at_once_all_go_off() {
+async fn hundreds_of_timers_at_once_all_go_off() {
     let world = World::new().await;
     // Each command needs a connection, of which there are few, and so does the process itself.
     let running = world.start_with(&Script::<1>::default(), ProcessOptions::new()).await;
@@ -344,7 +347,7 @@ async fn b356_hundreds_of_timers_at_once_all_go_off() {
 }
 
 #[tokio::test]
-async fn b356_what_happened_in_time_cancels_a_timer_however_late_it_is_noticed() {
+async fn what_happened_in_time_cancels_a_timer_however_late_it_is_noticed() {
     let world = World::new().await;
     let running = world.start(&Script::<1>::default()).await;
     world.say(&running, "start:a!timer=cancelled/10!timer=kept/20").await;
@@ -362,7 +365,7 @@ async fn b356_what_happened_in_time_cancels_a_timer_however_late_it_is_noticed()
 }
 
 #[tokio::test]
-async fn b358_a_state_of_an_earlier_version_is_upcast() {
+async fn a_state_of_an_earlier_version_is_upcast() {
     let world = World::new().await;
     let running = world.start(&Script::<1>::default()).await;
     world.say(&running, "start:a").await;
@@ -374,23 +377,23 @@ async fn b358_a_state_of_an_earlier_version_is_upcast() {
     // A later version than ours: nobody guesses.
     let running = world.start(&Script::<2>::default()).await;
     world.say(&running, "start:a").await;
-    until(&running, "a", Instance::needs_attention).await;
+    until(&running, "a", Instance::is_suspended).await;
     assert!(running.instances("nobody", &InstanceQuery::all()).await.is_err());
     // What a process has done is not done anew.
     let refused = running.consumers().rebuild(NAME).await.unwrap_err();
-    assert!(matches!(refused, cqrs::RebuildError::NotAReadModel), "{refused}");
+    assert!(matches!(refused, cqrs::projection::RebuildError::NotAReadModel), "{refused}");
 }
 
 #[tokio::test]
 async fn what_an_operator_ended_sends_nothing_any_more() {
     let world = World::new().await;
-    world.trouble.0.store(true, Ordering::Release);
+    world.failure.0.store(true, Ordering::Release);
     let running = world.start(&Script::<1>::default()).await;
     world.say(&running, "start:a!say=slow/hello").await;
     running.stop().await;
     // Asked for while nobody runs it: the next run finds it together with the command.
     assert!(running.end(NAME, "a").await.unwrap());
-    world.trouble.0.store(false, Ordering::Release);
+    world.failure.0.store(false, Ordering::Release);
     let running = world.start(&Script::<1>::default()).await;
     until(&running, "a", |found| found.status == InstanceStatus::Ended).await;
     // Another one's command is sent later than it would have been.

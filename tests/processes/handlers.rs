@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cqrs::{
-    App, Clock, EventHandler, EventStoreExt, FailurePolicy, HandlerContext, HandlerError,
-    HandlerOptions, LogRead, Position, Processes, ProjectorState, Recorded, Start, Waited,
-    async_trait,
+    App, EventHandler, EventStoreExt, Position, Processes, Recorded,
+    app::Clock,
+    process::{HandlerContext, HandlerError, HandlerOptions},
+    projection::{ConsumerState, FailurePolicy, Waited},
+    store::{LogRead, async_trait},
+    subscription::Start,
 };
 use cqrs_testing::{ManualClock, eventually};
 use futures_util::TryStreamExt;
@@ -94,7 +97,7 @@ impl World {
 
     async fn start(&self, echo: &Arc<Echo>, options: HandlerOptions) -> Processes<Kept> {
         let running = self.start_unbuilt(echo, options).await;
-        assert!(running.consumers().built(NAME, WITHIN).await.unwrap());
+        assert!(running.consumers().wait_until_built(NAME, WITHIN).await.unwrap());
         running
     }
 
@@ -138,7 +141,7 @@ fn quick() -> FailurePolicy {
 }
 
 #[tokio::test]
-async fn b292_b263_each_event_in_order_and_commands_with_their_cause() {
+async fn each_event_in_order_and_commands_with_their_cause() {
     let world = World::new().await;
     let echo = Arc::new(Echo::default());
     let running = world.start(&echo, HandlerOptions::new()).await;
@@ -168,11 +171,11 @@ async fn b292_b263_each_event_in_order_and_commands_with_their_cause() {
     assert_eq!(later.heard(), ["6"]);
     // What was done is not done anew.
     let refused = running.consumers().rebuild(NAME).await.unwrap_err();
-    assert!(matches!(refused, cqrs::RebuildError::NotAReadModel), "{refused}");
+    assert!(matches!(refused, cqrs::projection::RebuildError::NotAReadModel), "{refused}");
 }
 
 #[tokio::test]
-async fn b294_b302_b341_it_begins_where_it_is_told() {
+async fn it_begins_where_it_is_told() {
     let world = World::new().await;
     world.say("us", "old").await;
     let middle = world.say("us", "middle").await;
@@ -190,7 +193,7 @@ async fn b294_b302_b341_it_begins_where_it_is_told() {
         let world = World { app: world.app.clone(), kept, clock: world.clock.clone() };
         let echo = Arc::new(Echo::default());
         let running = world.start(&echo, HandlerOptions::new().start(start)).await;
-        let id = cqrs::Uuid::from_u128(9);
+        let id = cqrs::event::Uuid::from_u128(9);
         let last = world.app.dispatch(say("us", "last")).command_id(id).await.unwrap().position;
         handled(&running, last).await;
         if start == Start::Now && last < world.app.store().head().await.unwrap() {
@@ -204,7 +207,7 @@ async fn b294_b302_b341_it_begins_where_it_is_told() {
 }
 
 #[tokio::test]
-async fn b306_b310_b312_what_fails_waits_with_its_key_and_the_others_go_on() {
+async fn what_fails_waits_with_its_key_and_the_others_go_on() {
     let world = World::new().await;
     let echo = Arc::new(Echo::default());
     let running = world.start(&echo, HandlerOptions::new().on_failure(quick())).await;
@@ -221,7 +224,7 @@ async fn b306_b310_b312_what_fails_waits_with_its_key_and_the_others_go_on() {
     let last = world.say("b", "free").await;
     handled(&running, last).await;
     let health = running.consumers().health().await.unwrap().remove(0);
-    assert_ne!(health.state, ProjectorState::Stopped);
+    assert_ne!(health.state, ConsumerState::Stopped);
     assert_eq!(health.parked, 2);
     assert!(!echo.heard().contains(&"behind".to_owned()));
     let parked = running.consumers().parked(NAME).await.unwrap();
@@ -239,7 +242,7 @@ async fn b306_b310_b312_what_fails_waits_with_its_key_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn b308_a_handler_that_is_to_stop_stands_still_until_it_is_resumed() {
+async fn a_handler_that_is_to_stop_stands_still_until_it_is_resumed() {
     let world = World::new().await;
     let echo = Arc::new(Echo::default());
     let stop = FailurePolicy::stop().retries(1).pauses(WITHIN / 60_000, WITHIN / 60_000);
@@ -249,7 +252,7 @@ async fn b308_a_handler_that_is_to_stop_stands_still_until_it_is_resumed() {
     let last = world.say("b", "behind").await;
     eventually(WITHIN, || async {
         let health = running.consumers().health().await.unwrap().remove(0);
-        if health.state == ProjectorState::Stopped { Ok(()) } else { Err(format!("{health:?}")) }
+        if health.state == ConsumerState::Stopped { Ok(()) } else { Err(format!("{health:?}")) }
     })
     .await;
     assert_eq!(echo.heard(), ["fail", "fail"]);
@@ -259,7 +262,7 @@ async fn b308_a_handler_that_is_to_stop_stands_still_until_it_is_resumed() {
 }
 
 #[tokio::test]
-async fn b321_b322_several_keys_at_once_and_each_in_order() {
+async fn several_keys_at_once_and_each_in_order() {
     let world = World::new().await;
     let echo = Arc::new(Echo::default());
     for word in ["wait", "1", "2"] {
@@ -277,7 +280,7 @@ async fn b321_b322_several_keys_at_once_and_each_in_order() {
     .await;
     assert_eq!(echo.heard(), ["wait"; 3], "each key waits for its first event");
     echo.gate.add_permits(3);
-    assert!(running.consumers().built(NAME, WITHIN).await.unwrap());
+    assert!(running.consumers().wait_until_built(NAME, WITHIN).await.unwrap());
     handled(&running, last).await;
     for key in ["a", "b", "c"] {
         let heard = echo.heard.lock().unwrap().clone();

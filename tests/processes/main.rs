@@ -20,7 +20,7 @@ mod in_memory {
 
     mod cases;
     mod handlers;
-    mod schedules;
+    mod time;
 }
 
 #[path = "."]
@@ -42,5 +42,5 @@ mod on_postgres {
 
     mod cases;
     mod handlers;
-    mod schedules;
+    mod time;
 }

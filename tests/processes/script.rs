@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cqrs::{
-    Aggregate, Command, CommandContext, Denial, Destinations, Effects, Event, Flow, Middleware,
-    ProcessManager, Recorded, Rejected, Route, Timeout, async_trait, upcast::UpcastFailure,
+    Aggregate, Command, Effects, Event, ProcessManager, Recorded,
+    app::{CommandContext, Denial, Flow, Middleware},
+    process::{Destinations, RejectedCommand, Route, Timeout},
+    store::async_trait,
+    upcast::UpcastFailure,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -59,10 +62,10 @@ pub fn say(speaker: &str, word: &str) -> Say {
 
 /// Holds up commands to the speaker `slow`, and fails those to `broken`, while set.
 #[derive(Clone, Debug, Default)]
-pub struct Trouble(pub Arc<AtomicBool>);
+pub struct Failure(pub Arc<AtomicBool>);
 
 #[async_trait]
-impl Middleware for Trouble {
+impl Middleware for Failure {
     async fn before(&self, context: &mut CommandContext<'_>) -> Result<Flow, Denial> {
         let speaker = context.command::<Speaker>().map(|say| say.speaker.clone());
         match speaker.as_deref() {
@@ -100,11 +103,11 @@ impl<const V: u32> ProcessManager for Script<V> {
         let routed = word.split('!').next().unwrap_or_default();
         let Some((how, ids)) = routed.split_once(':') else { return Vec::new() };
         let route = |id: &str| match how {
-            "start" => Route::start(id),
-            "new" => Route::start_new(id),
-            "follow" => Route::follow(id),
-            "known" => Route::follow_known(id),
-            "join" => Route::join(id),
+            "start" => Route::start_or_continue(id),
+            "new" => Route::start(id),
+            "follow" => Route::start_or_continue(id),
+            "known" => Route::continue_existing(id),
+            "join" => Route::continue_if_started(id),
             _ => Route::end(id),
         };
         ids.split(',').map(route).collect()
@@ -134,12 +137,12 @@ impl<const V: u32> ProcessManager for Script<V> {
         effects
     }
 
-    fn on_rejected(&self, state: &mut Heard, rejected: &Rejected) -> Effects {
+    fn on_rejected(&self, state: &mut Heard, rejected: &RejectedCommand) -> Effects {
         let error = rejected.error::<Unspeakable>().expect("the aggregate's own error");
         state.words.push(format!("refused {}", error.0));
         let word = rejected.command::<Speaker>().unwrap().word;
         match &*word {
-            "no, never" => Effects::none().attention(rejected.reason()),
+            "no, never" => Effects::none().suspend(rejected.reason()),
             _ => Effects::none().dispatch(say("other", "instead")),
         }
     }

@@ -14,8 +14,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cluster::{Chance, Database};
 use cqrs::{
-    Append, EventStore, ExpectedVersion, FailurePolicy, NewEvent, ProjectError, Projections,
-    Projector, ProjectorName, ProjectorOptions, ReadStore, Recorded,
+    EventStore, ExpectedVersion, Projections, Projector, Recorded,
+    event::NewEvent,
+    projection::{ConsumerName, FailurePolicy, ProjectError, ProjectorOptions, ReadStore},
+    store::Append,
 };
 use cqrs_postgres::{PgReadStore, PgReadTransaction, PgStore};
 use cqrs_testing::{Tables, eventually};
@@ -56,15 +58,15 @@ impl Projector<PgReadStore> for Shaky {
         let position = event.position.get();
         let mut chance =
             Chance::new(self.chance.fetch_add(1, Ordering::Relaxed) ^ (position << 20));
-        let trouble = chance.below(400);
-        if trouble == 0 {
+        let failure = chance.below(400);
+        if failure == 0 {
             return Err("failed before".into());
         }
         let (Moved::Added { amount } | Moved::Taken { amount }) = event.event;
         PgTables::add(tx, event.stream.as_str(), amount, position).await?;
         let seen = "insert into seen values ($1)";
         sqlx::query(seen).bind(i64::try_from(position)?).execute(&mut **tx).await?;
-        match trouble {
+        match failure {
             1 => Err("failed after".into()),
             2 => panic!("panicked after"),
             3 => {
@@ -182,7 +184,7 @@ async fn look(read: &PgReadStore) -> Result<u64, sqlx::Error> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn g4_g6_every_effect_once_in_order_whoever_dies() {
+async fn every_effect_once_in_order_whoever_dies() {
     let seed = std::env::var("CQRS_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed: u64 = seed.unwrap_or_else(|| uuid::Uuid::now_v7().as_u64_pair().1);
     let events = std::env::var("CHAOS_EVENTS").ok().and_then(|events| events.parse().ok());
@@ -221,7 +223,7 @@ async fn g4_g6_every_effect_once_in_order_whoever_dies() {
 
     let mut chance = Chance::new(seed);
     let (mut kills, mut pauses, mut looks, mut rebuilt) = (0, 0, 0, false);
-    let name = ProjectorName::new("shaky").unwrap();
+    let name = ConsumerName::new("shaky").unwrap();
     loop {
         // Random delays are what this test is about.
         tokio::time::sleep(Duration::from_millis(100 + chance.below(300))).await;

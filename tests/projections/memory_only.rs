@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use cqrs::{InlineStore, ProjectorOptions, RebuildError, StoreError, StoreErrorKind, Waited};
+use cqrs::{
+    projection::{InlineStore, ProjectorOptions, RebuildError, Waited},
+    store::{StoreError, StoreErrorKind},
+};
 use cqrs_memory::{MemoryReadStore, MemoryStore, Step};
 use cqrs_testing::Tables;
 use futures_util::FutureExt;
@@ -64,7 +67,7 @@ async fn run(plan: &Plan) -> String {
     add_many(&store, 30, 4).await;
     let running = start().await.unwrap();
     plan.armed.store(true, Ordering::Release);
-    assert!(running.built("accounts", WITHIN).await.unwrap());
+    assert!(running.wait_until_built("accounts", WITHIN).await.unwrap());
     let last = add_many(&store, 30, 4).await;
     // A request that fails is the operator's to repeat; perhaps it had been heard.
     if running.rebuild("accounts").await.is_err() {
@@ -73,7 +76,7 @@ async fn run(plan: &Plan) -> String {
             Err(error) => panic!("{error}"),
         }
     }
-    assert!(running.built("accounts", WITHIN).await.unwrap());
+    assert!(running.wait_until_built("accounts", WITHIN).await.unwrap());
     let waited = running.wait_for("accounts", last, WITHIN).await.unwrap();
     assert_eq!(waited, Waited::CaughtUp);
     plan.armed.store(false, Ordering::Release);
@@ -82,7 +85,7 @@ async fn run(plan: &Plan) -> String {
 }
 
 #[tokio::test]
-async fn l19_a_fault_at_any_step_changes_nothing_in_the_end() {
+async fn a_fault_at_any_step_changes_nothing_in_the_end() {
     let undisturbed = Plan::default();
     let expected = run(&undisturbed).await;
     assert!(expected.contains("disorder: 0") && !expected.contains("disorder: 1"), "{expected}");
@@ -128,7 +131,7 @@ async fn ten_idle_projectors_ask_ten_small_questions_a_second_at_most() {
     let last = add_many(&store, 30, 4).await;
     let all = running[0].waiter([]).unwrap();
     for name in ["accounts", "idle_1", "idle_5"] {
-        assert!(running[0].built(name, WITHIN).await.unwrap());
+        assert!(running[0].wait_until_built(name, WITHIN).await.unwrap());
     }
     assert_eq!(all.wait(last, WITHIN).await, Waited::CaughtUp);
     tokio::time::sleep(Duration::from_secs(10)).await;
@@ -158,7 +161,7 @@ impl<const N: u32> cqrs::Projector<MemoryReadStore> for Idle<N> {
     async fn create(
         &self,
         _: &mut cqrs_memory::MemoryTransaction,
-    ) -> Result<(), cqrs::ProjectError> {
+    ) -> Result<(), cqrs::projection::ProjectError> {
         Ok(())
     }
 
@@ -166,7 +169,7 @@ impl<const N: u32> cqrs::Projector<MemoryReadStore> for Idle<N> {
         &self,
         _: &mut cqrs_memory::MemoryTransaction,
         _: &cqrs::Recorded<crate::tally::Moved>,
-    ) -> Result<(), cqrs::ProjectError> {
+    ) -> Result<(), cqrs::projection::ProjectError> {
         Ok(())
     }
 }

@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use cluster::{Cluster, Database};
 use cqrs::projection::{Partition, ReadStore};
 use cqrs::{
-    FailurePolicy, ProjectError, Projections, Projector, ProjectorOptions, ProjectorState,
-    Recorded, StoreErrorKind, Waited,
+    Projections, Projector, Recorded,
+    projection::{ConsumerState, FailurePolicy, ProjectError, ProjectorOptions, Waited},
+    store::StoreErrorKind,
 };
 use cqrs_postgres::{PgReadStore, PgReadTransaction, PgStore};
 use cqrs_testing::{Tables, eventually};
@@ -40,7 +41,7 @@ async fn start(store: &PgStore, read: &PgReadStore) -> Projections {
 }
 
 async fn known(running: &Projections, position: cqrs::Position) {
-    assert!(running.built("accounts", WITHIN).await.unwrap());
+    assert!(running.wait_until_built("accounts", WITHIN).await.unwrap());
     let waited = running.wait_for("accounts", position, WITHIN).await.unwrap();
     if waited != Waited::CaughtUp {
         panic!("{waited:?}: {:#?}", running.health().await);
@@ -59,7 +60,7 @@ async fn run(read: &PgReadStore, sql: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn l21_whatever_is_dropped_comes_back_by_itself() {
+async fn whatever_is_dropped_comes_back_by_itself() {
     let database = Database::create().await;
     let (store, read) = stores(&database.options()).await;
     let last = add_many(&store, 200, 5).await;
@@ -97,7 +98,7 @@ async fn old_read_models_are_dropped_in_the_end() {
     let mut long = read.pool().begin().await.unwrap();
     long.execute("select * from accounts.tally").await.unwrap();
     running.rebuild("accounts").await.unwrap();
-    assert!(running.built("accounts", WITHIN).await.unwrap());
+    assert!(running.wait_until_built("accounts", WITHIN).await.unwrap());
     assert_eq!(count(&read).await, 20);
     let schemas = || async {
         let like = "select count(*) from pg_namespace where nspname like 'accounts%'";
@@ -106,7 +107,7 @@ async fn old_read_models_are_dropped_in_the_end() {
     assert_eq!(schemas().await, 2);
     long.rollback().await.unwrap();
     running.rebuild("accounts").await.unwrap();
-    assert!(running.built("accounts", WITHIN).await.unwrap());
+    assert!(running.wait_until_built("accounts", WITHIN).await.unwrap());
     eventually(WITHIN, || async { if schemas().await == 1 { Ok(()) } else { Err("still there") } })
         .await;
 }
@@ -118,11 +119,11 @@ async fn a_schema_of_somebody_elses_is_never_touched() {
     run(&read, "create schema accounts; create table accounts.precious (it text)").await;
     add(&store, 1, 1).await;
     let running = start(&store, &read).await;
-    let trouble = eventually(WITHIN, || async {
-        running.health().await.unwrap().remove(0).trouble.ok_or("no trouble yet")
+    let failure = eventually(WITHIN, || async {
+        running.health().await.unwrap().remove(0).failure.ok_or("no failure yet")
     })
     .await;
-    assert!(trouble.error.contains("give the read store a prefix"), "{}", trouble.error);
+    assert!(failure.error.contains("give the read store a prefix"), "{}", failure.error);
     running.stop().await;
     run(&read, "select * from accounts.precious").await;
 
@@ -159,7 +160,7 @@ async fn a_read_store_without_its_tables_says_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn l53_the_role_that_queries_cannot_write() {
+async fn the_role_that_queries_cannot_write() {
     let database = Database::create().await;
     let (store, read) = stores(&database.options()).await;
     let running = start(&store, &read).await;
@@ -209,10 +210,10 @@ async fn event_store_and_read_store_may_be_different_databases() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b192_connections_that_are_killed_cost_nothing_but_time() {
+async fn connections_that_are_killed_cost_nothing_but_time() {
     let database = Database::create().await;
     let (store, read) = stores(&database.options()).await;
-    // Nothing is retried on account of the projector, so trouble of the database must not count.
+    // Nothing is retried on account of the projector, so failure of the database must not count.
     let policy = FailurePolicy::park().retries(0);
     let knobs: Arc<Knobs> = Arc::default();
     *knobs.delay.lock().unwrap() = Duration::from_millis(1);
@@ -262,7 +263,7 @@ async fn b192_connections_that_are_killed_cost_nothing_but_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b195_a_server_that_crashes_is_waited_for() {
+async fn a_server_that_crashes_is_waited_for() {
     let cluster = Cluster::start().unwrap();
     let database = Database::on(&cluster.url()).await;
     let (store, read) = stores(&database.options()).await;
@@ -274,9 +275,12 @@ async fn b195_a_server_that_crashes_is_waited_for() {
         cluster.restart().unwrap();
         // The store may have to connect again before it appends.
         last = eventually(WITHIN, || async {
-            let event = cqrs::NewEvent::of(&Moved::Added { amount: 1 }).unwrap();
-            let append =
-                cqrs::Append::to(crate::tally::account(1), cqrs::ExpectedVersion::Any, vec![event]);
+            let event = cqrs::event::NewEvent::of(&Moved::Added { amount: 1 }).unwrap();
+            let append = cqrs::store::Append::to(
+                crate::tally::account(1),
+                cqrs::ExpectedVersion::Any,
+                vec![event],
+            );
             cqrs::EventStore::append(&store, append).await.map(|appended| appended.position())
         })
         .await;
@@ -353,7 +357,7 @@ impl Projector<PgReadStore> for Careless {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b363_what_only_the_commit_finds_out_is_a_failure_of_the_projector() {
+async fn what_only_the_commit_finds_out_is_a_failure_of_the_projector() {
     for deferred in [true, false] {
         let database = Database::create().await;
         let (store, read) = stores(&database.options()).await;
@@ -369,16 +373,16 @@ async fn b363_what_only_the_commit_finds_out_is_a_failure_of_the_projector() {
         add_many(&store, 3, 1).await;
         let stopped = eventually(WITHIN, || async {
             let health = running.health().await.unwrap().remove(0);
-            if health.state == ProjectorState::Stopped { Ok(health) } else { Err("not yet") }
+            if health.state == ConsumerState::Stopped { Ok(health) } else { Err("not yet") }
         })
         .await;
-        let trouble = stopped.trouble.unwrap();
-        assert_eq!(trouble.position.get(), 2, "{trouble:?}");
+        let failure = stopped.failure.unwrap();
+        assert_eq!(failure.position.get(), 2, "{failure:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b192_a_beginning_that_is_cut_off_leaves_nothing_open() {
+async fn a_beginning_that_is_cut_off_leaves_nothing_open() {
     let database = Database::create().await;
     let (store, read) = stores(&database.options()).await;
     let running = start(&store, &read).await;
@@ -388,8 +392,8 @@ async fn b192_a_beginning_that_is_cut_off_leaves_nothing_open() {
     let node = uuid::Uuid::now_v7();
     read.heartbeat(node, WITHIN, &[], &[]).await.unwrap();
     let generation = record.live().unwrap().number;
-    let partition = Partition { projector: record.name, generation, number: 0 };
-    let lease = read.lease(node, &partition).await.unwrap().unwrap();
+    let partition = Partition { consumer: record.name, generation, number: 0 };
+    let lease = read.acquire(node, &partition).await.unwrap().unwrap();
     for polls in 0..400 {
         // Dropped after so many turns, wherever it is then.
         let turns = async {

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cqrs::{
-    Append, Event, EventStore, ExpectedVersion, NewEvent, Position, ProjectError, Projector,
-    ReadStore, Recorded, StreamName,
+    Event, EventStore, ExpectedVersion, Position, Projector, Recorded, StreamName,
+    event::NewEvent,
+    projection::{ProjectError, ReadStore},
+    store::Append,
 };
 use cqrs_testing::Tables;
 use serde::{Deserialize, Serialize};

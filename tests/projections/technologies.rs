@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use cluster::Database;
-use cqrs::{Event, EventStore, ProjectError, Projector, Recorded};
+use cqrs::{Event, EventStore, Projector, Recorded, projection::ProjectError};
 use cqrs_memory::{MemoryReadStore, MemoryStore, MemoryTransaction};
 use cqrs_postgres::{PgReadStore, PgReadTransaction};
 use cqrs_testing::{given_events, project};
@@ -152,7 +152,7 @@ async fn ask(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn l56_four_technologies_give_the_same_answers() {
+async fn four_technologies_give_the_same_answers() {
     let store = MemoryStore::new();
     given_events(&store, events()).await;
     assert_eq!(store.head().await.unwrap().get(), 200);
@@ -200,7 +200,7 @@ async fn l56_four_technologies_give_the_same_answers() {
 
 #[tokio::test]
 #[should_panic(expected = "`map` failed on the event at position 1: `create` has put no")]
-async fn l49_a_projector_that_fails_says_where_and_why() {
+async fn a_projector_that_fails_says_where_and_why() {
     struct Forgetful;
 
     #[async_trait]

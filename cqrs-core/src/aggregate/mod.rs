@@ -1,7 +1,10 @@
 //! Aggregates: pure decisions over a state that is folded from events.
 
+mod reservations;
 mod steps;
 
+pub use reservations::{ReservationError, Reservations, UniqueKey};
+pub(crate) use reservations::{Transfer, Unreserved, holder, transfers};
 pub use steps::Steps;
 
 use std::fmt;
@@ -9,7 +12,7 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Command, Event, Reservations};
+use crate::{Command, Event};
 
 /// One consistency boundary: an account, a product, an order.
 ///
@@ -57,14 +60,14 @@ pub trait Aggregate: Default + Send + Sync + 'static {
     /// each; nothing unless it is written.
     ///
     /// ```
-    /// # use cqrs_core::{Reference, Reservations};
+    /// # use cqrs_core::aggregate::{Reservations, UniqueKey};
     /// # enum UserEvent { Registered { email: String }, Left }
     /// # struct User { email: String }
     /// # impl User {
     /// fn reservations(&self, events: &[UserEvent]) -> Reservations {
     ///     events.iter().fold(Reservations::none(), |all, event| match event {
-    ///         UserEvent::Registered { email } => all.reserve(Reference::new("e-mail", email)),
-    ///         UserEvent::Left => all.release(Reference::new("e-mail", &self.email)),
+    ///         UserEvent::Registered { email } => all.reserve(UniqueKey::new("e-mail", email)),
+    ///         UserEvent::Left => all.release(UniqueKey::new("e-mail", &self.email)),
     ///     })
     /// }
     /// # }

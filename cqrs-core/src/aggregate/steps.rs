@@ -7,7 +7,7 @@ use crate::Aggregate;
 /// The first refusal ends the decision and drops the events of all steps.
 ///
 /// ```
-/// # use cqrs_core::*;
+/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
 /// # #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 /// # struct Take { from: String, times: u32 }
 /// # impl Command for Take { type Aggregate = Jar; fn aggregate_id(&self) -> String { self.from.clone() } }

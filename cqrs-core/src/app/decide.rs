@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::time::Instant;
 
-use super::reservations::{ReservationError, Transfer, Unreserved, transfers};
 use super::{App, Denial, DispatchError, Outcome};
+use crate::aggregate::{ReservationError, Transfer, Unreserved, transfers};
 use crate::failures::pauses;
 use crate::repository::{Changes, Loaded, Repository};
 use crate::{
@@ -166,7 +166,7 @@ impl<A: Aggregate> Decision<'_, A> {
     ) -> Result<Decided<A>, Failure<A>> {
         let decide = |state: &A| {
             guard(state).map_err(DispatchError::Denied)?;
-            state.execute(command.clone()).map_err(DispatchError::Refused)
+            state.execute(command.clone()).map_err(DispatchError::Rejected)
         };
         let decided = decide(loaded.state());
         if current || decided.as_ref().is_ok_and(|events| !events.is_empty()) {
@@ -190,7 +190,7 @@ impl<A: Aggregate> Decision<'_, A> {
         let reservations = loaded.state().reservations(changes.events());
         let transfers = match transfers(&*self.app.shared.store, &self.stream, reservations).await {
             Ok(transfers) => transfers,
-            Err(Unreserved::Refused(refused)) => return Ok(Err(refused)),
+            Err(Unreserved::Rejected(refused)) => return Ok(Err(refused)),
             Err(Unreserved::Read(error)) => return Err(DispatchError::Read(error)),
         };
         let appends = transfers.into_iter().map(|Transfer { stream, expected, event }| {

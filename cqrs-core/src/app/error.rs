@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::ReservationError;
+use crate::aggregate::ReservationError;
 use crate::{
     AppendError, CommandId, Conflict, InvalidName, InvalidUpcasters, ReadError, Retry, StoreError,
 };
@@ -15,7 +15,7 @@ use crate::{
 pub enum DispatchError<E: std::error::Error + 'static> {
     /// The aggregate refused. Nothing was stored.
     #[error(transparent)]
-    Refused(E),
+    Rejected(E),
     /// What the decision reserves is not to be had. Nothing was stored.
     #[error(transparent)]
     Reservation(ReservationError),
@@ -86,7 +86,7 @@ impl<E: std::error::Error + 'static> DispatchError<E> {
     #[must_use]
     pub const fn retry(&self) -> Retry {
         match self {
-            Self::Refused(_)
+            Self::Rejected(_)
             | Self::Denied(_)
             | Self::Reservation(_)
             | Self::InvalidId(_)
@@ -105,9 +105,9 @@ impl<E: std::error::Error + 'static> DispatchError<E> {
 
     /// The aggregate's refusal, if that is what it is.
     #[must_use]
-    pub const fn refused(&self) -> Option<&E> {
+    pub const fn rejected(&self) -> Option<&E> {
         match self {
-            Self::Refused(error) => Some(error),
+            Self::Rejected(error) => Some(error),
             _ => None,
         }
     }

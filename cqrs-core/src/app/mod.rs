@@ -7,15 +7,16 @@ mod dispatch;
 mod error;
 mod middleware;
 mod outcome;
-mod reservations;
 
+pub use crate::aggregate::ReservationError;
+pub use crate::id::{IdGenerator, RandomIds};
+pub use crate::time::{Clock, SystemClock};
 pub use builder::{AppBuilder, BuildError, Persistence};
 pub use cache::CachePolicy;
 pub use dispatch::Dispatch;
 pub use error::{Denial, DispatchError, LoadError};
 pub use middleware::{Answer, CommandContext, Done, Flow, Middleware};
 pub use outcome::Outcome;
-pub use reservations::{Reference, ReservationError, Reservations};
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -26,18 +27,18 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
+use crate::aggregate::{UniqueKey, holder};
 use crate::names::is_category;
 use crate::panics::panic_message;
 use crate::repository::{AsOf, EventSourced, Loaded, Past, Repository, load_as_of};
 use crate::{
-    Aggregate, Command, EventStore, IdGenerator, InvalidName, InvalidUpcasters, ReadError,
-    StreamName, Upcasters,
+    Aggregate, Command, EventStore, InvalidName, InvalidUpcasters, ReadError, StreamName, Upcasters,
 };
 
 /// Decides commands over one store. Cloning is cheap and gives a handle to the same application.
 ///
 /// ```
-/// # use cqrs_core::*;
+/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
 /// # async fn example<C: Command>(store: impl EventStore, deposit: C, id: <C::Aggregate as Aggregate>::Id)
 /// # -> Result<(), Box<dyn std::error::Error>> {
 /// let app = App::new(store);
@@ -116,8 +117,8 @@ impl App {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn holder(&self, reference: &Reference) -> Result<Option<StreamName>, ReadError> {
-        reservations::holder(&*self.shared.store, reference).await
+    pub async fn unique_key_owner(&self, key: &UniqueKey) -> Result<Option<StreamName>, ReadError> {
+        holder(&*self.shared.store, key).await
     }
 
     /// The aggregate as it was; its default state before its first event.

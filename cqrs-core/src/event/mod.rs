@@ -3,14 +3,19 @@
 mod new;
 mod recorded;
 
+pub use crate::id::{CausationId, CommandId, CorrelationId, EventId};
+pub use crate::metadata::Metadata;
+pub use crate::names::{EventName, InvalidName, MAX_EVENT_NAME_BYTES};
+pub use crate::payload::{MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH, Payload, PayloadError};
+pub use crate::time::{InvalidTimestamp, Timestamp};
 pub use new::{InvalidEvent, NewEvent};
 pub(crate) use recorded::as_stored;
 pub use recorded::{DecodeError, DecodeFailure, RawEvent, Recorded, RecordedEvent};
+pub use uuid::Uuid;
 
 use std::fmt;
 
-use crate::names::{EventName, is_event_name};
-use crate::{Payload, PayloadError};
+use crate::names::is_event_name;
 
 /// The stored name and schema version of one kind of event.
 ///
@@ -68,7 +73,7 @@ impl fmt::Display for EventType {
 /// Derive it, or write it by hand in a few lines:
 ///
 /// ```
-/// use cqrs_core::{DecodeFailure, Event, EventType, Payload, PayloadError};
+/// use cqrs_core::{Event, event::{DecodeFailure, EventType, Payload, PayloadError}};
 ///
 /// #[derive(Debug, PartialEq)]
 /// enum CartEvent {

@@ -12,9 +12,9 @@ use super::handler::{EventHandler, HandlerProjector};
 use super::manager::ProcessManager;
 use super::options::{HandlerOptions, ProcessOptions};
 use super::outbox::Outbox;
-use super::plan::PlannedCommands;
 use super::projector::{First, ProcessProjector};
-use super::schedule::{INSTANCE, Recurring, Schedule};
+use super::recurring::{INSTANCE, Recurring, RecurringCommand};
+use super::scheduled::ScheduledCommands;
 use super::store::ProcessStore;
 use crate::projection::runtime::{Beside, Registered};
 use crate::projection::{
@@ -80,21 +80,21 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
 
     /// Adds a schedule.
     #[must_use]
-    pub fn schedule<R: Schedule>(self, schedule: R) -> Self
+    pub fn recurring<R: RecurringCommand>(self, command: R) -> Self
     where
         <R::Command as Command>::Aggregate:
             Aggregate<Command: Command<Aggregate = <R::Command as Command>::Aggregate>>,
     {
-        let schedule = Arc::new(Recurring(schedule));
+        let schedule = Arc::new(Recurring(command));
         let first = Arc::clone(&schedule);
         let first = Box::new(move |now| first.first(now));
         self.run(schedule, ProcessOptions::new(), Some((INSTANCE, first)))
     }
 
-    /// Sends the commands that were planned with a [`Planner`](super::Planner), to these aggregates.
+    /// Sends the commands that were planned with a [`CommandScheduler`](super::CommandScheduler), to these aggregates.
     #[must_use]
-    pub fn planned_commands(self, destinations: Destinations) -> Self {
-        self.process(PlannedCommands { destinations })
+    pub fn scheduled_commands(self, destinations: Destinations) -> Self {
+        self.process(ScheduledCommands { destinations })
     }
 
     fn run<M: ProcessManager>(

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use uuid::Uuid;
 
 use super::destinations::Destinations;
-use super::effects::{Due, Effect, Effects, Refusal, Rejected, Timeout};
+use super::effects::{Due, Effect, Effects, RejectedCommand, Rejection, Timeout};
 use super::manager::{How, ProcessManager, Route};
 use super::records::{Instance, InstanceStatus, OutgoingCommand, Timer};
 use crate::panics::panic_message;
@@ -61,7 +61,7 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
 
     /// An instance that begins without an event.
     pub(super) fn begin_without_event(&mut self, id: &str, effects: impl Fn(Timestamp) -> Effects) {
-        let Some(mut instance) = self.begin(id, self.now, How::Start) else { return };
+        let Some(mut instance) = self.begin(id, self.now, How::StartOrContinue) else { return };
         let name = format!("{}\0{id}", M::NAME);
         let cause = Cause {
             seed: "start".to_owned(),
@@ -78,7 +78,7 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
     /// Whether an instance goes on with events still waiting.
     pub(super) fn has_waiting(&self, id: &str) -> bool {
         let instance = self.instances.get(id);
-        instance.is_some_and(|known| !known.needs_attention() && !known.waiting.is_empty())
+        instance.is_some_and(|known| !known.is_suspended() && !known.waiting.is_empty())
     }
 
     /// What was stored as one event, for one instance.
@@ -91,14 +91,14 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
         };
         match (&instance.status, how) {
             (InstanceStatus::Ended, _) => {}
-            (InstanceStatus::Attention { .. }, _) => {
+            (InstanceStatus::Suspended { .. }, _) => {
                 instance.waiting.push(first.position);
                 self.keep(instance);
             }
-            (InstanceStatus::Running, How::StartNew) if is_known => {
+            (InstanceStatus::Running, How::Start) if is_known => {
                 self.wait(instance, first.position, "it was begun twice".to_owned());
             }
-            (InstanceStatus::Running, How::FollowKnown) if !is_known => {
+            (InstanceStatus::Running, How::ContinueExisting) if !is_known => {
                 self.wait(instance, first.position, "it had not begun".to_owned());
             }
             (InstanceStatus::Running, _) => self.handle(instance, parts),
@@ -107,7 +107,7 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
 
     fn begin(&self, id: &str, at: Timestamp, how: How) -> Option<Instance> {
         // What is not there cannot end, and nobody can join it.
-        if matches!(how, How::End | How::Join) {
+        if matches!(how, How::End | How::ContinueIfStarted) {
             return None;
         }
         let (state, failed) = match Payload::encode(&M::State::default()) {
@@ -117,7 +117,7 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
         let mut instance = Instance::new(id.to_owned(), state, M::STATE_VERSION, at);
         if let Some(error) = failed {
             let reason = format!("the state it begins with cannot be stored: {error}");
-            instance.status = InstanceStatus::Attention { reason };
+            instance.status = InstanceStatus::Suspended { reason };
         }
         Some(instance)
     }
@@ -155,9 +155,9 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
         match instance.status {
             InstanceStatus::Running => self.handle(instance, parts),
             InstanceStatus::Ended => self.keep(instance),
-            InstanceStatus::Attention { .. } => return false,
+            InstanceStatus::Suspended { .. } => return false,
         }
-        self.instances.get(id).is_some_and(|instance| !instance.needs_attention())
+        self.instances.get(id).is_some_and(|instance| !instance.is_suspended())
     }
 
     /// An event that had waited and is of no concern to the instance any more.
@@ -181,7 +181,7 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
     }
 
     /// A command that its aggregate refused.
-    pub(super) fn refused(&mut self, id: &str, command: OutgoingCommand, refusal: Refusal) {
+    pub(super) fn refused(&mut self, id: &str, command: OutgoingCommand, rejection: Rejection) {
         let Some(before) = self.instances.get(id).cloned() else { return };
         // Its answer is on record.
         if before.commands.iter().all(|waiting| waiting.id != command.id) {
@@ -196,12 +196,13 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
         };
         let mut after = before.clone();
         after.commands.retain(|waiting| waiting.id != command.id);
-        let (manager, rejected) = (self.manager, Rejected { command, refusal, at: self.now });
+        let (manager, rejected) =
+            (self.manager, RejectedCommand { command, rejection, at: self.now });
         let turn = self.turn(&mut after, &cause, |state| manager.on_rejected(state, &rejected));
         match turn {
             Ok(()) => {
                 // For the operator to try again.
-                if after.needs_attention() {
+                if after.is_suspended() {
                     after.commands.insert(0, rejected.command);
                 }
                 self.keep(after);
@@ -232,7 +233,7 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
             match self.turn(&mut after, &cause, |state| manager.on_timeout(state, &timeout)) {
                 Ok(()) => {
                     // For the operator to try again.
-                    if after.needs_attention() {
+                    if after.is_suspended() {
                         after.timers.push(timer);
                     }
                     self.keep(after);
@@ -253,7 +254,7 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
     /// Lets an instance go on that waited for an operator.
     pub(super) fn resume(&mut self, id: &str) {
         if let Some(mut instance) = self.instances.get(id).cloned()
-            && instance.needs_attention()
+            && instance.is_suspended()
         {
             instance.status = InstanceStatus::Running;
             self.keep(instance);
@@ -351,8 +352,8 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
                         .for_each(|command| command.revoked = true);
                 }
                 Effect::End => end(instance),
-                Effect::Attention { reason } => {
-                    instance.status = InstanceStatus::Attention { reason };
+                Effect::Suspend { reason } => {
+                    instance.status = InstanceStatus::Suspended { reason };
                 }
             }
         }
@@ -366,8 +367,8 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
     }
 
     fn attend(&mut self, mut instance: Instance, reason: String) {
-        tracing::error!(process = M::NAME, instance = instance.id, reason, "needs attention");
-        instance.status = InstanceStatus::Attention { reason };
+        tracing::error!(process = M::NAME, instance = instance.id, reason, "needs suspended");
+        instance.status = InstanceStatus::Suspended { reason };
         self.keep(instance);
     }
 

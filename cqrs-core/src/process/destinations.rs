@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::effects::Refusal;
+use super::effects::Rejection;
 use super::records::OutgoingCommand;
 use crate::app::stream_of;
-use crate::failures::chain;
+use crate::failures::error_chain;
 use crate::{
     Aggregate, App, Append, Command, CommandKey, DispatchError, ExpectedVersion, Metadata, Payload,
     Retry, StreamName,
@@ -82,7 +82,7 @@ impl fmt::Debug for Destinations {
 /// Why a command did not take effect.
 pub(super) enum Unsent {
     /// It never will.
-    Refused(Refusal),
+    Rejected(Rejection),
     /// Nobody knows whether it would.
     Failed { reason: String, retry: Retry },
 }
@@ -135,18 +135,18 @@ where
         let dispatch = app.dispatch(command).command_id(outgoing.id).metadata(metadata);
         match dispatch.probably_new(is_new).deadline(deadline).await {
             Ok(_) => Ok(()),
-            Err(DispatchError::Refused(error)) => {
-                Err(Unsent::Refused(Refusal::Error(Arc::new(error))))
+            Err(DispatchError::Rejected(error)) => {
+                Err(Unsent::Rejected(Rejection::Error(Arc::new(error))))
             }
             Err(DispatchError::Reservation(error)) => {
-                Err(Unsent::Refused(Refusal::Error(Arc::new(error))))
+                Err(Unsent::Rejected(Rejection::Error(Arc::new(error))))
             }
             Err(DispatchError::Denied(denial)) => {
-                Err(Unsent::Refused(Refusal::Denied(denial.reason)))
+                Err(Unsent::Rejected(Rejection::Denied(denial.reason)))
             }
             Err(error) => {
                 let retry = error.retry();
-                Err(Unsent::Failed { reason: chain(&error), retry })
+                Err(Unsent::Failed { reason: error_chain(&error), retry })
             }
         }
     }
@@ -163,12 +163,12 @@ where
         let append = Append::to(nowhere.clone(), ExpectedVersion::Any, Vec::new());
         match app.store().append(append.with_command(key)).await {
             Ok(appended) if appended.streams.iter().any(|part| part.stream == nowhere) => {
-                Err(Unsent::Refused(Refusal::Revoked))
+                Err(Unsent::Rejected(Rejection::Revoked))
             }
             Ok(_) => Ok(()),
             Err(error) => {
                 let retry = error.retry();
-                Err(Unsent::Failed { reason: chain(&error), retry })
+                Err(Unsent::Failed { reason: error_chain(&error), retry })
             }
         }
     }

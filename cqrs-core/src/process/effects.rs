@@ -32,7 +32,7 @@ pub(super) enum Effect {
     CancelTimer { name: String },
     Revoke { category: &'static str },
     End,
-    Attention { reason: String },
+    Suspend { reason: String },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -98,7 +98,7 @@ impl Effects {
 
     /// Takes back the commands to an aggregate that wait for an answer, also one that is on its way. Each either has
     /// taken effect, and its events come as ever, or never will, and is handed to
-    /// [`on_rejected`](super::ProcessManager::on_rejected) as [revoked](Rejected::is_revoked). For
+    /// [`on_rejected`](super::ProcessManager::on_rejected) as [revoked](RejectedCommand::is_revoked). For
     /// steps that take too long: paying back is safe only when the payment cannot arrive any more.
     pub fn revoke_commands<A: Aggregate>(self) -> Self {
         self.and(Effect::Revoke { category: A::CATEGORY })
@@ -111,8 +111,8 @@ impl Effects {
     }
 
     /// Leaves the instance to an operator, with the reason. Its later events wait.
-    pub fn attention(self, reason: impl Into<String>) -> Self {
-        self.and(Effect::Attention { reason: reason.into() })
+    pub fn suspend(self, reason: impl Into<String>) -> Self {
+        self.and(Effect::Suspend { reason: reason.into() })
     }
 }
 
@@ -125,15 +125,15 @@ impl PartialEq for Effects {
 
 /// A command of a process that its aggregate refused.
 #[derive(Clone, Debug)]
-pub struct Rejected {
+pub struct RejectedCommand {
     pub(super) command: OutgoingCommand,
-    pub(super) refusal: Refusal,
+    pub(super) rejection: Rejection,
     pub(super) at: Timestamp,
 }
 
 /// What was said against a command.
 #[derive(Clone, Debug)]
-pub(super) enum Refusal {
+pub(super) enum Rejection {
     /// By the aggregate.
     Error(Arc<dyn std::error::Error + Send + Sync>),
     /// By a hook in front of it.
@@ -142,7 +142,7 @@ pub(super) enum Refusal {
     Revoked,
 }
 
-impl std::fmt::Display for Refusal {
+impl std::fmt::Display for Rejection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Error(error) => error.fmt(f),
@@ -180,26 +180,26 @@ impl Timeout {
     }
 }
 
-impl Rejected {
+impl RejectedCommand {
     /// Why, for people.
     #[must_use]
     pub fn reason(&self) -> String {
-        self.refusal.to_string()
+        self.rejection.to_string()
     }
 
     /// The aggregate's error, if it was one of this type.
     #[must_use]
     pub fn error<E: std::error::Error + 'static>(&self) -> Option<&E> {
-        match &self.refusal {
-            Refusal::Error(error) => error.downcast_ref(),
-            Refusal::Denied(_) | Refusal::Revoked => None,
+        match &self.rejection {
+            Rejection::Error(error) => error.downcast_ref(),
+            Rejection::Denied(_) | Rejection::Revoked => None,
         }
     }
 
     /// Whether it was taken back by [`Effects::revoke_commands`].
     #[must_use]
     pub const fn is_revoked(&self) -> bool {
-        matches!(self.refusal, Refusal::Revoked)
+        matches!(self.rejection, Rejection::Revoked)
     }
 
     /// When it was refused, by the runtime's clock.

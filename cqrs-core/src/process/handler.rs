@@ -35,7 +35,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x3c5d_40a1_9a37_4c53_8d0e_f2b6_0f8e_11c
 /// with the later ones of its key, for an operator; see [`HandlerOptions`].
 ///
 /// ```
-/// # use cqrs_core::*;
+/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
 /// # #[derive(Default)] struct Flags;
 /// # #[derive(Clone, serde::Serialize, serde::Deserialize)] struct Flag { account: String }
 /// # struct Withdrawn { cents: i64 }

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::destinations::Destinations;
-use super::effects::{Effects, Rejected, Timeout};
+use super::effects::{Effects, RejectedCommand, Timeout};
 use crate::{Event, Recorded, UpcastFailure};
 
 /// A conversation between aggregates that takes several commands and may fail half way: a
@@ -51,18 +51,18 @@ pub trait ProcessManager: Send + Sync + 'static {
     /// Says what is to be done about it, by the state after [`apply`](Self::apply).
     fn react(&self, state: &Self::State, event: &Recorded<Self::Event>) -> Effects;
 
-    /// Says what is to be done about a command that its aggregate refused. The refusal is on record
+    /// Says what is to be done about a command that its aggregate refused. The rejection is on record
     /// before anything is done about it. Unless it is said otherwise the instance waits for an
     /// operator.
-    fn on_rejected(&self, state: &mut Self::State, rejected: &Rejected) -> Effects {
+    fn on_rejected(&self, state: &mut Self::State, rejected: &RejectedCommand) -> Effects {
         let _ = state;
-        Effects::none().attention(rejected.reason())
+        Effects::none().suspend(rejected.reason())
     }
 
     /// Says what is to be done when a timer that [`Effects::start_timer`] started goes off.
     fn on_timeout(&self, state: &mut Self::State, timeout: &Timeout) -> Effects {
         let _ = state;
-        Effects::none().attention(format!("nothing is planned for timer `{}`", timeout.name()))
+        Effects::none().suspend(format!("nothing is planned for timer `{}`", timeout.name()))
     }
 
     /// Brings a state of an earlier version to [`STATE_VERSION`](Self::STATE_VERSION).
@@ -84,39 +84,33 @@ pub struct Route {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum How {
+    StartOrContinue,
     Start,
-    StartNew,
-    Follow,
-    FollowKnown,
-    Join,
+    ContinueExisting,
+    ContinueIfStarted,
     End,
 }
 
 #[allow(clippy::needless_pass_by_value)] // ids read better without ampersands
 impl Route {
     /// Begins the instance; one that has begun goes on.
+    pub fn start_or_continue(instance: impl ToString) -> Self {
+        Self { instance: instance.to_string(), how: How::StartOrContinue }
+    }
+
+    /// Begins the instance; one that has begun before waits for an operator.
     pub fn start(instance: impl ToString) -> Self {
         Self { instance: instance.to_string(), how: How::Start }
     }
 
-    /// Begins the instance; one that has begun before waits for an operator.
-    pub fn start_new(instance: impl ToString) -> Self {
-        Self { instance: instance.to_string(), how: How::StartNew }
-    }
-
-    /// Goes on with the instance; one that has not begun begins.
-    pub fn follow(instance: impl ToString) -> Self {
-        Self { instance: instance.to_string(), how: How::Follow }
-    }
-
     /// Goes on with the instance; one that has not begun waits for an operator.
-    pub fn follow_known(instance: impl ToString) -> Self {
-        Self { instance: instance.to_string(), how: How::FollowKnown }
+    pub fn continue_existing(instance: impl ToString) -> Self {
+        Self { instance: instance.to_string(), how: How::ContinueExisting }
     }
 
     /// Goes on with the instance; one that has not begun is left alone.
-    pub fn join(instance: impl ToString) -> Self {
-        Self { instance: instance.to_string(), how: How::Join }
+    pub fn continue_if_started(instance: impl ToString) -> Self {
+        Self { instance: instance.to_string(), how: How::ContinueIfStarted }
     }
 
     /// Goes on with the instance and ends it after what it does about this event. One that is not

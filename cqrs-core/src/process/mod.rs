@@ -14,10 +14,10 @@ mod manager;
 mod operator;
 mod options;
 mod outbox;
-mod plan;
 mod projector;
 mod records;
-mod schedule;
+mod recurring;
+mod scheduled;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -25,13 +25,15 @@ pub mod turn;
 
 pub use builder::ProcessesBuilder;
 pub use destinations::Destinations;
-pub use effects::{Effects, Rejected, Timeout};
+pub use effects::{Effects, RejectedCommand, Timeout};
 pub use handler::{EventHandler, HandlerContext, HandlerError};
 pub use manager::{ProcessManager, Route};
 pub use options::{HandlerOptions, ProcessOptions};
-pub use plan::{NotCancelled, Plan, PlanError, Planner};
-pub use records::{Instance, InstanceStatus, OutgoingCommand, Request, Timer, Todo, Wish};
-pub use schedule::{Missed, Schedule};
+pub use records::{
+    Instance, InstanceStatus, OperatorAction, OutgoingCommand, PendingWork, Request, Timer,
+};
+pub use recurring::{MissedTicks, RecurringCommand};
+pub use scheduled::{CancelError, CommandScheduler, ScheduleError, ScheduledCommand};
 pub use store::{InstanceQuery, ProcessStore};
 
 use crate::App;
@@ -77,7 +79,7 @@ impl<S: ProcessStore> Processes<S> {
     /// # Errors
     /// [`OperatorError`].
     pub async fn retry(&self, process: &str, instance: &str) -> Result<bool, OperatorError> {
-        self.request(process, instance, Wish::Retry).await
+        self.request(process, instance, OperatorAction::Retry).await
     }
 
     /// Asks an instance to end; its commands, timers and waiting events are forgotten. Says whether
@@ -86,17 +88,17 @@ impl<S: ProcessStore> Processes<S> {
     /// # Errors
     /// [`OperatorError`].
     pub async fn end(&self, process: &str, instance: &str) -> Result<bool, OperatorError> {
-        self.request(process, instance, Wish::End).await
+        self.request(process, instance, OperatorAction::End).await
     }
 
     async fn request(
         &self,
         process: &str,
         instance: &str,
-        wish: Wish,
+        action: OperatorAction,
     ) -> Result<bool, OperatorError> {
         let name = self.projections.known(process)?;
-        let request = Request { instance: instance.to_owned(), wish };
+        let request = Request { instance: instance.to_owned(), action };
         let is_there = self.store.request(&name, &request).await?;
         self.projections.wake();
         Ok(is_there)

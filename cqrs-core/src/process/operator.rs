@@ -6,7 +6,7 @@ use super::InstanceQuery;
 use super::desk::{Desk, routes};
 use super::manager::ProcessManager;
 use super::outbox::{Ended, Outbox};
-use super::records::{Request, Wish};
+use super::records::{OperatorAction, Request};
 use super::store::ProcessStore;
 use crate::{Position, ReadError, Recorded};
 
@@ -24,15 +24,15 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
     ) -> Result<bool, Ended> {
         let mut done_some = false;
         for request in requests.iter().filter(|request| !flying.contains(&request.instance)) {
-            let heard = match request.wish {
-                Wish::End => {
+            let heard = match request.action {
+                OperatorAction::End => {
                     let id = request.instance.clone();
                     self.settle(std::slice::from_ref(&id), |desk| desk.end(&id)).await?;
                     Ok(())
                 }
-                Wish::Retry => self.retry(&request.instance).await?,
+                OperatorAction::Retry => self.retry(&request.instance).await?,
             };
-            let process = &self.lease.partition.projector;
+            let process = &self.lease.partition.consumer;
             let forgotten = match heard {
                 Ok(()) => {
                     let done = std::slice::from_ref(request);
@@ -85,7 +85,7 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
 
     /// The events that an instance has yet to take in.
     async fn waiting(&self, id: &str) -> Result<Vec<(Position, Parts<M>)>, ReadError> {
-        let process = &self.lease.partition.projector;
+        let process = &self.lease.partition.consumer;
         let query = InstanceQuery::one(id);
         let found = self.shared.read.list_instances(process, &query).await?;
         let mut events = Vec::new();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
 use crate::projection::FailurePolicy;
-use crate::store::Start;
+use crate::subscription::Start;
 
 /// How a process is run.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 //!
 //! Invariants:
 //! - A command is sent only after the transaction that decided it.
-//! - A refusal is recorded in one transaction with what is done about it, so a follow-up is sent
+//! - A rejection is recorded in one transaction with what is done about it, so a follow-up is sent
 //!   only after that, and a command that is sent again was not refused before. That one was
 //!   accepted stands in the log; it is recorded with the next change of its instance, or soon.
 //! - A timer goes off when every event has been taken in that was in the log when it was seen to be
@@ -29,11 +29,11 @@ use super::destinations::{Destinations, Unsent};
 use super::exchange::{Changed, Exchange, earlier};
 use super::manager::ProcessManager;
 use super::options::ProcessOptions;
-use super::records::{Instance, OutgoingCommand, Todo};
+use super::records::{Instance, OutgoingCommand, PendingWork};
 use super::store::ProcessStore;
 use crate::panics::panic_message;
 use crate::projection::runtime::{Control, Shared};
-use crate::projection::{CommitError, Lease, LeaseError};
+use crate::projection::{CommitError, LeaseError, PartitionLease};
 use crate::{App, CommandId, Position, Retry, StoreError, Timestamp};
 
 /// How many instances are asked for at once, for each that may have a command on its way.
@@ -49,7 +49,7 @@ const MOMENT: Duration = Duration::from_millis(2);
 pub(super) struct Outbox<S: ProcessStore, M> {
     pub(super) app: App,
     pub(super) shared: Arc<Shared<S>>,
-    pub(super) lease: Lease,
+    pub(super) lease: PartitionLease,
     pub(super) control: watch::Receiver<Control>,
     pub(super) manager: Arc<M>,
     pub(super) destinations: Arc<Destinations>,
@@ -153,13 +153,13 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
     /// Asks the store what there is to do.
     async fn look(&self, now: Timestamp, sky: &mut Sky) -> Result<Looked, Ended> {
         let later = self.shared.poll_interval;
-        let process = &self.lease.partition.projector;
+        let process = &self.lease.partition.consumer;
         let limit = sky.flying.len() + self.options.in_flight * LOOK_AHEAD;
-        let Todo { mut busy, mut due, next_due, requests } =
-            match self.shared.read.todo(process, now, limit).await {
-                Ok(todo) => todo,
+        let PendingWork { mut busy, mut due, next_due, requests } =
+            match self.shared.read.pending_work(process, now, limit).await {
+                Ok(pending) => pending,
                 Err(error) => {
-                    tracing::warn!(partition = %self.lease.partition, %error, "todo unknown");
+                    tracing::warn!(partition = %self.lease.partition, %error, "pending unknown");
                     return Ok(Looked { next_due: None, pause: later });
                 }
             };
@@ -245,7 +245,9 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
         self.settle(&ids, |desk| {
             for (id, command, unsent) in &outcomes {
                 match unsent {
-                    Unsent::Refused(refusal) => desk.refused(id, command.clone(), refusal.clone()),
+                    Unsent::Rejected(rejection) => {
+                        desk.refused(id, command.clone(), rejection.clone())
+                    }
                     Unsent::Failed { reason, .. } => desk.give_up(id, reason.clone()),
                 }
             }
@@ -310,7 +312,7 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
         match self.shared.read.commit(tx, &self.lease, Position::START).await {
             Ok(()) => Ok(()),
             Err(CommitError::Lost) => Err(LeaseError::Lost),
-            Err(CommitError::Refused(error)) => {
+            Err(CommitError::Failed(error)) => {
                 let kind = crate::StoreErrorKind::Internal;
                 Err(StoreError::new(kind, error.to_string()).into())
             }

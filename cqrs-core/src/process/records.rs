@@ -48,13 +48,13 @@ impl Instance {
     /// Whether there are commands to be sent.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        !self.commands.is_empty() && !self.needs_attention()
+        !self.commands.is_empty() && !self.is_suspended()
     }
 
     /// Whether it waits for an operator.
     #[must_use]
-    pub const fn needs_attention(&self) -> bool {
-        matches!(self.status, InstanceStatus::Attention { .. })
+    pub const fn is_suspended(&self) -> bool {
+        matches!(self.status, InstanceStatus::Suspended { .. })
     }
 
     /// When its next timer is due, if it may go off.
@@ -75,7 +75,7 @@ pub enum InstanceStatus {
     /// It is over. It stays on record, so that a late event does not begin it anew.
     Ended,
     /// It waits for an operator.
-    Attention {
+    Suspended {
         /// Why.
         reason: String,
     },
@@ -129,7 +129,7 @@ pub struct Timer {
 /// What there is to do at a moment.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct Todo {
+pub struct PendingWork {
     /// Instances with commands to be sent, those that changed first in front.
     pub busy: Vec<Instance>,
     /// Instances with a timer that is due.
@@ -147,14 +147,14 @@ pub struct Request {
     /// Which instance it is about.
     pub instance: String,
     /// What is to be done with it.
-    pub wish: Wish,
+    pub action: OperatorAction,
 }
 
 /// What is to be done with an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Wish {
+pub enum OperatorAction {
     /// To go on where it stopped: the commands that wait, then the events that wait.
     Retry,
     /// To end; its commands, timers and waiting events are forgotten.

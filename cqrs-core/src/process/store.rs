@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::records::{Instance, Request, Todo};
-use crate::names::ProjectorName;
+use super::records::{Instance, PendingWork, Request};
+use crate::names::ConsumerName;
 use crate::projection::ReadStore;
 use crate::{StoreError, Timestamp};
 
@@ -15,13 +15,13 @@ pub trait ProcessStore: ReadStore {
     /// Makes the tables of a process.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn create_process(&self, tx: &mut Self::Transaction) -> Result<(), StoreError>;
 
     /// Instances by their ids; those that are not there are left out.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn instances_in(
         &self,
         tx: &mut Self::Transaction,
@@ -31,7 +31,7 @@ pub trait ProcessStore: ReadStore {
     /// Keeps instances as they are from now on.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn keep(
         &self,
         tx: &mut Self::Transaction,
@@ -41,38 +41,37 @@ pub trait ProcessStore: ReadStore {
     /// What there is to do: at most so many instances of each kind.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
-    async fn todo(
+    /// [`StoreError`] if the store fails.
+    async fn pending_work(
         &self,
-        process: &ProjectorName,
+        process: &ConsumerName,
         now: Timestamp,
         limit: usize,
-    ) -> Result<Todo, StoreError>;
+    ) -> Result<PendingWork, StoreError>;
 
     /// Notes what an operator asks for. Says whether the instance is there.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
-    async fn request(&self, process: &ProjectorName, request: &Request)
-    -> Result<bool, StoreError>;
+    /// [`StoreError`] if the store fails.
+    async fn request(&self, process: &ConsumerName, request: &Request) -> Result<bool, StoreError>;
 
     /// Forgets requests that were seen to.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble; they are then seen to again.
+    /// [`StoreError`] if the store fails; they are then seen to again.
     async fn forget_requests(
         &self,
-        process: &ProjectorName,
+        process: &ConsumerName,
         requests: &[Request],
     ) -> Result<(), StoreError>;
 
     /// Instances for people, by id.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn list_instances(
         &self,
-        process: &ProjectorName,
+        process: &ConsumerName,
         query: &InstanceQuery,
     ) -> Result<Vec<Instance>, StoreError>;
 }
@@ -84,7 +83,7 @@ pub struct InstanceQuery {
     /// Only this one.
     pub id: Option<String>,
     /// Only those that wait for an operator.
-    pub attention: bool,
+    pub suspended: bool,
     /// Only ids behind this one, for the next page.
     pub after: Option<String>,
     /// At most so many.
@@ -96,7 +95,7 @@ impl InstanceQuery {
     /// The first 1,000.
     #[must_use]
     pub const fn all() -> Self {
-        Self { id: None, attention: false, after: None, limit: 1_000 }
+        Self { id: None, suspended: false, after: None, limit: 1_000 }
     }
 
     /// One instance.
@@ -107,8 +106,8 @@ impl InstanceQuery {
 
     /// The first 1,000 of those that wait for an operator.
     #[must_use]
-    pub fn attention() -> Self {
-        Self { attention: true, ..Self::all() }
+    pub fn suspended() -> Self {
+        Self { suspended: true, ..Self::all() }
     }
 
     /// The page behind an id.

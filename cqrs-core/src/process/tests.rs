@@ -4,17 +4,17 @@ use uuid::Uuid;
 
 use super::desk::Desk;
 use super::destinations::Destinations;
-use super::effects::Refusal;
+use super::effects::Rejection;
 use super::exchange::{Changed, Exchange};
 use super::manager::ProcessManager;
-use super::plan::{ChangePlan, NotCancelled, Planned, PlannedCommands};
 use super::records::{Instance, OutgoingCommand};
+use super::scheduled::{CancelError, ChangeSchedule, Scheduled, ScheduledCommands};
 use crate::{Aggregate, CommandId, Payload, Timestamp};
 
 fn command(n: u128) -> OutgoingCommand {
     let id = CommandId::from(Uuid::from_u128(n));
-    let content = Payload::encode(&ChangePlan::Send { id: "p".to_owned() }).unwrap();
-    let category = Planned::CATEGORY.to_owned();
+    let content = Payload::encode(&ChangeSchedule::Send { id: "p".to_owned() }).unwrap();
+    let category = Scheduled::CATEGORY.to_owned();
     OutgoingCommand::new(id, category, content, Uuid::nil().into())
 }
 
@@ -91,32 +91,32 @@ fn what_is_busy_is_left_alone_and_more_than_can_be_kept_is_asked_for_later() {
 
 #[test]
 fn a_refusal_that_is_on_record_is_not_answered_again() {
-    let manager = PlannedCommands { destinations: Destinations::new() };
+    let manager = ScheduledCommands { destinations: Destinations::new() };
     let destinations = manager.destinations();
-    let refusal = || Refusal::Denied("no".to_owned());
+    let rejection = || Rejection::Denied("no".to_owned());
     let desk = |kept| Desk::new(&manager, &destinations, Timestamp::UNIX_EPOCH, vec![kept]);
     let mut first = desk(instance("a", &[1]));
-    first.refused("a", command(1), refusal());
-    assert!(first.finish().remove(0).needs_attention());
+    first.refused("a", command(1), rejection());
+    assert!(first.finish().remove(0).is_suspended());
     let mut again = desk(instance("a", &[2]));
-    again.refused("a", command(1), refusal());
+    again.refused("a", command(1), rejection());
     assert!(again.finish().is_empty());
 }
 
 #[test]
-fn b377_of_a_cancellation_and_the_moment_itself_one_comes_first() {
+fn of_a_cancellation_and_the_moment_itself_one_comes_first() {
     let id = || "p".to_owned();
     let after = |command| {
-        let mut planned = Planned::Waiting;
+        let mut planned = Scheduled::Waiting;
         for event in planned.execute(command).unwrap() {
             planned.apply(&event);
         }
         planned
     };
-    let cancelled = after(ChangePlan::Cancel { id: id() });
-    let sent = cancelled.execute(ChangePlan::Send { id: id() });
-    assert_eq!(sent, Err(NotCancelled::AlreadyCancelled));
-    let due = after(ChangePlan::Send { id: id() });
-    let cancelled = due.execute(ChangePlan::Cancel { id: id() });
-    assert_eq!(cancelled, Err(NotCancelled::AlreadyDue));
+    let cancelled = after(ChangeSchedule::Cancel { id: id() });
+    let sent = cancelled.execute(ChangeSchedule::Send { id: id() });
+    assert_eq!(sent, Err(CancelError::AlreadyCancelled));
+    let due = after(ChangeSchedule::Send { id: id() });
+    let cancelled = due.execute(ChangeSchedule::Cancel { id: id() });
+    assert_eq!(cancelled, Err(CancelError::AlreadyDue));
 }

@@ -13,20 +13,21 @@ use super::records::Cluster;
 /// goes to whoever has least. So when a node joins it gets its share from the others, and when one
 /// leaves only what it had changes hands.
 pub(super) fn share_of(node: Uuid, cluster: &Cluster) -> BTreeSet<Partition> {
-    let mut nodes: Vec<_> = cluster.nodes.iter().filter(|node| !node.wants.is_empty()).collect();
+    let mut nodes: Vec<_> =
+        cluster.nodes.iter().filter(|node| !node.capabilities.is_empty()).collect();
     nodes.sort_by_key(|node| node.id);
     let mut open = Vec::new();
-    for projector in &cluster.projectors {
+    for projector in &cluster.consumers {
         for generation in &projector.generations {
-            let able = |wants: &[super::Want]| {
-                wants.iter().any(|want| {
-                    want.projector == projector.name
-                        && want.version == generation.version
-                        && !(want.inline && generation.live)
+            let able = |capabilities: &[super::Capability]| {
+                capabilities.iter().any(|capability| {
+                    capability.consumer == projector.name
+                        && capability.version == generation.version
+                        && !(capability.inline && generation.live)
                 })
             };
             let able: Vec<Uuid> =
-                nodes.iter().filter(|node| able(&node.wants)).map(|node| node.id).collect();
+                nodes.iter().filter(|node| able(&node.capabilities)).map(|node| node.id).collect();
             if !able.is_empty() {
                 for (partition, record) in projector.partitions(generation) {
                     open.push((partition, record.owner, able.clone()));
@@ -67,30 +68,30 @@ pub(super) fn share_of(node: Uuid, cluster: &Cluster) -> BTreeSet<Partition> {
 mod tests {
     use super::*;
     use crate::Position;
-    use crate::names::ProjectorName;
-    use crate::projection::Want;
+    use crate::names::ConsumerName;
+    use crate::projection::Capability;
     use crate::projection::records::{
-        GenerationRecord, NodeRecord, PartitionRecord, ProjectorRecord,
+        ConsumerRecord, GenerationRecord, NodeRecord, PartitionRecord,
     };
 
-    fn want(name: &str) -> Want {
-        Want { projector: ProjectorName::new(name).unwrap(), version: 1, inline: false }
+    fn capability(name: &str) -> Capability {
+        Capability { consumer: ConsumerName::new(name).unwrap(), version: 1, inline: false }
     }
 
-    fn projector(name: &str, partitions: u32) -> ProjectorRecord {
+    fn projector(name: &str, partitions: u32) -> ConsumerRecord {
         let partitions = (0..partitions)
             .map(|number| PartitionRecord {
                 number,
                 position: Position::START,
                 owner: None,
-                trouble: None,
+                failure: None,
                 parked: 0,
                 retry_requested: false,
             })
             .collect();
         let live = GenerationRecord { number: 1, version: 1, live: true, intact: true, partitions };
-        let name = ProjectorName::new(name).unwrap();
-        ProjectorRecord { name, paused: false, generations: vec![live] }
+        let name = ConsumerName::new(name).unwrap();
+        ConsumerRecord { name, paused: false, generations: vec![live] }
     }
 
     /// Lets every node take its share, and says how many each has and how many changed hands.
@@ -98,12 +99,12 @@ mod tests {
         let shares: Vec<_> =
             cluster.nodes.iter().map(|node| (node.id, share_of(node.id, cluster))).collect();
         let mut moved = 0;
-        for projector in &mut cluster.projectors {
+        for projector in &mut cluster.consumers {
             let name = projector.name.clone();
             for generation in &mut projector.generations {
                 for record in &mut generation.partitions {
                     let partition = Partition {
-                        projector: name.clone(),
+                        consumer: name.clone(),
                         generation: generation.number,
                         number: record.number,
                     };
@@ -122,13 +123,14 @@ mod tests {
     }
 
     #[test]
-    fn b186_ten_spread_over_two_nodes_and_move_to_a_third() {
+    fn ten_spread_over_two_nodes_and_move_to_a_third() {
         let names: Vec<_> = (0..10).map(|n| format!("p{n}")).collect();
-        let wants: Vec<_> = names.iter().map(|name| want(name)).collect();
-        let node = |id: u128| NodeRecord { id: Uuid::from_u128(id), wants: wants.clone() };
+        let capabilities: Vec<_> = names.iter().map(|name| capability(name)).collect();
+        let node =
+            |id: u128| NodeRecord { id: Uuid::from_u128(id), capabilities: capabilities.clone() };
         let mut cluster = Cluster {
             nodes: vec![node(1), node(2)],
-            projectors: names.iter().map(|name| projector(name, 1)).collect(),
+            consumers: names.iter().map(|name| projector(name, 1)).collect(),
         };
         assert_eq!(settle(&mut cluster), (vec![5, 5], 0));
         assert_eq!(settle(&mut cluster), (vec![5, 5], 0));
@@ -142,26 +144,26 @@ mod tests {
 
     #[test]
     fn a_node_gets_only_what_it_can_run_and_nothing_is_left_over() {
-        let node = |id: u128, wants: &[&str]| NodeRecord {
+        let node = |id: u128, capabilities: &[&str]| NodeRecord {
             id: Uuid::from_u128(id),
-            wants: wants.iter().map(|name| want(name)).collect(),
+            capabilities: capabilities.iter().map(|name| capability(name)).collect(),
         };
         let mut cluster = Cluster {
             nodes: vec![node(1, &["a"]), node(2, &["a", "b"]), node(3, &[])],
-            projectors: vec![projector("a", 4), projector("b", 4), projector("c", 4)],
+            consumers: vec![projector("a", 4), projector("b", 4), projector("c", 4)],
         };
-        cluster.projectors.pop();
+        cluster.consumers.pop();
         let (shares, _) = settle(&mut cluster);
         assert_eq!(shares, [4, 4, 0]);
     }
 
     #[test]
     fn another_version_and_an_inline_live_generation_are_left_alone() {
-        let old = Want { version: 2, ..want("a") };
-        let inline = Want { inline: true, ..want("a") };
-        for wants in [vec![old], vec![inline]] {
-            let node = NodeRecord { id: Uuid::from_u128(1), wants };
-            let cluster = Cluster { nodes: vec![node], projectors: vec![projector("a", 2)] };
+        let old = Capability { version: 2, ..capability("a") };
+        let inline = Capability { inline: true, ..capability("a") };
+        for capabilities in [vec![old], vec![inline]] {
+            let node = NodeRecord { id: Uuid::from_u128(1), capabilities };
+            let cluster = Cluster { nodes: vec![node], consumers: vec![projector("a", 2)] };
             assert!(share_of(Uuid::from_u128(1), &cluster).is_empty());
         }
     }

@@ -9,13 +9,14 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::Projections;
+use super::consumer::{Consumer, Registered};
 use super::node::{Node, Shared};
 use super::options::ProjectorOptions;
 use super::projector::{ProjectError, Projector};
 use super::read_store::ReadStore;
-use super::runs::{Registered, Runs};
-use crate::names::ProjectorName;
-use crate::store::{EventStore, LogRead, Start};
+use crate::names::ConsumerName;
+use crate::store::{EventStore, LogRead};
+use crate::subscription::Start;
 use crate::{Clock, Position, ReadError, StoreError, StoreErrorKind, SystemClock};
 
 /// Why projectors were not started.
@@ -26,19 +27,19 @@ pub enum StartError {
     #[error("two projectors are called `{name}`")]
     Repeated {
         /// The name.
-        name: ProjectorName,
+        name: ConsumerName,
     },
     /// A projector could not make its tables.
     #[error("projector `{name}` did not make its tables")]
     Create {
         /// Its name.
-        name: ProjectorName,
+        name: ConsumerName,
         /// What it said.
         #[source]
         source: ProjectError,
     },
-    /// The read store is in trouble.
-    #[error("the read store is in trouble")]
+    /// The read store failed.
+    #[error("the read store failed")]
     Store(#[from] StoreError),
 }
 
@@ -46,7 +47,7 @@ pub enum StartError {
 pub struct ProjectionsBuilder<S: ReadStore> {
     events: Arc<dyn EventStore>,
     read: S,
-    projectors: Vec<Arc<dyn Runs<S>>>,
+    projectors: Vec<Arc<dyn Consumer<S>>>,
     lease: Duration,
     poll_interval: Duration,
     clock: Arc<dyn Clock>,
@@ -88,7 +89,7 @@ impl<S: ReadStore> ProjectionsBuilder<S> {
         self
     }
 
-    pub(crate) fn registered(mut self, consumer: Arc<dyn Runs<S>>) -> Self {
+    pub(crate) fn registered(mut self, consumer: Arc<dyn Consumer<S>>) -> Self {
         self.projectors.push(consumer);
         self
     }
@@ -159,14 +160,14 @@ impl<S: ReadStore> ProjectionsBuilder<S> {
         }
         let projectors = shared.read.inspect(None).await?;
         *shared.cluster.write().unwrap_or_else(std::sync::PoisonError::into_inner) =
-            super::records::Cluster { nodes: Vec::new(), projectors };
+            super::records::Cluster { nodes: Vec::new(), consumers: projectors };
         Ok(shared)
     }
 }
 
 impl<S: ReadStore> Shared<S> {
     /// Begins a generation unless readers see one that fits.
-    async fn build_if_missing(&self, projector: &dyn Runs<S>) -> Result<(), StartError> {
+    async fn build_if_missing(&self, projector: &dyn Consumer<S>) -> Result<(), StartError> {
         let record = self.read.inspect(Some(projector.name())).await?.into_iter().next();
         let live = record.as_ref().and_then(|record| record.live());
         let (version, partitions) = (projector.version(), projector.options().partitions);
@@ -195,7 +196,7 @@ impl<S: ReadStore> Shared<S> {
     }
 
     /// Begins a generation. Says whether one was begun; otherwise one is being built already.
-    pub(super) async fn build(&self, projector: &dyn Runs<S>) -> Result<bool, StartError> {
+    pub(super) async fn build(&self, projector: &dyn Consumer<S>) -> Result<bool, StartError> {
         let (name, partitions) = (projector.name(), projector.options().partitions);
         let after = position_of(&*self.events, projector.start()).await?;
         let new = self.read.new_generation(name, projector.version(), partitions, after).await?;

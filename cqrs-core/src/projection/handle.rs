@@ -11,42 +11,39 @@ use super::builder::StartError;
 use super::health::Health;
 use super::node::Shared;
 use super::read_store::ReadStore;
-use super::records::{ParkedEvent, ProjectorRecord};
+use super::records::{ConsumerRecord, ParkedEvent};
 use super::wait::Positions;
-use crate::names::ProjectorName;
+use crate::names::ConsumerName;
 use crate::{Position, StoreError};
 
 #[async_trait]
 pub(super) trait Running: Positions {
-    fn names(&self) -> Vec<ProjectorName>;
+    fn names(&self) -> Vec<ConsumerName>;
     /// Told at each heartbeat, and when something was handled.
     fn progressed(&self) -> watch::Receiver<u64>;
     /// How far what readers see has got, without asking the store.
-    fn position_now(&self, name: &ProjectorName) -> Option<Position>;
+    fn position_now(&self, name: &ConsumerName) -> Option<Position>;
     /// Says whether a generation was begun.
-    async fn build_anew(&self, name: &ProjectorName) -> Result<bool, StartError>;
-    async fn cancel(&self, name: &ProjectorName) -> Result<bool, StoreError>;
-    async fn set_paused(&self, name: &ProjectorName, paused: bool) -> Result<bool, StoreError>;
-    async fn look_up(&self, name: &ProjectorName) -> Result<Option<ProjectorRecord>, StoreError>;
+    async fn build_anew(&self, name: &ConsumerName) -> Result<bool, StartError>;
+    async fn cancel(&self, name: &ConsumerName) -> Result<bool, StoreError>;
+    async fn set_paused(&self, name: &ConsumerName, paused: bool) -> Result<bool, StoreError>;
+    async fn look_up(&self, name: &ConsumerName) -> Result<Option<ConsumerRecord>, StoreError>;
     async fn healths(&self) -> Result<Vec<Health>, OperatorError>;
     async fn parked(
         &self,
-        name: &ProjectorName,
+        name: &ConsumerName,
         generation: u64,
     ) -> Result<Vec<ParkedEvent>, StoreError>;
-    async fn retry_parked(
-        &self,
-        name: &ProjectorName,
-        key: Option<&str>,
-    ) -> Result<u64, StoreError>;
+    async fn retry_parked(&self, name: &ConsumerName, key: Option<&str>)
+    -> Result<u64, StoreError>;
     async fn discard_parked(
         &self,
-        name: &ProjectorName,
+        name: &ConsumerName,
         position: Position,
         reason: &str,
     ) -> Result<bool, StoreError>;
     fn wake(&self);
-    fn is_process(&self, name: &ProjectorName) -> bool;
+    fn is_process(&self, name: &ConsumerName) -> bool;
     fn stop(&self);
     fn is_stopping(&self) -> bool;
     fn has_left(&self) -> bool;
@@ -54,7 +51,7 @@ pub(super) trait Running: Positions {
 
 #[async_trait]
 impl<S: ReadStore> Running for Shared<S> {
-    fn names(&self) -> Vec<ProjectorName> {
+    fn names(&self) -> Vec<ConsumerName> {
         self.projectors.iter().map(|projector| projector.name().clone()).collect()
     }
 
@@ -62,9 +59,9 @@ impl<S: ReadStore> Running for Shared<S> {
         self.progressed.subscribe()
     }
 
-    fn position_now(&self, name: &ProjectorName) -> Option<Position> {
+    fn position_now(&self, name: &ConsumerName) -> Option<Position> {
         let cluster = self.cluster.read().unwrap_or_else(PoisonError::into_inner);
-        let record = cluster.projectors.iter().find(|record| record.name == *name)?;
+        let record = cluster.consumers.iter().find(|record| record.name == *name)?;
         let statuses = self.statuses();
         let positions = record.partitions(record.live()?).map(|(partition, record)| {
             let here = statuses.get(&partition).map(|status| status.inner().cursor);
@@ -73,26 +70,26 @@ impl<S: ReadStore> Running for Shared<S> {
         positions.min()
     }
 
-    async fn build_anew(&self, name: &ProjectorName) -> Result<bool, StartError> {
+    async fn build_anew(&self, name: &ConsumerName) -> Result<bool, StartError> {
         let Some(projector) = self.find(name) else { return Ok(false) };
         let begun = self.build(&**projector).await?;
         self.nudge.notify_one();
         Ok(begun)
     }
 
-    async fn cancel(&self, name: &ProjectorName) -> Result<bool, StoreError> {
+    async fn cancel(&self, name: &ConsumerName) -> Result<bool, StoreError> {
         let cancelled = self.read.cancel(name).await?;
         self.nudge.notify_one();
         Ok(cancelled)
     }
 
-    async fn set_paused(&self, name: &ProjectorName, paused: bool) -> Result<bool, StoreError> {
+    async fn set_paused(&self, name: &ConsumerName, paused: bool) -> Result<bool, StoreError> {
         let known = self.read.set_paused(name, paused).await?;
         self.nudge.notify_one();
         Ok(known)
     }
 
-    async fn look_up(&self, name: &ProjectorName) -> Result<Option<ProjectorRecord>, StoreError> {
+    async fn look_up(&self, name: &ConsumerName) -> Result<Option<ConsumerRecord>, StoreError> {
         Ok(self.read.inspect(Some(name)).await?.into_iter().next())
     }
 
@@ -109,7 +106,7 @@ impl<S: ReadStore> Running for Shared<S> {
 
     async fn parked(
         &self,
-        name: &ProjectorName,
+        name: &ConsumerName,
         generation: u64,
     ) -> Result<Vec<ParkedEvent>, StoreError> {
         self.read.parked(name, generation, None).await
@@ -117,7 +114,7 @@ impl<S: ReadStore> Running for Shared<S> {
 
     async fn retry_parked(
         &self,
-        name: &ProjectorName,
+        name: &ConsumerName,
         key: Option<&str>,
     ) -> Result<u64, StoreError> {
         let events = self.read.request_retry(name, key).await?;
@@ -127,7 +124,7 @@ impl<S: ReadStore> Running for Shared<S> {
 
     async fn discard_parked(
         &self,
-        name: &ProjectorName,
+        name: &ConsumerName,
         position: Position,
         reason: &str,
     ) -> Result<bool, StoreError> {
@@ -136,7 +133,7 @@ impl<S: ReadStore> Running for Shared<S> {
         Ok(discarded)
     }
 
-    fn is_process(&self, name: &ProjectorName) -> bool {
+    fn is_process(&self, name: &ConsumerName) -> bool {
         self.find(name).is_some_and(|projector| projector.is_process())
     }
 

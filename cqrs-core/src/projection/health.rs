@@ -5,20 +5,20 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use uuid::Uuid;
 
+use super::consumer::Consumer;
 use super::node::Shared;
 use super::partition::Partition;
 use super::read_store::ReadStore;
-use super::records::{GenerationRecord, ProjectorRecord, Trouble};
-use super::runs::Runs;
+use super::records::{ConsumerRecord, Failure, GenerationRecord};
 use super::status::Doing;
-use crate::names::ProjectorName;
+use crate::names::ConsumerName;
 use crate::store::LogRead;
 use crate::{Position, ReadError};
 
 /// What a projector is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum ProjectorState {
+pub enum ConsumerState {
     /// Its first read model of this version is being built.
     Building,
     /// Behind the head of the log and on its way.
@@ -40,11 +40,11 @@ pub enum ProjectorState {
 #[non_exhaustive]
 pub struct Health {
     /// Its name.
-    pub name: ProjectorName,
+    pub name: ConsumerName,
     /// The version this program knows.
     pub version: u32,
     /// What it is at.
-    pub state: ProjectorState,
+    pub state: ConsumerState,
     /// Everything up to here is in the read model that readers see.
     pub position: Position,
     /// The head of the log.
@@ -60,7 +60,7 @@ pub struct Health {
     /// See [`handled`](Self::handled).
     pub passed: u64,
     /// The worst of what is wrong with its partitions.
-    pub trouble: Option<Trouble>,
+    pub failure: Option<Failure>,
     /// The partitions of the read model that readers see.
     pub partitions: Vec<PartitionHealth>,
     /// The read model that is being built, if there is one.
@@ -80,7 +80,7 @@ pub struct PartitionHealth {
     /// How many events are put aside.
     pub parked: u64,
     /// What is wrong with it.
-    pub trouble: Option<Trouble>,
+    pub failure: Option<Failure>,
 }
 
 /// How far a read model has been built.
@@ -101,13 +101,13 @@ impl<S: ReadStore> Shared<S> {
     /// How a projector is doing, from its record and from what runs here.
     pub(super) async fn health(
         &self,
-        projector: &dyn Runs<S>,
-        record: Option<&ProjectorRecord>,
+        projector: &dyn Consumer<S>,
+        record: Option<&ConsumerRecord>,
         head: Position,
     ) -> Result<Health, ReadError> {
         let version = projector.version();
-        let live = record.and_then(ProjectorRecord::live);
-        let rebuild = record.and_then(ProjectorRecord::building);
+        let live = record.and_then(ConsumerRecord::live);
+        let rebuild = record.and_then(ConsumerRecord::building);
         let partitions = match (record, live) {
             (Some(record), Some(live)) => self.partitions(record, live),
             _ => Vec::new(),
@@ -117,31 +117,31 @@ impl<S: ReadStore> Shared<S> {
         let built = record.zip(rebuild).map(|(record, building)| {
             (self.partitions(record, building), self.rate(record, building), building)
         });
-        let trouble = partitions
+        let failure = partitions
             .iter()
             .chain(built.iter().flat_map(|(partitions, ..)| partitions))
-            .filter_map(|partition| partition.trouble.clone())
-            .max_by_key(|trouble| trouble.stopped);
+            .filter_map(|partition| partition.failure.clone())
+            .max_by_key(|failure| failure.stopped);
         let lag = head.get().saturating_sub(position.get());
         let lag_time =
             if lag == 0 { Duration::ZERO } else { self.lag_time(projector, position).await? };
-        let state = match (live, &trouble) {
-            (Some(live), _) if live.version > version => ProjectorState::Superseded,
-            _ if record.is_some_and(|record| record.paused) => ProjectorState::Paused,
-            (_, Some(trouble)) if trouble.stopped => ProjectorState::Stopped,
-            (_, Some(_)) => ProjectorState::Retrying,
+        let state = match (live, &failure) {
+            (Some(live), _) if live.version > version => ConsumerState::Superseded,
+            _ if record.is_some_and(|record| record.paused) => ConsumerState::Paused,
+            (_, Some(failure)) if failure.stopped => ConsumerState::Stopped,
+            (_, Some(_)) => ConsumerState::Retrying,
             (Some(live), None) if live.version == version => {
                 if lag == 0 {
-                    ProjectorState::Live
+                    ConsumerState::Live
                 } else {
-                    ProjectorState::CatchingUp
+                    ConsumerState::CatchingUp
                 }
             }
-            _ => ProjectorState::Building,
+            _ => ConsumerState::Building,
         };
         let (mut handled, mut passed) = (0, 0);
         for (partition, status) in &*self.statuses() {
-            if partition.projector == *projector.name() {
+            if partition.consumer == *projector.name() {
                 let inner = status.inner();
                 handled += inner.handled;
                 passed += inner.passed;
@@ -158,7 +158,7 @@ impl<S: ReadStore> Shared<S> {
             parked: partitions.iter().map(|partition| partition.parked).sum(),
             handled,
             passed,
-            trouble,
+            failure,
             partitions,
             rebuild: built.map(|(partitions, rate, building)| Progress {
                 version: building.version,
@@ -171,33 +171,33 @@ impl<S: ReadStore> Shared<S> {
 
     fn partitions(
         &self,
-        record: &ProjectorRecord,
+        record: &ConsumerRecord,
         generation: &GenerationRecord,
     ) -> Vec<PartitionHealth> {
         let statuses = self.statuses();
         let partitions = record.partitions(generation).map(|(partition, record)| {
             let here = statuses.get(&partition).map(|status| status.inner().clone());
             let position = here.as_ref().map_or(Position::START, |here| here.cursor);
-            let trouble = match here {
+            let failure = match here {
                 Some(here) if here.doing == Doing::Stopped => {
-                    record.trouble.clone().or(here.trouble)
+                    record.failure.clone().or(here.failure)
                 }
-                Some(here) => here.trouble,
-                None => record.trouble.clone(),
+                Some(here) => here.failure,
+                None => record.failure.clone(),
             };
             PartitionHealth {
                 number: record.number,
                 position: position.max(record.position),
                 owner: record.owner,
                 parked: record.parked,
-                trouble,
+                failure,
             }
         });
         partitions.collect()
     }
 
     /// Positions a second, of the slowest partition here.
-    fn rate(&self, record: &ProjectorRecord, generation: &GenerationRecord) -> f64 {
+    fn rate(&self, record: &ConsumerRecord, generation: &GenerationRecord) -> f64 {
         let statuses = self.statuses();
         let rates = record
             .partitions(generation)
@@ -207,13 +207,13 @@ impl<S: ReadStore> Shared<S> {
 
     async fn lag_time(
         &self,
-        projector: &dyn Runs<S>,
+        projector: &dyn Consumer<S>,
         position: Position,
     ) -> Result<Duration, ReadError> {
         let read = LogRead::forward().filter(projector.filter()).after(position).limit(1);
         let mut pages = self.events.read_log(read);
         let page = match pages.next().await {
-            // It cannot be read, which the trouble of the projector says better.
+            // It cannot be read, which the failure of the projector says better.
             Some(Err(ReadError::Decode(_))) | None => return Ok(Duration::ZERO),
             Some(page) => page?,
         };

@@ -11,12 +11,12 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 
 use super::builder::{ProjectionsBuilder, StartError};
+use super::consumer::{Consumer, Registered};
 use super::options::ProjectorOptions;
 use super::projector::{ProjectError, Projector};
 use super::read_store::ReadStore;
-use super::runs::{Registered, Runs};
-use super::{Projections, ProjectorState, Trouble};
-use crate::names::ProjectorName;
+use super::{ConsumerState, Failure, Projections};
+use crate::names::ConsumerName;
 use crate::store::{
     Append, AppendError, Appended, CommandRecord, EventStore, LogRead, Pages, StreamInfo,
     StreamListing, StreamQuery, StreamRead,
@@ -53,7 +53,7 @@ pub trait AppendProjecting<R: ReadStore>: EventStore {
 
 /// The projectors that go along with an append. Handed to stores.
 pub struct InlineProjection<R: ReadStore> {
-    projectors: Vec<Arc<dyn Runs<R>>>,
+    projectors: Vec<Arc<dyn Consumer<R>>>,
     events: Arc<dyn EventStore>,
 }
 
@@ -69,7 +69,7 @@ impl<R: ReadStore> InlineProjection<R> {
     ///
     /// # Errors
     /// [`AppendError::Projection`] when a projector refuses, [`AppendError::Store`] when a store
-    /// is in trouble; either way the transaction must be given up.
+    /// is in failure; either way the transaction must be given up.
     pub async fn take_in(
         &self,
         read: &R,
@@ -101,7 +101,7 @@ impl<R: ReadStore> InlineProjection<R> {
         &self,
         read: &R,
         tx: &mut R::Transaction,
-        projector: &dyn Runs<R>,
+        projector: &dyn Consumer<R>,
         known: Position,
         before: Position,
     ) -> Result<(), AppendError> {
@@ -125,8 +125,8 @@ impl<R: ReadStore> InlineProjection<R> {
     }
 }
 
-fn failed<R: ReadStore>(read: &R, name: &ProjectorName, error: ProjectError) -> AppendError {
-    if read.passes_by_itself(&*error) {
+fn failed<R: ReadStore>(read: &R, name: &ConsumerName, error: ProjectError) -> AppendError {
+    if read.is_transient(&*error) {
         let kind = crate::StoreErrorKind::Unavailable;
         return StoreError::new(kind, error.to_string()).with_source(error).into();
     }
@@ -141,7 +141,7 @@ fn failed<R: ReadStore>(read: &R, name: &ProjectorName, error: ProjectError) -> 
 /// not leaves the read models behind until the next append that does.
 ///
 /// ```
-/// # use cqrs_core::{App, AppendProjecting, InlineStore, OpenError, Projector, ReadStore};
+/// # use cqrs_core::{App, Projector, projection::{AppendProjecting, InlineStore, OpenError, ReadStore}};
 /// # async fn example<S, R>(store: S, read: R, accounts: impl Projector<R>) -> Result<(), OpenError>
 /// # where R: ReadStore, S: AppendProjecting<R> + Clone {
 /// let store = InlineStore::builder(store, read).projector(accounts).open().await?;
@@ -182,21 +182,21 @@ pub enum OpenError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// A read model could not be built.
-    #[error("the read model of `{projector}` was not built: {}", .trouble.error)]
+    #[error("the read model of `{projector}` was not built: {}", .failure.error)]
     Build {
         /// Whose.
-        projector: ProjectorName,
+        projector: ConsumerName,
         /// Where it stands still, and why.
-        trouble: Trouble,
+        failure: Failure,
     },
     /// Readers see a later version of a read model than this program knows.
     #[error("the read model of `{projector}` is of a later version")]
     Superseded {
         /// Whose.
-        projector: ProjectorName,
+        projector: ConsumerName,
     },
     /// A store did not answer.
-    #[error("a store is in trouble")]
+    #[error("a store failed")]
     Store(#[source] StoreError),
 }
 
@@ -204,7 +204,7 @@ pub enum OpenError {
 pub struct InlineStoreBuilder<S, R: ReadStore> {
     store: S,
     read: R,
-    projectors: Vec<Arc<dyn Runs<R>>>,
+    projectors: Vec<Arc<dyn Consumer<R>>>,
 }
 
 impl<S: std::fmt::Debug, R: ReadStore> std::fmt::Debug for InlineStoreBuilder<S, R> {
@@ -254,8 +254,8 @@ impl<S: AppendProjecting<R> + Clone, R: ReadStore> InlineStoreBuilder<S, R> {
     }
 }
 
-async fn until_built(projections: &Projections, name: &ProjectorName) -> Result<(), OpenError> {
-    let trouble = |error: super::OperatorError| match error {
+async fn until_built(projections: &Projections, name: &ConsumerName) -> Result<(), OpenError> {
+    let failure = |error: super::OperatorError| match error {
         super::OperatorError::Store(error)
         | super::OperatorError::Read(ReadError::Store(error)) => OpenError::Store(error),
         other => {
@@ -263,18 +263,18 @@ async fn until_built(projections: &Projections, name: &ProjectorName) -> Result<
         }
     };
     loop {
-        if projections.built(name.as_str(), LOOK).await.map_err(trouble)? {
+        if projections.wait_until_built(name.as_str(), LOOK).await.map_err(failure)? {
             return Ok(());
         }
-        let healths = projections.health().await.map_err(trouble)?;
+        let healths = projections.health().await.map_err(failure)?;
         let Some(health) = healths.into_iter().find(|health| health.name == *name) else {
             continue;
         };
         let projector = name.clone();
-        match (health.state, health.trouble) {
-            (ProjectorState::Superseded, _) => return Err(OpenError::Superseded { projector }),
-            (ProjectorState::Stopped, Some(trouble)) => {
-                return Err(OpenError::Build { projector, trouble });
+        match (health.state, health.failure) {
+            (ConsumerState::Superseded, _) => return Err(OpenError::Superseded { projector }),
+            (ConsumerState::Stopped, Some(failure)) => {
+                return Err(OpenError::Build { projector, failure });
             }
             _ => {}
         }
@@ -297,8 +297,8 @@ impl<S: AppendProjecting<R> + Clone, R: ReadStore> EventStore for InlineStore<S,
     async fn head(&self) -> Result<Position, StoreError> {
         self.shared.store.head().await
     }
-    async fn head_beyond(&self, position: Position) {
-        self.shared.store.head_beyond(position).await;
+    async fn wait_for_head_after(&self, position: Position) {
+        self.shared.store.wait_for_head_after(position).await;
     }
     async fn stream_info(&self, stream: &StreamName) -> Result<Option<StreamInfo>, StoreError> {
         self.shared.store.stream_info(stream).await

@@ -11,6 +11,7 @@
 
 mod assign;
 mod builder;
+mod consumer;
 mod handle;
 mod health;
 mod inline;
@@ -22,7 +23,6 @@ mod projector;
 mod read_store;
 mod reader;
 mod records;
-mod runs;
 mod share;
 mod status;
 mod wait;
@@ -33,27 +33,27 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
+pub use crate::names::{ConsumerName, MAX_CONSUMER_NAME_BYTES};
 pub use builder::{ProjectionsBuilder, StartError};
-pub use health::{Health, PartitionHealth, Progress, ProjectorState};
+pub use health::{ConsumerState, Health, PartitionHealth, Progress};
 pub use inline::{AppendProjecting, InlineProjection, InlineStore, InlineStoreBuilder, OpenError};
 pub use options::ProjectorOptions;
-pub use partition::{Lease, Partition, Want};
+pub use partition::{Capability, Partition, PartitionLease};
 pub use policy::{FailurePolicy, Then};
 pub use projector::{ProjectError, Projector};
 pub use read_store::{CommitError, LeaseError, NewGeneration, ReadStore, Swap};
 pub use records::{
-    Cluster, GenerationRecord, NodeRecord, ParkedEvent, PartitionRecord, ProjectorRecord, Trouble,
+    Cluster, ConsumerRecord, Failure, GenerationRecord, NodeRecord, ParkedEvent, PartitionRecord,
 };
-pub use wait::{UnknownProjector, Waited, Waiter};
+pub use wait::{UnknownConsumer, Waited, Waiter};
 
 /// What processes run on, too.
 pub(crate) mod runtime {
+    pub(crate) use super::consumer::{Beside, Registered};
     pub(crate) use super::node::Shared;
-    pub(crate) use super::runs::{Beside, Registered};
     pub(crate) use super::status::Control;
 }
 
-use crate::names::ProjectorName;
 use crate::store::EventStore;
 use crate::{Position, ReadError, StoreError};
 use handle::Running;
@@ -64,7 +64,7 @@ use handle::Running;
 pub enum RebuildError {
     /// No such projector runs here.
     #[error(transparent)]
-    Unknown(#[from] UnknownProjector),
+    Unknown(#[from] UnknownConsumer),
     /// It is being built already. Its health says how far that is.
     #[error("the read model is being built already")]
     AlreadyBuilding,
@@ -82,9 +82,9 @@ pub enum RebuildError {
 pub enum OperatorError {
     /// No such projector runs here.
     #[error(transparent)]
-    Unknown(#[from] UnknownProjector),
-    /// The read store is in trouble.
-    #[error("the read store is in trouble")]
+    Unknown(#[from] UnknownConsumer),
+    /// The read store failed.
+    #[error("the read store failed")]
     Store(#[from] StoreError),
     /// The event store is.
     #[error("the log cannot be read")]
@@ -94,7 +94,7 @@ pub enum OperatorError {
 /// Running projectors. Cloning gives another handle; when the last is dropped they stop.
 ///
 /// ```
-/// # use cqrs_core::{EventStore, Projections, Projector, ReadStore, StartError, Position};
+/// # use cqrs_core::{EventStore, Position, Projections, Projector, projection::{ReadStore, StartError}};
 /// # use std::time::Duration;
 /// # async fn example<S: ReadStore>(
 /// #     store: impl EventStore, read: S, accounts: impl Projector<S>, position: Position,
@@ -145,9 +145,9 @@ impl Projections {
         Self { _last: Arc::new(StopWithLast(Arc::clone(&node))), node }
     }
 
-    pub(crate) fn known(&self, name: &str) -> Result<ProjectorName, UnknownProjector> {
+    pub(crate) fn known(&self, name: &str) -> Result<ConsumerName, UnknownConsumer> {
         let known = self.node.names().into_iter().find(|known| known.as_str() == name);
-        known.ok_or_else(|| UnknownProjector { name: name.to_owned() })
+        known.ok_or_else(|| UnknownConsumer { name: name.to_owned() })
     }
 
     /// Lets everybody look again for what there is to do.
@@ -158,11 +158,11 @@ impl Projections {
     /// Something that waits for these projectors; for all of them if none is named.
     ///
     /// # Errors
-    /// [`UnknownProjector`] for a name that does not run here.
+    /// [`UnknownConsumer`] for a name that does not run here.
     pub fn waiter<'n>(
         &self,
         names: impl IntoIterator<Item = &'n str>,
-    ) -> Result<Waiter, UnknownProjector> {
+    ) -> Result<Waiter, UnknownConsumer> {
         let mut names: Vec<_> =
             names.into_iter().map(|name| self.known(name)).collect::<Result<_, _>>()?;
         if names.is_empty() {
@@ -175,13 +175,13 @@ impl Projections {
     /// Waits until a projector knows everything up to a position.
     ///
     /// # Errors
-    /// [`UnknownProjector`] when it does not run here.
+    /// [`UnknownConsumer`] when it does not run here.
     pub async fn wait_for(
         &self,
         name: &str,
         position: Position,
         within: Duration,
-    ) -> Result<Waited, UnknownProjector> {
+    ) -> Result<Waited, UnknownConsumer> {
         Ok(self.waiter([name])?.wait(position, within).await)
     }
 
@@ -190,11 +190,11 @@ impl Projections {
     /// what is there now.
     ///
     /// # Errors
-    /// [`UnknownProjector`] when it does not run here.
+    /// [`UnknownConsumer`] when it does not run here.
     pub fn changes(
         &self,
         name: &str,
-    ) -> Result<impl Stream<Item = Position> + Send + use<>, UnknownProjector> {
+    ) -> Result<impl Stream<Item = Position> + Send + use<>, UnknownConsumer> {
         const LONGEST: Duration = Duration::from_secs(86_400);
         let waiter = self.waiter([name])?;
         let (name, handle) = (self.known(name)?, self.clone());
@@ -247,7 +247,11 @@ impl Projections {
     ///
     /// # Errors
     /// [`OperatorError`].
-    pub async fn built(&self, name: &str, within: Duration) -> Result<bool, OperatorError> {
+    pub async fn wait_until_built(
+        &self,
+        name: &str,
+        within: Duration,
+    ) -> Result<bool, OperatorError> {
         let name = self.known(name)?;
         let built = async {
             let mut progressed = self.node.progressed();

@@ -14,12 +14,12 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::assign::share_of;
-use super::partition::{Lease, Partition, Want};
+use super::consumer::Consumer;
+use super::partition::{Capability, Partition, PartitionLease};
 use super::read_store::ReadStore;
-use super::records::{Cluster, GenerationRecord, PartitionRecord, ProjectorRecord};
-use super::runs::Runs;
+use super::records::{Cluster, ConsumerRecord, GenerationRecord, PartitionRecord};
 use super::status::{Control, Doing, Status};
-use crate::names::ProjectorName;
+use crate::names::ConsumerName;
 use crate::store::{EventStore, LogRead};
 use crate::{Clock, Event, Position, ReadError, Recorded, StoreError};
 
@@ -31,7 +31,7 @@ pub(crate) struct Shared<S: ReadStore> {
     pub(super) node: Uuid,
     pub(super) lease: Duration,
     pub(crate) poll_interval: Duration,
-    pub(super) projectors: Vec<Arc<dyn Runs<S>>>,
+    pub(super) projectors: Vec<Arc<dyn Consumer<S>>>,
     /// As it was at the last heartbeat.
     pub(super) cluster: RwLock<Cluster>,
     /// The partitions at work here.
@@ -55,14 +55,14 @@ impl<S: ReadStore> Shared<S> {
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn find(&self, name: &ProjectorName) -> Option<&Arc<dyn Runs<S>>> {
+    pub(super) fn find(&self, name: &ConsumerName) -> Option<&Arc<dyn Consumer<S>>> {
         self.projectors.iter().find(|projector| projector.name() == name)
     }
 
     /// What was known at the last heartbeat.
-    pub(super) fn record(&self, name: &ProjectorName) -> Option<ProjectorRecord> {
+    pub(super) fn record(&self, name: &ConsumerName) -> Option<ConsumerRecord> {
         let cluster = self.cluster.read().unwrap_or_else(PoisonError::into_inner);
-        cluster.projectors.iter().find(|record| record.name == *name).cloned()
+        cluster.consumers.iter().find(|record| record.name == *name).cloned()
     }
 
     /// How far a partition that is at work here has got.
@@ -133,18 +133,19 @@ impl<S: ReadStore> Node<S> {
         let shared = Arc::clone(&self.shared);
         let beat = shared.beat.fetch_add(1, Ordering::AcqRel) + 1;
         self.forget_ended();
-        let wants: Vec<Want> = shared
+        let capabilities: Vec<Capability> = shared
             .projectors
             .iter()
-            .map(|projector| Want {
-                projector: projector.name().clone(),
+            .map(|projector| Capability {
+                consumer: projector.name().clone(),
                 version: projector.version(),
                 inline: projector.inline(),
             })
             .collect();
         let progress = self.unsaved();
         let saved = self.saved();
-        let answer = shared.read.heartbeat(shared.node, shared.lease, &wants, &progress).await;
+        let answer =
+            shared.read.heartbeat(shared.node, shared.lease, &capabilities, &progress).await;
         match answer {
             Ok(cluster) => {
                 for lease in progress {
@@ -176,18 +177,19 @@ impl<S: ReadStore> Node<S> {
     }
 
     /// The checkpoints as they are known here.
-    fn saved(&self) -> Vec<Lease> {
+    fn saved(&self) -> Vec<PartitionLease> {
         let statuses = self.shared.statuses();
-        let saved = statuses
-            .values()
-            .map(|status| Lease { position: status.inner().saved, ..status.lease.clone() });
+        let saved = statuses.values().map(|status| PartitionLease {
+            position: status.inner().saved,
+            ..status.lease.clone()
+        });
         saved.collect()
     }
 
     /// A store that knows less than it once said was restored, or its server was replaced by one
     /// that never heard of the last commits. Who works on then would leave out what was lost.
-    fn forget_what_was_forgotten(&self, saved: &[Lease], cluster: &Cluster) {
-        for projector in &cluster.projectors {
+    fn forget_what_was_forgotten(&self, saved: &[PartitionLease], cluster: &Cluster) {
+        for projector in &cluster.consumers {
             for generation in &projector.generations {
                 for (partition, record) in projector.partitions(generation) {
                     let known = saved.iter().find(|lease| lease.partition == partition);
@@ -206,12 +208,12 @@ impl<S: ReadStore> Node<S> {
     }
 
     /// How far the partitions have got over what was not theirs.
-    fn unsaved(&self) -> Vec<Lease> {
+    fn unsaved(&self) -> Vec<PartitionLease> {
         let statuses = self.shared.statuses();
         let moved = statuses.values().filter_map(|status| {
             let inner = status.inner();
             (inner.cursor > inner.saved)
-                .then(|| Lease { position: inner.cursor, ..status.lease.clone() })
+                .then(|| PartitionLease { position: inner.cursor, ..status.lease.clone() })
         });
         moved.collect()
     }
@@ -219,7 +221,7 @@ impl<S: ReadStore> Node<S> {
     /// Ends what belongs to others now, starts what belongs here.
     async fn rebalance(&mut self, beat: u64, cluster: &Cluster) {
         let mine = share_of(self.shared.node, cluster);
-        for projector in &cluster.projectors {
+        for projector in &cluster.consumers {
             for generation in &projector.generations {
                 for (partition, record) in projector.partitions(generation) {
                     let stop = !mine.contains(&partition);
@@ -244,8 +246,8 @@ impl<S: ReadStore> Node<S> {
         }
         // A generation that is gone.
         for (partition, running) in &self.running {
-            let known = cluster.projectors.iter().any(|projector| {
-                projector.name == partition.projector
+            let known = cluster.consumers.iter().any(|projector| {
+                projector.name == partition.consumer
                     && projector.generations.iter().any(|g| g.number == partition.generation)
             });
             if !known {
@@ -261,8 +263,8 @@ impl<S: ReadStore> Node<S> {
         control: Control,
     ) -> Result<(), StoreError> {
         let shared = &self.shared;
-        let Some(projector) = shared.find(&partition.projector) else { return Ok(()) };
-        let Some(lease) = shared.read.lease(shared.node, partition).await? else { return Ok(()) };
+        let Some(projector) = shared.find(&partition.consumer) else { return Ok(()) };
+        let Some(lease) = shared.read.acquire(shared.node, partition).await? else { return Ok(()) };
         tracing::info!(%partition, position = %lease.position, "runs here");
         let status = Arc::new(Status::new(lease));
         shared.statuses().insert(partition.clone(), Arc::clone(&status));
@@ -282,7 +284,7 @@ impl<S: ReadStore> Node<S> {
     /// the lease did and its answer did not. Nobody else gets it as long as this node lives.
     async fn give_back(&self, partition: &Partition) -> Result<(), StoreError> {
         let Shared { read, node, .. } = &*self.shared;
-        match read.lease(*node, partition).await? {
+        match read.acquire(*node, partition).await? {
             Some(lease) => read.release(&lease).await,
             None => Ok(()),
         }
@@ -329,7 +331,7 @@ impl Running {
 fn control(
     beat: u64,
     stop: bool,
-    projector: &ProjectorRecord,
+    projector: &ConsumerRecord,
     generation: &GenerationRecord,
     partition: &PartitionRecord,
 ) -> Control {
@@ -338,7 +340,7 @@ fn control(
         stop,
         paused: projector.paused,
         live: generation.live,
-        stopped: partition.trouble.as_ref().is_some_and(|trouble| trouble.stopped),
+        stopped: partition.failure.as_ref().is_some_and(|failure| failure.stopped),
         retry: partition.retry_requested,
     }
 }

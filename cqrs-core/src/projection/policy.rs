@@ -17,7 +17,7 @@ pub enum Then {
     Park,
 }
 
-/// How a failing projector is treated. Trouble of the read store itself, such as a lost
+/// How a failing projector is treated. Failure of the read store itself, such as a lost
 /// connection or a deadlock, does not count: it is tried again until it passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

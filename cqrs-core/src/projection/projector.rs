@@ -24,7 +24,7 @@ pub type ProjectError = Box<dyn std::error::Error + Send + Sync>;
 /// For the traits of a real read store see `PgReadStore` and `MemoryReadStore`; a whole one:
 ///
 /// ```
-/// # use cqrs_core::{async_trait, DecodeFailure, Event, EventType, Payload, PayloadError, ProjectError, Projector, ReadStore, Recorded};
+/// # use cqrs_core::{Event, Projector, Recorded, event::{DecodeFailure, EventType, Payload, PayloadError}, projection::{ProjectError, ReadStore}, store::async_trait};
 /// # enum CartEvent { Added }
 /// # impl Event for CartEvent {
 /// #     const TYPES: &'static [EventType] = &[EventType::new("cart.added", 1)];

@@ -6,10 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::partition::{Lease, Partition, Want};
+use super::partition::{Capability, Partition, PartitionLease};
 use super::projector::ProjectError;
-use super::records::{Cluster, ParkedEvent, ProjectorRecord, Trouble};
-use crate::names::ProjectorName;
+use super::records::{Cluster, ConsumerRecord, Failure, ParkedEvent};
+use crate::names::ConsumerName;
 use crate::{Position, StoreError};
 
 /// A new generation, still open.
@@ -48,8 +48,8 @@ pub enum LeaseError {
     /// The lease is not the newest any more. Nothing was written, and never will be under it.
     #[error("the lease was lost")]
     Lost,
-    /// The store is in trouble.
-    #[error("the read store is in trouble")]
+    /// The store failed.
+    #[error("the read store failed")]
     Store(#[from] StoreError),
 }
 
@@ -63,7 +63,7 @@ pub enum CommitError {
     /// What the projector did cannot be committed: a constraint that is checked at the end, or an
     /// error that it did not return. Nothing was written.
     #[error("the transaction cannot be committed")]
-    Refused(#[source] ProjectError),
+    Failed(#[source] ProjectError),
     /// No answer came: everything was committed, or nothing. The checkpoint of the next lease
     /// tells.
     #[error("the outcome of the transaction is unknown")]
@@ -94,19 +94,19 @@ pub trait ReadStore: Clone + fmt::Debug + Send + Sync + 'static {
     ///   passed over.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn heartbeat(
         &self,
         node: Uuid,
         lease: Duration,
-        wants: &[Want],
-        progress: &[Lease],
+        capabilities: &[Capability],
+        progress: &[PartitionLease],
     ) -> Result<Cluster, StoreError>;
 
     /// Forgets a node and gives back all it owns.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble; the node is then missed after its lease.
+    /// [`StoreError`] if the store fails; the node is then missed after its lease.
     async fn leave(&self, node: Uuid) -> Result<(), StoreError>;
 
     /// Becomes the owner of a partition; `None` when another node that is alive has it, or it is
@@ -116,20 +116,24 @@ pub trait ReadStore: Clone + fmt::Debug + Send + Sync + 'static {
     /// - All older leases of the partition are lost from then on, also those of the same node.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
-    async fn lease(&self, node: Uuid, partition: &Partition) -> Result<Option<Lease>, StoreError>;
+    /// [`StoreError`] if the store fails.
+    async fn acquire(
+        &self,
+        node: Uuid,
+        partition: &Partition,
+    ) -> Result<Option<PartitionLease>, StoreError>;
 
     /// Gives a partition back. Nothing happens when the lease is lost already.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble; others then wait until the node is missed.
-    async fn release(&self, lease: &Lease) -> Result<(), StoreError>;
+    /// [`StoreError`] if the store fails; others then wait until the node is missed.
+    async fn release(&self, lease: &PartitionLease) -> Result<(), StoreError>;
 
     /// Begins to write to a partition.
     ///
     /// # Errors
     /// [`LeaseError`]. A store may find out at the commit only that the lease was lost.
-    async fn begin(&self, lease: &Lease) -> Result<Self::Transaction, LeaseError>;
+    async fn begin(&self, lease: &PartitionLease) -> Result<Self::Transaction, LeaseError>;
 
     /// Moves the checkpoint of the partition and commits.
     ///
@@ -138,39 +142,39 @@ pub trait ReadStore: Clone + fmt::Debug + Send + Sync + 'static {
     /// - A lower position leaves the checkpoint where it is.
     /// - A checkpoint that is below that of the lease means that the store forgot something, as
     ///   after a restore: the lease counts as lost.
-    /// - Trouble on record is over.
+    /// - Failure on record is over.
     ///
     /// # Errors
     /// [`CommitError`].
     async fn commit(
         &self,
         tx: Self::Transaction,
-        lease: &Lease,
+        lease: &PartitionLease,
         through: Position,
     ) -> Result<(), CommitError>;
 
     /// Whether an error that a projector returned is about the store and passes by itself.
-    fn passes_by_itself(&self, error: &(dyn std::error::Error + 'static)) -> bool;
+    fn is_transient(&self, error: &(dyn std::error::Error + 'static)) -> bool;
 
     /// Puts an event aside, as a part of the transaction.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn park(
         &self,
         tx: &mut Self::Transaction,
-        lease: &Lease,
+        lease: &PartitionLease,
         event: &ParkedEvent,
     ) -> Result<(), StoreError>;
 
     /// Removes an event that was put aside, as a part of the transaction.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn unpark(
         &self,
         tx: &mut Self::Transaction,
-        lease: &Lease,
+        lease: &PartitionLease,
         position: Position,
     ) -> Result<(), StoreError>;
 
@@ -178,10 +182,10 @@ pub trait ReadStore: Clone + fmt::Debug + Send + Sync + 'static {
     /// by one. Those that were discarded are among them.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn parked(
         &self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         generation: u64,
         number: Option<u32>,
     ) -> Result<Vec<ParkedEvent>, StoreError>;
@@ -190,10 +194,10 @@ pub trait ReadStore: Clone + fmt::Debug + Send + Sync + 'static {
     /// Says how many events that concerns.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn request_retry(
         &self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         key: Option<&str>,
     ) -> Result<u64, StoreError>;
 
@@ -201,22 +205,22 @@ pub trait ReadStore: Clone + fmt::Debug + Send + Sync + 'static {
     /// again in this way, if it did.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn retried(
         &self,
-        lease: &Lease,
+        lease: &PartitionLease,
         key: &str,
-        failed: Option<&Trouble>,
+        failed: Option<&Failure>,
     ) -> Result<(), StoreError>;
 
     /// Gives up an event that was put aside. It stays on record with the reason, and the later
     /// ones of its key are tried. Says whether it was there.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn discard(
         &self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         position: Position,
         reason: &str,
     ) -> Result<bool, StoreError>;
@@ -225,25 +229,28 @@ pub trait ReadStore: Clone + fmt::Debug + Send + Sync + 'static {
     /// is the newest; if not, nothing is noted.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
-    async fn report(&self, lease: &Lease, trouble: Option<&Trouble>) -> Result<bool, StoreError>;
+    /// [`StoreError`] if the store fails.
+    async fn report(
+        &self,
+        lease: &PartitionLease,
+        failure: Option<&Failure>,
+    ) -> Result<bool, StoreError>;
 
     /// Stops a projector on all nodes, or lets it go on, also where it had stopped by itself. Says
     /// whether it is there.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
-    async fn set_paused(&self, projector: &ProjectorName, paused: bool)
-    -> Result<bool, StoreError>;
+    /// [`StoreError`] if the store fails.
+    async fn set_paused(&self, projector: &ConsumerName, paused: bool) -> Result<bool, StoreError>;
 
     /// All that is known of projectors, or of one.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn inspect(
         &self,
-        projector: Option<&ProjectorName>,
-    ) -> Result<Vec<ProjectorRecord>, StoreError>;
+        projector: Option<&ConsumerName>,
+    ) -> Result<Vec<ConsumerRecord>, StoreError>;
 
     /// Begins a generation behind a position. [`commit_new`](Self::commit_new) makes it last.
     ///
@@ -253,10 +260,10 @@ pub trait ReadStore: Clone + fmt::Debug + Send + Sync + 'static {
     /// - Of two at once the second waits for the first.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn new_generation(
         &self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         version: u32,
         partitions: u32,
         after: Position,
@@ -265,21 +272,21 @@ pub trait ReadStore: Clone + fmt::Debug + Send + Sync + 'static {
     /// Makes a new generation last, with its empty tables.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn commit_new(&self, tx: Self::Transaction) -> Result<(), StoreError>;
 
     /// Makes a generation the live one if no partition of the live one has got further than the
     /// one built. What was live is removed.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
-    async fn swap(&self, projector: &ProjectorName, generation: u64) -> Result<Swap, StoreError>;
+    /// [`StoreError`] if the store fails.
+    async fn swap(&self, projector: &ConsumerName, generation: u64) -> Result<Swap, StoreError>;
 
     /// Drops the generation that is being built. Says whether there was one.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
-    async fn cancel(&self, projector: &ProjectorName) -> Result<bool, StoreError>;
+    /// [`StoreError`] if the store fails.
+    async fn cancel(&self, projector: &ConsumerName) -> Result<bool, StoreError>;
 
     /// Turns to the live generation of a projector inside a transaction of an append, and says
     /// how far it has got; `None` when there is none at this version.
@@ -288,11 +295,11 @@ pub trait ReadStore: Clone + fmt::Debug + Send + Sync + 'static {
     /// - Until the transaction ends, nobody else writes to it.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn enter(
         &self,
         tx: &mut Self::Transaction,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         version: u32,
     ) -> Result<Option<Position>, StoreError>;
 
@@ -302,11 +309,11 @@ pub trait ReadStore: Clone + fmt::Debug + Send + Sync + 'static {
     /// - Every lease of it ends with the transaction: its owner would write the same events again.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn advance(
         &self,
         tx: &mut Self::Transaction,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         through: Position,
     ) -> Result<(), StoreError>;
 }

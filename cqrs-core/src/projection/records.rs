@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::partition::{Partition, Want};
-use crate::names::ProjectorName;
+use super::partition::{Capability, Partition};
+use crate::names::ConsumerName;
 use crate::{Position, Timestamp};
 
 /// A node that is alive.
@@ -13,7 +13,7 @@ pub struct NodeRecord {
     /// Its id, made anew at each start.
     pub id: Uuid,
     /// What it can run.
-    pub wants: Vec<Want>,
+    pub capabilities: Vec<Capability>,
 }
 
 /// Everything a node has to know about the others.
@@ -22,21 +22,21 @@ pub struct Cluster {
     /// The nodes that are alive.
     pub nodes: Vec<NodeRecord>,
     /// All projectors.
-    pub projectors: Vec<ProjectorRecord>,
+    pub consumers: Vec<ConsumerRecord>,
 }
 
 /// A projector and its generations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProjectorRecord {
+pub struct ConsumerRecord {
     /// Its name.
-    pub name: ProjectorName,
+    pub name: ConsumerName,
     /// Whether somebody paused it.
     pub paused: bool,
     /// The live generation and the one being built, as far as there are any.
     pub generations: Vec<GenerationRecord>,
 }
 
-impl ProjectorRecord {
+impl ConsumerRecord {
     /// The generation readers see.
     #[must_use]
     pub fn live(&self) -> Option<&GenerationRecord> {
@@ -55,8 +55,8 @@ impl ProjectorRecord {
         generation: &'r GenerationRecord,
     ) -> impl Iterator<Item = (Partition, &'r PartitionRecord)> {
         generation.partitions.iter().map(|record| {
-            let (projector, number) = (self.name.clone(), record.number);
-            (Partition { projector, generation: generation.number, number }, record)
+            let (consumer, number) = (self.name.clone(), record.number);
+            (Partition { consumer, generation: generation.number, number }, record)
         })
     }
 }
@@ -94,7 +94,7 @@ pub struct PartitionRecord {
     /// The node that has it, if it is alive.
     pub owner: Option<Uuid>,
     /// What is wrong with it.
-    pub trouble: Option<Trouble>,
+    pub failure: Option<Failure>,
     /// How many events are put aside.
     pub parked: u64,
     /// Whether some of them are to be tried again.
@@ -103,7 +103,7 @@ pub struct PartitionRecord {
 
 /// What is wrong with a partition, or with an event put aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trouble {
+pub struct Failure {
     /// The event that fails; the checkpoint, when it is not about an event.
     pub position: Position,
     /// The error and what caused it.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::partition::Lease;
-use super::records::Trouble;
+use super::partition::PartitionLease;
+use super::records::Failure;
 use crate::Position;
 
 /// What a partition is told by its node.
@@ -37,7 +37,7 @@ pub(super) enum Doing {
 
 #[derive(Debug)]
 pub(crate) struct Status {
-    pub(super) lease: Lease,
+    pub(super) lease: PartitionLease,
     since: Instant,
     inner: Mutex<Inner>,
 }
@@ -49,19 +49,19 @@ pub(super) struct Inner {
     /// What the store knows of that.
     pub(super) saved: Position,
     pub(super) doing: Doing,
-    pub(super) trouble: Option<Trouble>,
+    pub(super) failure: Option<Failure>,
     /// Events taken in, and events passed over.
     pub(super) handled: u64,
     pub(super) passed: u64,
 }
 
 impl Status {
-    pub(super) fn new(lease: Lease) -> Self {
+    pub(super) fn new(lease: PartitionLease) -> Self {
         let inner = Inner {
             cursor: lease.position,
             saved: lease.position,
             doing: Doing::CatchingUp,
-            trouble: None,
+            failure: None,
             handled: 0,
             passed: 0,
         };

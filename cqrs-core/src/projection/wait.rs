@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::node::Shared;
 use super::read_store::ReadStore;
-use super::records::ProjectorRecord;
+use super::records::ConsumerRecord;
 use crate::Position;
-use crate::names::ProjectorName;
+use crate::names::ConsumerName;
 
 /// How often another process's checkpoint is looked at, at first and later.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
@@ -31,7 +31,7 @@ pub enum Waited {
 /// No projector of this name runs here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no projector `{name}` here")]
-pub struct UnknownProjector {
+pub struct UnknownConsumer {
     /// The name.
     pub name: String,
 }
@@ -40,7 +40,7 @@ pub struct UnknownProjector {
 /// to clone, and free of types, so that it can be handed to a dispatch.
 #[derive(Clone)]
 pub struct Waiter {
-    pub(super) names: Arc<[ProjectorName]>,
+    pub(super) names: Arc<[ConsumerName]>,
     pub(super) positions: Arc<dyn Positions>,
 }
 
@@ -76,12 +76,8 @@ impl Waiter {
 /// Where the read models of a process are.
 #[async_trait]
 pub(super) trait Positions: Send + Sync {
-    async fn wait(
-        &self,
-        name: &ProjectorName,
-        position: Position,
-        until: Option<Instant>,
-    ) -> Waited;
+    async fn wait(&self, name: &ConsumerName, position: Position, until: Option<Instant>)
+    -> Waited;
 }
 
 /// How far a read model has got, as seen from here.
@@ -96,7 +92,7 @@ enum Seen {
 }
 
 impl<S: ReadStore> Shared<S> {
-    fn see(&self, record: Option<&ProjectorRecord>, version: u32, position: Position) -> Seen {
+    fn see(&self, record: Option<&ConsumerRecord>, version: u32, position: Position) -> Seen {
         let Some(record) = record else { return Seen::Rebuilding };
         let Some(live) = record.live().filter(|live| live.version >= version) else {
             return Seen::Rebuilding;
@@ -121,7 +117,7 @@ impl<S: ReadStore> Shared<S> {
 impl<S: ReadStore> Positions for Shared<S> {
     async fn wait(
         &self,
-        name: &ProjectorName,
+        name: &ConsumerName,
         position: Position,
         until: Option<Instant>,
     ) -> Waited {

@@ -132,7 +132,7 @@ impl<E: Event> Changes<E> {
 /// Loads and saves one kind of aggregate. There is no delete: what happened has happened.
 ///
 /// ```
-/// # use cqrs_core::{*, repository::*};
+/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
 /// # async fn service<A: Aggregate>(
 /// #     repository: impl Repository<A>, stream: StreamName, command: A::Command,
 /// # ) -> Result<(), Box<dyn std::error::Error>> {

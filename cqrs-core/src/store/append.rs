@@ -19,7 +19,7 @@ pub const MAX_SCHEMA_VERSION: u32 = i32::MAX.unsigned_abs();
 /// Events for one or several streams, stored all together or not at all.
 ///
 /// ```
-/// use cqrs_core::{Append, ExpectedVersion, NewEvent, StreamName};
+/// use cqrs_core::{ExpectedVersion, StreamName, event::NewEvent, store::Append};
 ///
 /// let append = Append::to(
 ///     StreamName::new("cart-1")?,
@@ -295,7 +295,8 @@ impl AppendedStream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{EventName, MAX_PAYLOAD_BYTES};
+    use crate::EventName;
+    use crate::payload::MAX_PAYLOAD_BYTES;
 
     fn checked(schema_version: u32, payload: &Payload, events: usize) -> Result<(), InvalidAppend> {
         let name = EventName::new("e").unwrap();
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn g12_what_no_store_can_keep_is_refused_before_it_is_asked() {
+    fn what_no_store_can_keep_is_refused_before_it_is_asked() {
         let small = Payload::from_stored("1");
         for version in [0, MAX_SCHEMA_VERSION + 1, u32::MAX] {
             let refused = checked(version, &small, 1);
@@ -319,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn g7_another_destination_or_content_is_another_command() {
+    fn another_destination_or_content_is_another_command() {
         let id = CommandId::random();
         let key = |stream: &str, content: &str| {
             let content = Payload::from_stored(content.to_owned());

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use crate::{
-    CommandId, DecodeError, EventId, ExpectedVersion, InvalidName, PayloadError, ProjectorName,
+    CommandId, ConsumerName, DecodeError, EventId, ExpectedVersion, InvalidName, PayloadError,
     StreamName, Version,
 };
 
@@ -45,7 +45,7 @@ pub enum StoreErrorKind {
     Internal,
 }
 
-/// Trouble in the store that a caller can log, and perhaps wait out.
+/// Failure in the store that a caller can log, and perhaps wait out.
 pub struct StoreError {
     kind: StoreErrorKind,
     message: String,
@@ -188,12 +188,12 @@ pub enum AppendError {
     #[error("inline projector `{projector}` failed")]
     Projection {
         /// The projector.
-        projector: ProjectorName,
+        projector: ConsumerName,
         /// What it said.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The store is in trouble. Nothing was stored.
+    /// The store failed. Nothing was stored.
     #[error("the store did not append")]
     Store(#[from] StoreError),
 }
@@ -276,7 +276,7 @@ pub enum ReadError {
     /// An event cannot be read as what it should be. Reading again cannot help.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// The store is in trouble.
+    /// The store failed.
     #[error("the store did not answer the read")]
     Store(#[from] StoreError),
 }

@@ -8,11 +8,12 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use super::{
     Append, AppendError, Appended, EventStore, InvalidAppend, LogRead, Pages, ReadError,
-    StoreError, StreamRead, Subscribe, Subscription,
+    StoreError, StreamRead,
 };
+use crate::subscription::{Subscription, SubscriptionOptions};
 use crate::{
-    CheckpointStore, Durable, DurableSubscription, Event, ExpectedVersion, NewEvent, Recorded,
-    RecordedEvent, StreamName,
+    CheckpointStore, DurableOptions, DurableSubscription, Event, ExpectedVersion, NewEvent,
+    Recorded, RecordedEvent, StreamName,
 };
 
 /// Comfort on top of [`EventStore`]; it comes with every store, nobody implements it.
@@ -72,8 +73,8 @@ pub trait EventStoreExt: EventStore {
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot say where its head is, which only
-    /// [`Start::Now`](super::Start::Now) asks.
-    async fn subscribe(&self, subscribe: Subscribe) -> Result<Subscription, StoreError>
+    /// [`Start::Now`](crate::subscription::Start::Now) asks.
+    async fn subscribe(&self, subscribe: SubscriptionOptions) -> Result<Subscription, StoreError>
     where
         Self: Sized + Clone,
     {
@@ -85,7 +86,7 @@ pub trait EventStoreExt: EventStore {
     fn subscribe_durable(
         &self,
         checkpoints: impl CheckpointStore,
-        durable: Durable,
+        durable: DurableOptions,
     ) -> DurableSubscription
     where
         Self: Sized + Clone,

@@ -9,12 +9,19 @@ mod error;
 mod ext;
 mod list;
 mod read;
-mod subscribe;
 
+pub use crate::names::{
+    Category, InvalidName, MAX_CATEGORY_BYTES, MAX_STREAM_NAME_BYTES, StreamName,
+};
+pub use crate::position::{ExpectedVersion, Position, Version};
+pub use crate::snapshot::{Snapshot, SnapshotStore};
+pub use crate::state::{SaveStateError, State, StateStore, StoredState};
 pub use append::{
     Append, Appended, AppendedStream, CommandKey, CommandRecord, MAX_APPEND_BYTES,
     MAX_SCHEMA_VERSION, StreamAppend,
 };
+/// Marks implementations of the ports.
+pub use async_trait::async_trait;
 pub use error::{
     AppendError, Conflict, ConflictKind, InvalidAppend, ReadError, Retry, StoreError,
     StoreErrorKind,
@@ -22,14 +29,10 @@ pub use error::{
 pub use ext::EventStoreExt;
 pub use list::{StreamInfo, StreamListing, StreamOrder, StreamQuery};
 pub use read::{DEFAULT_PAGE_SIZE, Direction, Filter, LogRead, Page, Pages, StreamRead};
-pub(crate) use subscribe::Follow;
-pub use subscribe::{Start, Subscribe, Subscription};
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-
-use crate::{CommandId, Position, StreamName, Timestamp, Version};
+use crate::{CommandId, Timestamp};
 
 /// An append-only log of events in streams.
 ///
@@ -94,7 +97,7 @@ pub trait EventStore: std::fmt::Debug + Send + Sync + 'static {
     /// The position of the newest event; [`Position::START`] for an empty log.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn head(&self) -> Result<Position, StoreError>;
 
     /// Returns when the head may be beyond `position`.
@@ -106,12 +109,12 @@ pub trait EventStore: std::fmt::Debug + Send + Sync + 'static {
     ///
     /// # Cancel safety
     /// Safe to drop and call again.
-    async fn head_beyond(&self, position: Position);
+    async fn wait_for_head_after(&self, position: Position);
 
     /// What is known about a stream; `None` when it has no events.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn stream_info(&self, stream: &StreamName) -> Result<Option<StreamInfo>, StoreError>;
 
     /// A page of streams.
@@ -121,20 +124,20 @@ pub trait EventStore: std::fmt::Debug + Send + Sync + 'static {
     /// - A page beyond the end is empty; the total stays right.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn list_streams(&self, query: StreamQuery) -> Result<StreamListing, StoreError>;
 
     /// The record of a command that was appended before; `None` when it is not known.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn find_command(&self, id: CommandId) -> Result<Option<CommandRecord>, StoreError>;
 
     /// Forgets the commands recorded before a moment and says how many. A forgotten command that
     /// comes again is decided again.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn forget_commands(&self, recorded_before: Timestamp) -> Result<u64, StoreError>;
 }
 
@@ -153,8 +156,8 @@ impl<S: EventStore + ?Sized> EventStore for Arc<S> {
     async fn head(&self) -> Result<Position, StoreError> {
         (**self).head().await
     }
-    async fn head_beyond(&self, position: Position) {
-        (**self).head_beyond(position).await;
+    async fn wait_for_head_after(&self, position: Position) {
+        (**self).wait_for_head_after(position).await;
     }
     async fn stream_info(&self, stream: &StreamName) -> Result<Option<StreamInfo>, StoreError> {
         (**self).stream_info(stream).await

@@ -62,7 +62,7 @@ struct Upcaster {
 ///     // never meant anything
 ///     .drop("bank.debug", 1)
 ///     .build()?;
-/// # Ok::<(), cqrs_core::InvalidUpcasters>(())
+/// # Ok::<(), cqrs_core::upcast::InvalidUpcasters>(())
 /// ```
 #[derive(Clone, Default)]
 pub struct Upcasters {

@@ -72,8 +72,8 @@ impl<S: EventStore> EventStore for Upcasting<S> {
     async fn head(&self) -> Result<Position, StoreError> {
         self.store.head().await
     }
-    async fn head_beyond(&self, position: Position) {
-        self.store.head_beyond(position).await;
+    async fn wait_for_head_after(&self, position: Position) {
+        self.store.wait_for_head_after(position).await;
     }
     async fn stream_info(&self, stream: &StreamName) -> Result<Option<StreamInfo>, StoreError> {
         self.store.stream_info(stream).await

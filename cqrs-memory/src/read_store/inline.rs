@@ -8,7 +8,10 @@
 
 use async_trait::async_trait;
 use cqrs_core::projection::{AppendProjecting, InlineProjection};
-use cqrs_core::{Append, AppendError, Appended, EventStore, StoreError, StoreErrorKind};
+use cqrs_core::{
+    EventStore,
+    store::{Append, AppendError, Appended, StoreError, StoreErrorKind},
+};
 
 use super::MemoryReadStore;
 use super::transaction::MemoryTransaction;

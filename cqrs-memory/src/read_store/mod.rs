@@ -13,10 +13,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cqrs_core::process::Request;
 use cqrs_core::projection::{
-    Cluster, CommitError, Lease, LeaseError, NewGeneration, ParkedEvent, Partition,
-    ProjectorRecord, ReadStore, Swap, Trouble, Want,
+    Capability, Cluster, CommitError, ConsumerRecord, Failure, LeaseError, NewGeneration,
+    ParkedEvent, Partition, PartitionLease, ReadStore, Swap,
 };
-use cqrs_core::{Clock, InvalidName, Position, ProjectorName, StoreError, SystemClock};
+use cqrs_core::{
+    Position,
+    app::{Clock, SystemClock},
+    projection::ConsumerName,
+    store::{InvalidName, StoreError},
+};
 use uuid::Uuid;
 
 use crate::Step;
@@ -32,7 +37,7 @@ pub use transaction::{MemoryTransaction, MissingModel};
 /// waits. One transaction at a time changes a generation.
 ///
 /// ```
-/// # use cqrs_core::*;
+/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
 /// use std::collections::HashMap;
 /// use cqrs_memory::{MemoryReadStore, MemoryStore, MemoryTransaction};
 ///
@@ -78,7 +83,7 @@ pub use transaction::{MemoryTransaction, MissingModel};
 /// let cart = StreamName::new("cart-1")?;
 /// let appended =
 ///     store.append_events(&cart, ExpectedVersion::Any, &[Added("tea".into())]).await?;
-/// projections.built("popular", std::time::Duration::from_secs(5)).await?;
+/// projections.wait_until_built("popular", std::time::Duration::from_secs(5)).await?;
 /// projections.wait_for("popular", appended.position(), std::time::Duration::from_secs(5)).await?;
 /// assert_eq!(popular.get().unwrap().0["tea"], 1);
 /// # Ok(()) }
@@ -94,7 +99,7 @@ struct Shared {
     clock: Box<dyn Clock>,
     hooks: Hooks,
     /// What operators ask of processes.
-    requests: Mutex<Vec<(ProjectorName, Request)>>,
+    requests: Mutex<Vec<(ConsumerName, Request)>>,
 }
 
 /// Makes a [`MemoryReadStore`] that is not the usual one.
@@ -162,7 +167,7 @@ impl MemoryReadStore {
         &self,
         projector: &str,
     ) -> Result<MemoryView<M>, InvalidName> {
-        let name = ProjectorName::new(projector)?;
+        let name = ConsumerName::new(projector)?;
         Ok(MemoryView::new(self.state().published(&name)))
     }
 
@@ -184,12 +189,12 @@ impl ReadStore for MemoryReadStore {
         &self,
         node: Uuid,
         lease: Duration,
-        wants: &[Want],
-        progress: &[Lease],
+        capabilities: &[Capability],
+        progress: &[PartitionLease],
     ) -> Result<Cluster, StoreError> {
         self.at(Step::BeforeHeartbeat)?;
         let now = self.shared.clock.now();
-        Ok(self.state().heartbeat(node, now.plus(lease), now, wants, progress))
+        Ok(self.state().heartbeat(node, now.plus(lease), now, capabilities, progress))
     }
 
     async fn leave(&self, node: Uuid) -> Result<(), StoreError> {
@@ -198,34 +203,38 @@ impl ReadStore for MemoryReadStore {
         Ok(())
     }
 
-    async fn lease(&self, node: Uuid, partition: &Partition) -> Result<Option<Lease>, StoreError> {
+    async fn acquire(
+        &self,
+        node: Uuid,
+        partition: &Partition,
+    ) -> Result<Option<PartitionLease>, StoreError> {
         self.at(Step::BeforeLease)?;
         let now = self.shared.clock.now();
-        Ok(self.state().lease(node, partition, now))
+        Ok(self.state().acquire(node, partition, now))
     }
 
-    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+    async fn release(&self, lease: &PartitionLease) -> Result<(), StoreError> {
         self.at(Step::BeforeLease)?;
         self.state().release(lease);
         Ok(())
     }
 
-    async fn begin(&self, lease: &Lease) -> Result<MemoryTransaction, LeaseError> {
+    async fn begin(&self, lease: &PartitionLease) -> Result<MemoryTransaction, LeaseError> {
         self.at(Step::BeforeProjection)?;
-        let alone = self.state().leased(lease).map(|found| Arc::clone(&found.alone));
-        let alone = alone.ok_or(LeaseError::Lost)?.lock_owned().await;
+        let exclusive = self.state().leased(lease).map(|found| Arc::clone(&found.exclusive));
+        let exclusive = exclusive.ok_or(LeaseError::Lost)?.lock_owned().await;
         let models = self.state().leased(lease).map(|found| Arc::clone(&found.models));
         let models = models.ok_or(LeaseError::Lost)?;
         let partition = lease.partition.clone();
-        let (projector, generation) = (partition.projector.clone(), partition.generation);
+        let (projector, generation) = (partition.consumer.clone(), partition.generation);
         let kind = Kind::Leased { partition, epoch: lease.epoch };
-        Ok(MemoryTransaction::one(Part::new(projector, generation, kind, &models, Some(alone))))
+        Ok(MemoryTransaction::one(Part::new(projector, generation, kind, &models, Some(exclusive))))
     }
 
     async fn commit(
         &self,
         mut tx: MemoryTransaction,
-        lease: &Lease,
+        lease: &PartitionLease,
         through: Position,
     ) -> Result<(), CommitError> {
         self.at(Step::BeforeProjectionCommit).map_err(CommitError::Unknown)?;
@@ -242,16 +251,16 @@ impl ReadStore for MemoryReadStore {
         self.at(Step::AfterProjectionCommit).map_err(CommitError::Unknown)
     }
 
-    fn passes_by_itself(&self, error: &(dyn std::error::Error + 'static)) -> bool {
+    fn is_transient(&self, error: &(dyn std::error::Error + 'static)) -> bool {
         error
             .downcast_ref::<StoreError>()
-            .is_some_and(|error| !matches!(error.retry(), cqrs_core::Retry::Never))
+            .is_some_and(|error| !matches!(error.retry(), cqrs_core::store::Retry::Never))
     }
 
     async fn park(
         &self,
         tx: &mut MemoryTransaction,
-        _: &Lease,
+        _: &PartitionLease,
         event: &ParkedEvent,
     ) -> Result<(), StoreError> {
         if let Some(part) = tx.parts.last_mut() {
@@ -263,7 +272,7 @@ impl ReadStore for MemoryReadStore {
     async fn unpark(
         &self,
         tx: &mut MemoryTransaction,
-        _: &Lease,
+        _: &PartitionLease,
         position: Position,
     ) -> Result<(), StoreError> {
         if let Some(part) = tx.parts.last_mut() {
@@ -274,7 +283,7 @@ impl ReadStore for MemoryReadStore {
 
     async fn parked(
         &self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         generation: u64,
         number: Option<u32>,
     ) -> Result<Vec<ParkedEvent>, StoreError> {
@@ -284,7 +293,7 @@ impl ReadStore for MemoryReadStore {
 
     async fn request_retry(
         &self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         key: Option<&str>,
     ) -> Result<u64, StoreError> {
         self.at(Step::BeforeLease)?;
@@ -293,9 +302,9 @@ impl ReadStore for MemoryReadStore {
 
     async fn retried(
         &self,
-        lease: &Lease,
+        lease: &PartitionLease,
         key: &str,
-        failed: Option<&Trouble>,
+        failed: Option<&Failure>,
     ) -> Result<(), StoreError> {
         self.at(Step::BeforeLease)?;
         self.state().retried(lease, key, failed);
@@ -304,7 +313,7 @@ impl ReadStore for MemoryReadStore {
 
     async fn discard(
         &self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         position: Position,
         reason: &str,
     ) -> Result<bool, StoreError> {
@@ -312,24 +321,24 @@ impl ReadStore for MemoryReadStore {
         Ok(self.state().discard(projector, position, reason))
     }
 
-    async fn report(&self, lease: &Lease, trouble: Option<&Trouble>) -> Result<bool, StoreError> {
+    async fn report(
+        &self,
+        lease: &PartitionLease,
+        failure: Option<&Failure>,
+    ) -> Result<bool, StoreError> {
         self.at(Step::BeforeLease)?;
-        Ok(self.state().report(lease, trouble))
+        Ok(self.state().report(lease, failure))
     }
 
-    async fn set_paused(
-        &self,
-        projector: &ProjectorName,
-        paused: bool,
-    ) -> Result<bool, StoreError> {
+    async fn set_paused(&self, projector: &ConsumerName, paused: bool) -> Result<bool, StoreError> {
         self.at(Step::BeforeLease)?;
         Ok(self.state().set_paused(projector, paused))
     }
 
     async fn inspect(
         &self,
-        projector: Option<&ProjectorName>,
-    ) -> Result<Vec<ProjectorRecord>, StoreError> {
+        projector: Option<&ConsumerName>,
+    ) -> Result<Vec<ConsumerRecord>, StoreError> {
         self.at(Step::BeforeRead)?;
         let now = self.shared.clock.now();
         Ok(self.state().inspect(projector, now))
@@ -337,7 +346,7 @@ impl ReadStore for MemoryReadStore {
 
     async fn new_generation(
         &self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         version: u32,
         partitions: u32,
         after: Position,
@@ -362,7 +371,7 @@ impl ReadStore for MemoryReadStore {
         self.at(Step::AfterProjectionCommit)
     }
 
-    async fn swap(&self, projector: &ProjectorName, generation: u64) -> Result<Swap, StoreError> {
+    async fn swap(&self, projector: &ConsumerName, generation: u64) -> Result<Swap, StoreError> {
         self.at(Step::BeforeSwap)?;
         let (swapped, garbage) = self.state().swap(projector, generation);
         drop(garbage);
@@ -370,7 +379,7 @@ impl ReadStore for MemoryReadStore {
         Ok(swapped)
     }
 
-    async fn cancel(&self, projector: &ProjectorName) -> Result<bool, StoreError> {
+    async fn cancel(&self, projector: &ConsumerName) -> Result<bool, StoreError> {
         self.at(Step::BeforeSwap)?;
         Ok(self.state().cancel(projector))
     }
@@ -378,17 +387,19 @@ impl ReadStore for MemoryReadStore {
     async fn enter(
         &self,
         tx: &mut MemoryTransaction,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         version: u32,
     ) -> Result<Option<Position>, StoreError> {
-        let alone = self.state().live(projector, version).map(|(.., live)| Arc::clone(&live.alone));
-        let Some(alone) = alone else { return Ok(None) };
-        let alone = alone.lock_owned().await;
+        let exclusive =
+            self.state().live(projector, version).map(|(.., live)| Arc::clone(&live.exclusive));
+        let Some(exclusive) = exclusive else { return Ok(None) };
+        let exclusive = exclusive.lock_owned().await;
         let mut state = self.state();
         let Some((number, position, live)) = state.live(projector, version) else {
             return Ok(None);
         };
-        let part = Part::new(projector.clone(), number, Kind::Inline, &live.models, Some(alone));
+        let part =
+            Part::new(projector.clone(), number, Kind::Inline, &live.models, Some(exclusive));
         tx.parts.push(part);
         Ok(Some(position))
     }
@@ -396,7 +407,7 @@ impl ReadStore for MemoryReadStore {
     async fn advance(
         &self,
         tx: &mut MemoryTransaction,
-        _: &ProjectorName,
+        _: &ConsumerName,
         through: Position,
     ) -> Result<(), StoreError> {
         if let Some(part) = tx.parts.last_mut() {

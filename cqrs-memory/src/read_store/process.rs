@@ -4,8 +4,12 @@ use std::ops::Bound;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use cqrs_core::process::{Instance, InstanceQuery, ProcessStore, Request, Todo};
-use cqrs_core::{ProjectorName, StoreError, StoreErrorKind, Timestamp};
+use cqrs_core::process::{Instance, InstanceQuery, PendingWork, ProcessStore, Request};
+use cqrs_core::{
+    Timestamp,
+    projection::ConsumerName,
+    store::{StoreError, StoreErrorKind},
+};
 use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 
 use super::MemoryReadStore;
@@ -48,11 +52,11 @@ impl Instances {
 }
 
 impl MemoryReadStore {
-    fn instances(&self, process: &ProjectorName) -> Option<Arc<Instances>> {
+    fn instances(&self, process: &ConsumerName) -> Option<Arc<Instances>> {
         self.view::<Instances>(process.as_str()).ok()?.get()
     }
 
-    fn requests(&self) -> MutexGuard<'_, Vec<(ProjectorName, Request)>> {
+    fn requests(&self) -> MutexGuard<'_, Vec<(ConsumerName, Request)>> {
         // Nothing panics under it.
         self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,30 +94,26 @@ impl ProcessStore for MemoryReadStore {
         Ok(())
     }
 
-    async fn todo(
+    async fn pending_work(
         &self,
-        process: &ProjectorName,
+        process: &ConsumerName,
         now: Timestamp,
         limit: usize,
-    ) -> Result<Todo, StoreError> {
-        let mut todo = Todo::default();
+    ) -> Result<PendingWork, StoreError> {
+        let mut pending = PendingWork::default();
         let requests = self.requests().clone().into_iter();
-        todo.requests =
+        pending.requests =
             requests.filter(|(name, _)| name == process).map(|(_, request)| request).collect();
-        let Some(kept) = self.instances(process) else { return Ok(todo) };
+        let Some(kept) = self.instances(process) else { return Ok(pending) };
         let busy = kept.busy.values().take(limit).filter_map(|id| kept.all.get(id));
-        todo.busy = busy.map(|instance| (**instance).clone()).collect();
+        pending.busy = busy.map(|instance| (**instance).clone()).collect();
         let due = kept.due.iter().take_while(|(due, _)| *due <= now).take(limit);
-        todo.due = due.map(|(_, id)| id.clone()).collect();
-        todo.next_due = kept.due.iter().map(|(due, _)| *due).find(|due| *due > now);
-        Ok(todo)
+        pending.due = due.map(|(_, id)| id.clone()).collect();
+        pending.next_due = kept.due.iter().map(|(due, _)| *due).find(|due| *due > now);
+        Ok(pending)
     }
 
-    async fn request(
-        &self,
-        process: &ProjectorName,
-        request: &Request,
-    ) -> Result<bool, StoreError> {
+    async fn request(&self, process: &ConsumerName, request: &Request) -> Result<bool, StoreError> {
         let known = self.instances(process);
         if !known.is_some_and(|kept| kept.all.contains_key(&request.instance)) {
             return Ok(false);
@@ -124,7 +124,7 @@ impl ProcessStore for MemoryReadStore {
 
     async fn forget_requests(
         &self,
-        process: &ProjectorName,
+        process: &ConsumerName,
         requests: &[Request],
     ) -> Result<(), StoreError> {
         self.requests().retain(|(name, request)| name != process || !requests.contains(request));
@@ -133,12 +133,12 @@ impl ProcessStore for MemoryReadStore {
 
     async fn list_instances(
         &self,
-        process: &ProjectorName,
+        process: &ConsumerName,
         query: &InstanceQuery,
     ) -> Result<Vec<Instance>, StoreError> {
         let Some(kept) = self.instances(process) else { return Ok(Vec::new()) };
         let matches = |instance: &Arc<Instance>| {
-            (!query.attention || instance.needs_attention())
+            (!query.suspended || instance.is_suspended())
                 && query.id.as_ref().is_none_or(|id| *id == instance.id)
         };
         let from = query.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);

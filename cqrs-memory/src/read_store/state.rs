@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use cqrs_core::projection::{
-    Cluster, GenerationRecord, Lease, NodeRecord, ParkedEvent, Partition, PartitionRecord,
-    ProjectorRecord, Swap, Trouble, Want,
+    Capability, Cluster, ConsumerRecord, Failure, GenerationRecord, NodeRecord, ParkedEvent,
+    Partition, PartitionLease, PartitionRecord, Swap,
 };
-use cqrs_core::{Position, ProjectorName, Timestamp};
+use cqrs_core::{Position, Timestamp, projection::ConsumerName};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -22,12 +22,12 @@ pub(super) struct State {
     /// Leases and generations ever given out.
     numbers: u64,
     nodes: HashMap<Uuid, Node>,
-    projectors: BTreeMap<ProjectorName, Kept>,
+    projectors: BTreeMap<ConsumerName, Kept>,
 }
 
 struct Node {
     alive_until: Timestamp,
-    wants: Vec<Want>,
+    capabilities: Vec<Capability>,
 }
 
 #[derive(Default)]
@@ -44,7 +44,7 @@ pub(super) struct Generation {
     /// Held back, so that the one being built can get ahead of it.
     frozen: bool,
     pub(super) models: Arc<Models>,
-    pub(super) alone: Arc<Mutex<()>>,
+    pub(super) exclusive: Arc<Mutex<()>>,
     partitions: Vec<Kept1>,
     parked: BTreeMap<u64, Parked>,
 }
@@ -55,7 +55,7 @@ struct Kept1 {
     position: Position,
     epoch: u64,
     owner: Option<Uuid>,
-    trouble: Option<Trouble>,
+    failure: Option<Failure>,
 }
 
 struct Parked {
@@ -78,7 +78,7 @@ impl Kept {
         self.live.iter_mut().chain(&mut self.building).find(|found| found.number == number)
     }
 
-    fn record(&self, name: &ProjectorName, alive: impl Fn(Uuid) -> bool) -> ProjectorRecord {
+    fn record(&self, name: &ConsumerName, alive: impl Fn(Uuid) -> bool) -> ConsumerRecord {
         let generations = self.generations().map(|(live, generation)| GenerationRecord {
             number: generation.number,
             version: generation.version,
@@ -93,14 +93,14 @@ impl Kept {
                         number,
                         position: kept.position,
                         owner: kept.owner.filter(|owner| alive(*owner)),
-                        trouble: kept.trouble.clone(),
+                        failure: kept.failure.clone(),
                         parked: waiting.count() as u64,
                         retry_requested: parked.clone().any(|p| p.event.retry_requested),
                     }
                 })
                 .collect(),
         });
-        ProjectorRecord {
+        ConsumerRecord {
             name: name.clone(),
             paused: self.paused,
             generations: generations.collect(),
@@ -119,22 +119,22 @@ impl State {
     }
 
     fn partition(&mut self, partition: &Partition) -> Option<&mut Kept1> {
-        let kept = self.projectors.get_mut(&partition.projector)?;
+        let kept = self.projectors.get_mut(&partition.consumer)?;
         let generation = kept.generation(partition.generation)?;
         generation.partitions.get_mut(usize::try_from(partition.number).ok()?)
     }
 
     /// The partition, if the lease is its newest.
-    fn under(&mut self, lease: &Lease) -> Option<&mut Kept1> {
+    fn under(&mut self, lease: &PartitionLease) -> Option<&mut Kept1> {
         self.partition(&lease.partition).filter(|kept| kept.epoch == lease.epoch)
     }
 
     /// Whether the checkpoint is where the owner knows it, or further.
-    pub(super) fn remembers(&mut self, lease: &Lease) -> bool {
+    pub(super) fn remembers(&mut self, lease: &PartitionLease) -> bool {
         self.partition(&lease.partition).is_some_and(|kept| kept.position >= lease.position)
     }
 
-    pub(super) fn published(&mut self, name: &ProjectorName) -> Arc<Published> {
+    pub(super) fn published(&mut self, name: &ConsumerName) -> Arc<Published> {
         Arc::clone(&self.projectors.entry(name.clone()).or_default().published)
     }
 
@@ -143,19 +143,20 @@ impl State {
         node: Uuid,
         alive_until: Timestamp,
         now: Timestamp,
-        wants: &[Want],
-        progress: &[Lease],
+        capabilities: &[Capability],
+        progress: &[PartitionLease],
     ) -> Cluster {
         self.nodes.retain(|_, node| node.alive_until > now);
-        self.nodes.insert(node, Node { alive_until, wants: wants.to_vec() });
+        self.nodes.insert(node, Node { alive_until, capabilities: capabilities.to_vec() });
         for lease in progress {
             if let Some(kept) = self.under(lease) {
                 kept.position = kept.position.max(lease.position);
             }
         }
         let nodes = self.nodes.iter();
-        let nodes = nodes.map(|(id, node)| NodeRecord { id: *id, wants: node.wants.clone() });
-        Cluster { nodes: nodes.collect(), projectors: self.inspect(None, now) }
+        let nodes =
+            nodes.map(|(id, node)| NodeRecord { id: *id, capabilities: node.capabilities.clone() });
+        Cluster { nodes: nodes.collect(), consumers: self.inspect(None, now) }
     }
 
     pub(super) fn leave(&mut self, node: Uuid) {
@@ -171,10 +172,10 @@ impl State {
 
     pub(super) fn inspect(
         &self,
-        projector: Option<&ProjectorName>,
+        projector: Option<&ConsumerName>,
         now: Timestamp,
-    ) -> Vec<ProjectorRecord> {
-        let wanted = |name: &ProjectorName| projector.is_none_or(|wanted| wanted == name);
+    ) -> Vec<ConsumerRecord> {
+        let wanted = |name: &ConsumerName| projector.is_none_or(|wanted| wanted == name);
         self.projectors
             .iter()
             // Somebody only looked at it.
@@ -183,17 +184,17 @@ impl State {
             .collect()
     }
 
-    pub(super) fn lease(
+    pub(super) fn acquire(
         &mut self,
         node: Uuid,
         partition: &Partition,
         now: Timestamp,
-    ) -> Option<Lease> {
+    ) -> Option<PartitionLease> {
         let owner = self.partition(partition)?.owner;
         if owner.is_some_and(|owner| owner != node && self.is_alive(owner, now)) {
             return None;
         }
-        let kept = self.projectors.get_mut(&partition.projector)?;
+        let kept = self.projectors.get_mut(&partition.consumer)?;
         if kept.generation(partition.generation)?.frozen {
             return None;
         }
@@ -201,25 +202,25 @@ impl State {
         let kept = self.partition(partition)?;
         kept.owner = Some(node);
         kept.epoch = epoch;
-        Some(Lease::new(partition.clone(), epoch, kept.position))
+        Some(PartitionLease::new(partition.clone(), epoch, kept.position))
     }
 
-    pub(super) fn release(&mut self, lease: &Lease) {
+    pub(super) fn release(&mut self, lease: &PartitionLease) {
         if let Some(kept) = self.under(lease) {
             kept.owner = None;
         }
     }
 
     /// The generation a lease is about, if the lease is its newest.
-    pub(super) fn leased(&mut self, lease: &Lease) -> Option<&mut Generation> {
+    pub(super) fn leased(&mut self, lease: &PartitionLease) -> Option<&mut Generation> {
         self.under(lease)?;
-        self.projectors.get_mut(&lease.partition.projector)?.generation(lease.partition.generation)
+        self.projectors.get_mut(&lease.partition.consumer)?.generation(lease.partition.generation)
     }
 
     /// The live generation of a version.
     pub(super) fn live(
         &mut self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         version: u32,
     ) -> Option<(u64, Position, &mut Generation)> {
         let live = self.projectors.get_mut(projector)?.live.as_mut();
@@ -227,17 +228,17 @@ impl State {
         Some((live.number, live.position(), live))
     }
 
-    pub(super) fn report(&mut self, lease: &Lease, trouble: Option<&Trouble>) -> bool {
+    pub(super) fn report(&mut self, lease: &PartitionLease, failure: Option<&Failure>) -> bool {
         let kept = self.under(lease);
-        kept.map(|kept| kept.trouble = trouble.cloned()).is_some()
+        kept.map(|kept| kept.failure = failure.cloned()).is_some()
     }
 
-    pub(super) fn set_paused(&mut self, projector: &ProjectorName, paused: bool) -> bool {
+    pub(super) fn set_paused(&mut self, projector: &ConsumerName, paused: bool) -> bool {
         let Some(kept) = self.projectors.get_mut(projector) else { return false };
         kept.paused = paused;
         if !paused {
             for generation in kept.live.iter_mut().chain(&mut kept.building) {
-                generation.partitions.iter_mut().for_each(|partition| partition.trouble = None);
+                generation.partitions.iter_mut().for_each(|partition| partition.failure = None);
             }
         }
         true
@@ -245,7 +246,7 @@ impl State {
 
     pub(super) fn parked(
         &mut self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         generation: u64,
         number: Option<u32>,
     ) -> Vec<ParkedEvent> {
@@ -258,7 +259,7 @@ impl State {
         parked.map(|parked| parked.event.clone()).collect()
     }
 
-    pub(super) fn request_retry(&mut self, projector: &ProjectorName, key: Option<&str>) -> u64 {
+    pub(super) fn request_retry(&mut self, projector: &ConsumerName, key: Option<&str>) -> u64 {
         let live = self.projectors.get_mut(projector).and_then(|kept| kept.live.as_mut());
         let parked = live.into_iter().flat_map(|live| live.parked.values_mut());
         let wanted = parked.filter(|parked| {
@@ -267,22 +268,22 @@ impl State {
         wanted.map(|parked| parked.event.retry_requested = true).count() as u64
     }
 
-    pub(super) fn retried(&mut self, lease: &Lease, key: &str, failed: Option<&Trouble>) {
+    pub(super) fn retried(&mut self, lease: &PartitionLease, key: &str, failed: Option<&Failure>) {
         let number = lease.partition.number;
         let Some(generation) = self.leased(lease) else { return };
         let parked = generation.parked.values_mut();
         for parked in parked.filter(|p| p.number == number && p.event.key == key) {
             parked.event.retry_requested = false;
-            if let Some(trouble) = failed.filter(|t| t.position == parked.event.position) {
-                parked.event.error = Some(trouble.error.clone());
-                parked.event.attempts = trouble.attempts;
+            if let Some(failure) = failed.filter(|t| t.position == parked.event.position) {
+                parked.event.error = Some(failure.error.clone());
+                parked.event.attempts = failure.attempts;
             }
         }
     }
 
     pub(super) fn discard(
         &mut self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         position: Position,
         reason: &str,
     ) -> bool {
@@ -303,7 +304,7 @@ impl State {
     /// The number of a generation that may be begun.
     pub(super) fn new_generation(
         &mut self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         version: u32,
         partitions: u32,
     ) -> Option<u64> {
@@ -315,7 +316,7 @@ impl State {
         if fits { None } else { Some(self.next_number()) }
     }
 
-    pub(super) fn cancel(&mut self, projector: &ProjectorName) -> bool {
+    pub(super) fn cancel(&mut self, projector: &ConsumerName) -> bool {
         let Some(kept) = self.projectors.get_mut(projector) else { return false };
         if let Some(live) = &mut kept.live {
             live.frozen = false;
@@ -326,7 +327,7 @@ impl State {
     /// Also returns what is not needed any more, to be dropped when the lock is free.
     pub(super) fn swap(
         &mut self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         generation: u64,
     ) -> (Swap, Vec<Arc<Models>>) {
         let Some(kept) = self.projectors.get_mut(projector) else { return (Swap::Gone, vec![]) };
@@ -388,7 +389,7 @@ impl State {
                 version,
                 frozen: false,
                 models,
-                alone: Arc::default(),
+                exclusive: Arc::default(),
                 partitions: vec![begun; partitions as usize],
                 parked: BTreeMap::new(),
             };
@@ -407,7 +408,7 @@ impl State {
                 if let Some(kept) = generation.partitions.get_mut(at) {
                     kept.position = kept.position.max(part.through);
                     if part.through > Position::START {
-                        kept.trouble = None;
+                        kept.failure = None;
                     }
                 }
                 partition.number

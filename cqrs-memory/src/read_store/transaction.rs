@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cqrs_core::projection::{ParkedEvent, Partition};
-use cqrs_core::{Position, ProjectorName};
+use cqrs_core::{Position, projection::ConsumerName};
 use tokio::sync::OwnedMutexGuard;
 
 use super::models::Models;
@@ -19,7 +19,7 @@ pub struct MemoryTransaction {
 
 /// What a transaction does to one generation.
 pub(super) struct Part {
-    pub(super) projector: ProjectorName,
+    pub(super) projector: ConsumerName,
     pub(super) generation: u64,
     pub(super) kind: Kind,
     pub(super) models: Models,
@@ -83,11 +83,11 @@ impl MemoryTransaction {
 
 impl Part {
     pub(super) fn new(
-        projector: ProjectorName,
+        projector: ConsumerName,
         generation: u64,
         kind: Kind,
         models: &Arc<Models>,
-        alone: Option<OwnedMutexGuard<()>>,
+        exclusive: Option<OwnedMutexGuard<()>>,
     ) -> Self {
         Self {
             projector,
@@ -97,7 +97,7 @@ impl Part {
             through: Position::START,
             parks: Vec::new(),
             unparks: Vec::new(),
-            _alone: alone,
+            _alone: exclusive,
         }
     }
 }

@@ -7,17 +7,17 @@ create sequence cqrs.numbers;
 create table cqrs.nodes (
   id uuid primary key,
   alive_until timestamptz not null,
-  wants json not null
+  capabilities json not null
 );
 
-create table cqrs.projectors (
+create table cqrs.consumers (
   name text collate "C" primary key,
   paused boolean not null default false
 );
 
 create table cqrs.generations (
   number bigint primary key,
-  projector text collate "C" not null references cqrs.projectors,
+  projector text collate "C" not null references cqrs.consumers,
   version integer not null,
   live boolean not null default false,
   -- Held back, so that the one being built can get ahead of it.
@@ -35,7 +35,7 @@ create table cqrs.partitions (
   position bigint not null default 0,
   epoch bigint not null default 0,
   owner uuid,
-  trouble json,
+  failure json,
   primary key (generation, number)
 ) with (fillfactor = 50);
 

@@ -31,7 +31,7 @@ returns text language sql stable as $$
             'position', s.position,
             'owner', (select n.id from cqrs.nodes n
                        where n.id = s.owner and n.alive_until > clock_timestamp()),
-            'trouble', s.trouble,
+            'failure', s.failure,
             'parked', (select count(*) from cqrs.parked e where e.generation = s.generation
                         and e.number = s.number and e.discarded is null),
             'retry_requested', exists (select from cqrs.parked e where e.generation = s.generation
@@ -41,7 +41,7 @@ returns text language sql stable as $$
       ) order by g.live desc), '[]'::json)
       from cqrs.generations g where g.projector = p.name)
   ) order by p.name), '[]'::json)::text
-  from cqrs.projectors p
+  from cqrs.consumers p
   where (only_this is null or p.name = only_this)
     and exists (select from cqrs.generations g where g.projector = p.name)
 $$;
@@ -56,7 +56,7 @@ begin
   delete from cqrs.nodes where alive_until < clock_timestamp() - interval '1 minute';
   insert into cqrs.nodes values (
     node, clock_timestamp() + lease_micros * interval '1 microsecond', node_wants
-  ) on conflict (id) do update set alive_until = excluded.alive_until, wants = excluded.wants;
+  ) on conflict (id) do update set alive_until = excluded.alive_until, capabilities = excluded.capabilities;
   if cardinality(generations) > 0 then
     with saved as (
       select s.generation, s.number, g.position
@@ -72,9 +72,9 @@ begin
   end if;
   return json_build_object(
     'nodes', (
-      select coalesce(json_agg(json_build_object('id', n.id, 'wants', n.wants)), '[]'::json)
+      select coalesce(json_agg(json_build_object('id', n.id, 'capabilities', n.capabilities)), '[]'::json)
         from cqrs.nodes n where n.alive_until > clock_timestamp()),
-    'projectors', cqrs.describe(prefix, null)::json
+    'consumers', cqrs.describe(prefix, null)::json
   )::text;
 end $$;
 

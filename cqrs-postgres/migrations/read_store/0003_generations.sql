@@ -10,8 +10,8 @@ declare
   new_number bigint;
   schema_name text;
 begin
-  insert into cqrs.projectors (name) values (in_projector) on conflict do nothing;
-  perform from cqrs.projectors where name = in_projector for update;
+  insert into cqrs.consumers (name) values (in_projector) on conflict do nothing;
+  perform from cqrs.consumers where name = in_projector for update;
   select * into old from cqrs.generations g where g.projector = in_projector and not g.live;
   if found then
     if old.version > in_version or (
@@ -42,7 +42,7 @@ returns boolean language plpgsql as $$
 declare
   dropped bigint;
 begin
-  perform from cqrs.projectors where name = in_projector for update;
+  perform from cqrs.consumers where name = in_projector for update;
   update cqrs.generations set frozen = false where projector = in_projector and frozen;
   -- Waits for whoever writes to it, and lets nobody begin again.
   perform from cqrs.partitions s join cqrs.generations g on g.number = s.generation
@@ -69,7 +69,7 @@ declare
   live_schema text := prefix || in_projector;
   old_schema text;
 begin
-  perform from cqrs.projectors where name = in_projector for update;
+  perform from cqrs.consumers where name = in_projector for update;
   perform from cqrs.generations
     where number = in_generation and projector = in_projector and not live;
   if not found then

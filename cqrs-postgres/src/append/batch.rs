@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use cqrs_core::{
-    Appended, AppendedStream, Conflict, ExpectedVersion, Position, StreamName, Timestamp, Version,
+    ExpectedVersion, Position, StreamName, Timestamp, Version,
+    store::{Appended, AppendedStream, Conflict},
 };
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row};
@@ -303,7 +304,7 @@ impl Answer {
                 Verdict::Known(conflict)
             } else {
                 // A refused append has a part that was refused; nothing known is safe to look up.
-                conflict.map_or(Verdict::Known(None), Verdict::Refused)
+                conflict.map_or(Verdict::Known(None), Verdict::Conflict)
             });
         }
         Outcome { verdicts, head: Position::new(head), streams }

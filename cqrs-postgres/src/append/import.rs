@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::pin::pin;
 
 use cqrs_core::{
-    Append, AppendError, ExpectedVersion, NewEvent, Position, StreamAppend, StreamName,
+    ExpectedVersion, Position, StreamName,
+    event::NewEvent,
+    store::{Append, AppendError, StreamAppend},
 };
 use futures_util::{Stream, StreamExt};
 use sqlx::Connection;
@@ -58,7 +60,7 @@ impl PgStore {
     /// are passed over. Other ids that are stored already end the import.
     ///
     /// ```no_run
-    /// # use cqrs_core::{NewEvent, StreamName, Timestamp};
+    /// # use cqrs_core::{StreamName, Timestamp, event::NewEvent};
     /// # async fn run(store: cqrs_postgres::PgStore) -> Result<(), Box<dyn std::error::Error>> {
     /// let old = [("account-7", "bank.account-opened", "2011-04-05T10:00:00Z")];
     /// let mut events = Vec::new();

@@ -13,8 +13,9 @@ pub(crate) mod writer;
 use std::sync::Arc;
 
 use cqrs_core::{
-    Append, AppendError, Appended, Conflict, InvalidAppend, Metadata, Payload, StoreError,
-    StoreErrorKind, StreamName,
+    Metadata, StreamName,
+    event::Payload,
+    store::{Append, AppendError, Appended, Conflict, InvalidAppend, StoreError, StoreErrorKind},
 };
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -41,7 +42,7 @@ pub(crate) struct Prepared {
 #[derive(Debug)]
 pub(crate) enum Verdict {
     Stored(Appended),
-    Refused(Conflict),
+    Conflict(Conflict),
     /// Something of it is already stored. The conflict stands if that is forgotten meanwhile.
     Known(Option<Conflict>),
     /// The connection was lost since it was prepared. Nothing was stored.
@@ -132,7 +133,7 @@ impl PgStore {
             prepared = answer.prepared;
             let conflict = match answer.verdict? {
                 Verdict::Stored(appended) => return Ok(appended),
-                Verdict::Refused(conflict) => return Err(conflict.into()),
+                Verdict::Conflict(conflict) => return Err(conflict.into()),
                 Verdict::Known(conflict) => conflict,
                 Verdict::Stale => {
                     prepared = Box::new(Prepared::new(prepared.append, shared).await?);

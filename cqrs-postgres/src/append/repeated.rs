@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cqrs_core::{
-    Append, AppendError, Appended, AppendedStream, EventId, Position, StoreError, StreamName,
-    Version,
+    EventId, Position, StreamName, Version,
+    store::{Append, AppendError, Appended, AppendedStream, StoreError},
 };
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row};

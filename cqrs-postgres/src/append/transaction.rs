@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cqrs_core::{Append, AppendError, Appended, StoreError, StoreErrorKind};
+use cqrs_core::store::{Append, AppendError, Appended, StoreError, StoreErrorKind};
 use sqlx::{AssertSqlSafe, Postgres, Row, Transaction};
 
 use super::repeated::{self, Source};
@@ -63,7 +63,7 @@ impl PgStore {
         let outcome = sent.map_err(|error| prepared.blame(store_error(error)))?;
         match outcome.verdicts.into_iter().next() {
             Some(Verdict::Stored(appended)) => Ok(appended),
-            Some(Verdict::Refused(conflict) | Verdict::Known(Some(conflict))) => {
+            Some(Verdict::Conflict(conflict) | Verdict::Known(Some(conflict))) => {
                 Err(conflict.into())
             }
             Some(Verdict::Known(None) | Verdict::Stale) | None => {

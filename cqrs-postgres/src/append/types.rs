@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cqrs_core::{Append, StoreError, StoreErrorKind};
+use cqrs_core::store::{Append, StoreError, StoreErrorKind};
 use sqlx::Row;
 
 use crate::connections::arguments;

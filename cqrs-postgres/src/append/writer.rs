@@ -12,7 +12,11 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cqrs_core::{AppendError, Clock, StoreError, StreamName};
+use cqrs_core::{
+    StreamName,
+    app::Clock,
+    store::{AppendError, StoreError},
+};
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -76,7 +80,7 @@ pub(crate) struct Writer {
 /// Why a batch has no outcome.
 enum Failure {
     /// The server answered that nothing was stored.
-    Refused(Arc<sqlx::Error>),
+    NotExecuted(Arc<sqlx::Error>),
     /// It was sent, and there was no answer.
     Unknown(Arc<sqlx::Error>),
     /// The same, because it took too long.
@@ -191,7 +195,7 @@ impl Writer {
                 }
             }
             // Somebody's content is refused: the others must not suffer, so each goes alone.
-            Err(Failure::Refused(error)) if batch.len() > 1 && is_about_content(&error) => {
+            Err(Failure::NotExecuted(error)) if batch.len() > 1 && is_about_content(&error) => {
                 for job in batch {
                     Box::pin(self.commit(vec![job])).await;
                 }
@@ -224,7 +228,7 @@ impl Writer {
             Ok(answered) => {
                 self.connection = Some(connection);
                 self.last_used = Instant::now();
-                return answered.map_err(|error| Failure::Refused(Arc::new(error)));
+                return answered.map_err(|error| Failure::NotExecuted(Arc::new(error)));
             }
         };
         self.setup.epoch.connection_lost();
@@ -265,8 +269,8 @@ impl Job {
 impl Failure {
     fn of(&self, prepared: &Prepared) -> Result<Verdict, AppendError> {
         match self {
-            Self::Refused(error) if error::is_duplicate(error) => Ok(Verdict::Known(None)),
-            Self::Refused(error) => Err(prepared.blame(error::shared_store_error(error))),
+            Self::NotExecuted(error) if error::is_duplicate(error) => Ok(Verdict::Known(None)),
+            Self::NotExecuted(error) => Err(prepared.blame(error::shared_store_error(error))),
             Self::Unknown(error) => {
                 Err(AppendError::OutcomeUnknown(error::shared_store_error(error)))
             }

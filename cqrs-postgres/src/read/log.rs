@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use cqrs_core::{
-    Category, Direction, EventName, Filter, LogRead, Position, ReadError, RecordedEvent, StoreError,
+    Position,
+    event::{EventName, RecordedEvent},
+    store::{Category, Direction, Filter, LogRead, ReadError, StoreError},
 };
 use sqlx::Row;
 use sqlx::postgres::PgRow;

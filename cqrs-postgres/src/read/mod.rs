@@ -6,7 +6,10 @@ pub(crate) mod stream;
 
 use std::sync::Arc;
 
-use cqrs_core::{Page, Pages, ReadError, RecordedEvent};
+use cqrs_core::{
+    event::RecordedEvent,
+    store::{Page, Pages, ReadError},
+};
 use sqlx::postgres::PgRow;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cqrs_core::{
-    EventId, EventName, Metadata, Payload, Position, RawEvent, Recorded, RecordedEvent, StoreError,
-    StreamName, Version,
+    EventId, Metadata, Position, Recorded, StreamName, Version,
+    event::{EventName, Payload, RawEvent, RecordedEvent},
+    store::StoreError,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{Row, ValueRef};

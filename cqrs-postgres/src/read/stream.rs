@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use cqrs_core::{Direction, ReadError, StreamName, StreamRead, Version};
+use cqrs_core::{
+    StreamName, Version,
+    store::{Direction, ReadError, StreamRead},
+};
 use sqlx::Row;
 
 use super::{Cursor, Fetched, Found};

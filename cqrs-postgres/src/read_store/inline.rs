@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use cqrs_core::projection::{AppendProjecting, InlineProjection};
 use cqrs_core::{
-    Append, AppendError, Appended, AppendedStream, RawEvent, RecordedEvent, StoreError,
-    StoreErrorKind,
+    event::{RawEvent, RecordedEvent},
+    store::{Append, AppendError, Appended, AppendedStream, StoreError, StoreErrorKind},
 };
 
 use super::PgReadStore;

@@ -10,10 +10,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cqrs_core::projection::{
-    Cluster, CommitError, Lease, LeaseError, NewGeneration, ParkedEvent, Partition,
-    ProjectorRecord, ReadStore, Swap, Trouble, Want,
+    Capability, Cluster, CommitError, ConsumerRecord, Failure, LeaseError, NewGeneration,
+    ParkedEvent, Partition, PartitionLease, ReadStore, Swap,
 };
-use cqrs_core::{Position, ProjectorName, Retry, StoreError, StoreErrorKind};
+use cqrs_core::{
+    Position,
+    projection::ConsumerName,
+    store::{Retry, StoreError, StoreErrorKind},
+};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{AssertSqlSafe, Connection, PgPool, Postgres, Row, Transaction};
 use uuid::Uuid;
@@ -52,7 +56,7 @@ const SILENT: Duration = Duration::from_secs(3);
 /// ends it, so that a process that was paused keeps nobody waiting.
 ///
 /// ```no_run
-/// # use cqrs_core::*;
+/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
 /// use cqrs_postgres::{PgReadStore, PgReadTransaction, PgStore};
 ///
 /// # struct Deposited { cents: i64 }
@@ -295,8 +299,8 @@ impl ReadStore for PgReadStore {
         &self,
         node: Uuid,
         lease: Duration,
-        wants: &[Want],
-        progress: &[Lease],
+        capabilities: &[Capability],
+        progress: &[PartitionLease],
     ) -> Result<Cluster, StoreError> {
         let generations: Vec<i64> =
             progress.iter().map(|lease| signed(lease.partition.generation)).collect();
@@ -305,9 +309,17 @@ impl ReadStore for PgReadStore {
         let positions: Vec<i64> =
             progress.iter().map(|lease| signed(lease.position.get())).collect();
         let shared = &self.shared;
-        let (wants, prefix) = (to_json(wants)?, shared.prefix.as_str());
-        let given =
-            arguments![node, micros(lease), wants, prefix, generations, numbers, epochs, positions];
+        let (capabilities, prefix) = (to_json(capabilities)?, shared.prefix.as_str());
+        let given = arguments![
+            node,
+            micros(lease),
+            capabilities,
+            prefix,
+            generations,
+            numbers,
+            epochs,
+            positions
+        ];
         let rows = self.fetch(&shared.sql.heartbeat, given).await?;
         json(&single::<String>(&rows)?)
     }
@@ -317,17 +329,21 @@ impl ReadStore for PgReadStore {
         Ok(())
     }
 
-    async fn lease(&self, node: Uuid, partition: &Partition) -> Result<Option<Lease>, StoreError> {
+    async fn acquire(
+        &self,
+        node: Uuid,
+        partition: &Partition,
+    ) -> Result<Option<PartitionLease>, StoreError> {
         let (generation, number) = (signed(partition.generation), int(partition.number));
         let rows = self.fetch(&self.shared.sql.lease, arguments![generation, number, node]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let epoch = row.try_get(0).map_err(store_error)?;
         let position = row.try_get(1).map_err(store_error)?;
         let position = Position::new(unsigned(position));
-        Ok(Some(Lease::new(partition.clone(), unsigned(epoch), position)))
+        Ok(Some(PartitionLease::new(partition.clone(), unsigned(epoch), position)))
     }
 
-    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+    async fn release(&self, lease: &PartitionLease) -> Result<(), StoreError> {
         let (generation, number) =
             (signed(lease.partition.generation), int(lease.partition.number));
         let given = arguments![generation, number, signed(lease.epoch)];
@@ -335,7 +351,7 @@ impl ReadStore for PgReadStore {
         Ok(())
     }
 
-    async fn begin(&self, lease: &Lease) -> Result<PgReadTransaction, LeaseError> {
+    async fn begin(&self, lease: &PartitionLease) -> Result<PgReadTransaction, LeaseError> {
         let Shared { sql, prefix, durable, .. } = &*self.shared;
         let begin = format!(
             "{}{}, {}, {}, '{prefix}', {}, {durable})",
@@ -351,7 +367,7 @@ impl ReadStore for PgReadStore {
     async fn commit(
         &self,
         mut tx: PgReadTransaction,
-        lease: &Lease,
+        lease: &PartitionLease,
         through: Position,
     ) -> Result<(), CommitError> {
         let given = arguments![
@@ -379,13 +395,13 @@ impl ReadStore for PgReadStore {
             Ok(false) => Err(CommitError::Lost),
             // The server said no, so it has undone everything.
             Err(error) if !is_lost(&error) && sqlstate(&error).is_some() => {
-                Err(CommitError::Refused(error.into()))
+                Err(CommitError::Failed(error.into()))
             }
             Err(error) => Err(CommitError::Unknown(store_error(error))),
         }
     }
 
-    fn passes_by_itself(&self, error: &(dyn std::error::Error + 'static)) -> bool {
+    fn is_transient(&self, error: &(dyn std::error::Error + 'static)) -> bool {
         let mut error = Some(error);
         while let Some(now) = error {
             if let Some(error) = now.downcast_ref::<sqlx::Error>() {
@@ -403,7 +419,7 @@ impl ReadStore for PgReadStore {
     async fn park(
         &self,
         tx: &mut PgReadTransaction,
-        lease: &Lease,
+        lease: &PartitionLease,
         event: &ParkedEvent,
     ) -> Result<(), StoreError> {
         let given = arguments![
@@ -423,7 +439,7 @@ impl ReadStore for PgReadStore {
     async fn unpark(
         &self,
         tx: &mut PgReadTransaction,
-        lease: &Lease,
+        lease: &PartitionLease,
         position: Position,
     ) -> Result<(), StoreError> {
         let given = arguments![signed(lease.partition.generation), signed(position.get())];
@@ -433,7 +449,7 @@ impl ReadStore for PgReadStore {
 
     async fn parked(
         &self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         generation: u64,
         number: Option<u32>,
     ) -> Result<Vec<ParkedEvent>, StoreError> {
@@ -444,7 +460,7 @@ impl ReadStore for PgReadStore {
 
     async fn request_retry(
         &self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         key: Option<&str>,
     ) -> Result<u64, StoreError> {
         let given = arguments![projector.as_str(), key];
@@ -453,18 +469,18 @@ impl ReadStore for PgReadStore {
 
     async fn retried(
         &self,
-        lease: &Lease,
+        lease: &PartitionLease,
         key: &str,
-        failed: Option<&Trouble>,
+        failed: Option<&Failure>,
     ) -> Result<(), StoreError> {
         let given = arguments![
             signed(lease.partition.generation),
             int(lease.partition.number),
             signed(lease.epoch),
             key,
-            failed.map(|trouble| signed(trouble.position.get())),
-            failed.map(|trouble| trouble.error.replace('\0', "\u{fffd}")),
-            failed.map(|trouble| int(trouble.attempts)),
+            failed.map(|failure| signed(failure.position.get())),
+            failed.map(|failure| failure.error.replace('\0', "\u{fffd}")),
+            failed.map(|failure| int(failure.attempts)),
         ];
         self.fetch(&self.shared.sql.retried, given).await?;
         Ok(())
@@ -472,7 +488,7 @@ impl ReadStore for PgReadStore {
 
     async fn discard(
         &self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         position: Position,
         reason: &str,
     ) -> Result<bool, StoreError> {
@@ -481,37 +497,37 @@ impl ReadStore for PgReadStore {
         Ok(!self.fetch(&self.shared.sql.discard, given).await?.is_empty())
     }
 
-    async fn report(&self, lease: &Lease, trouble: Option<&Trouble>) -> Result<bool, StoreError> {
+    async fn report(
+        &self,
+        lease: &PartitionLease,
+        failure: Option<&Failure>,
+    ) -> Result<bool, StoreError> {
         // JSON escapes NUL, which a column of type `json` takes and `jsonb` would not.
-        let trouble = trouble.map(to_json).transpose()?;
+        let failure = failure.map(to_json).transpose()?;
         let given = arguments![
             signed(lease.partition.generation),
             int(lease.partition.number),
             signed(lease.epoch),
-            trouble,
+            failure,
         ];
         Ok(!self.fetch(&self.shared.sql.report, given).await?.is_empty())
     }
 
-    async fn set_paused(
-        &self,
-        projector: &ProjectorName,
-        paused: bool,
-    ) -> Result<bool, StoreError> {
+    async fn set_paused(&self, projector: &ConsumerName, paused: bool) -> Result<bool, StoreError> {
         let given = arguments![projector.as_str(), paused];
         let known = !self.fetch(&self.shared.sql.pause, given).await?.is_empty();
         if !paused {
             let given = arguments![projector.as_str()];
-            self.fetch(&self.shared.sql.clear_trouble, given).await?;
+            self.fetch(&self.shared.sql.clear_failure, given).await?;
         }
         Ok(known)
     }
 
     async fn inspect(
         &self,
-        projector: Option<&ProjectorName>,
-    ) -> Result<Vec<ProjectorRecord>, StoreError> {
-        let only = projector.map(ProjectorName::as_str);
+        projector: Option<&ConsumerName>,
+    ) -> Result<Vec<ConsumerRecord>, StoreError> {
+        let only = projector.map(ConsumerName::as_str);
         let given = arguments![&*self.shared.prefix, only];
         let rows = self.fetch(&self.shared.sql.describe, given).await?;
         json(&single::<String>(&rows)?)
@@ -519,7 +535,7 @@ impl ReadStore for PgReadStore {
 
     async fn new_generation(
         &self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         version: u32,
         partitions: u32,
         after: Position,
@@ -542,7 +558,7 @@ impl ReadStore for PgReadStore {
         tx.commit().await.map_err(store_error)
     }
 
-    async fn swap(&self, projector: &ProjectorName, generation: u64) -> Result<Swap, StoreError> {
+    async fn swap(&self, projector: &ConsumerName, generation: u64) -> Result<Swap, StoreError> {
         let prefix = &*self.shared.prefix;
         let given = arguments![projector.as_str(), signed(generation), prefix, CLOSE];
         let rows = self.fetch(&self.shared.sql.swap, given).await?;
@@ -563,7 +579,7 @@ impl ReadStore for PgReadStore {
         }
     }
 
-    async fn cancel(&self, projector: &ProjectorName) -> Result<bool, StoreError> {
+    async fn cancel(&self, projector: &ConsumerName) -> Result<bool, StoreError> {
         let given = arguments![projector.as_str(), &*self.shared.prefix];
         single(&self.fetch(&self.shared.sql.cancel, given).await?)
     }
@@ -571,7 +587,7 @@ impl ReadStore for PgReadStore {
     async fn enter(
         &self,
         tx: &mut PgReadTransaction,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         version: u32,
     ) -> Result<Option<Position>, StoreError> {
         let given = arguments![projector.as_str(), int(version), &*self.shared.prefix];
@@ -583,7 +599,7 @@ impl ReadStore for PgReadStore {
     async fn advance(
         &self,
         tx: &mut PgReadTransaction,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         through: Position,
     ) -> Result<(), StoreError> {
         let given = arguments![projector.as_str(), signed(through.get())];

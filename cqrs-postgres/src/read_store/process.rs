@@ -2,11 +2,14 @@
 
 use async_trait::async_trait;
 use cqrs_core::process::{
-    Instance, InstanceQuery, InstanceStatus, OutgoingCommand, ProcessStore, Request, Timer, Todo,
+    Instance, InstanceQuery, InstanceStatus, OutgoingCommand, PendingWork, ProcessStore, Request,
+    Timer,
 };
 use cqrs_core::{
-    CausationId, CommandId, CorrelationId, Payload, Position, ProjectorName, StoreError,
-    StoreErrorKind, Timestamp,
+    CommandId, CorrelationId, Position, Timestamp,
+    event::{CausationId, Payload},
+    projection::ConsumerName,
+    store::{StoreError, StoreErrorKind},
 };
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
@@ -44,30 +47,30 @@ const CREATE: &[&str] = &[
       -- When it got commands to be sent; null when there are none.
       turn bigint,
       due timestamptz,
-      attention boolean not null
+      suspended boolean not null
     ) with (fillfactor = 70)",
     "create index on instances (turn) where turn is not null",
     "create index on instances (due) where due is not null",
-    "create index on instances (id) where attention",
+    "create index on instances (id) where suspended",
     "create table requests (
       instance text collate \"C\",
-      wish text,
-      primary key (instance, wish)
+      action text,
+      primary key (instance, action)
     )",
 ];
 
 const KEEP: &str = "insert into instances
     select id, status::json, state::json, state_version, started_at, updated_at, commands::json,
-           timers::json, waiting::json, case when busy then nextval('turns') end, due, attention
+           timers::json, waiting::json, case when busy then nextval('turns') end, due, suspended
       from unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::timestamptz[],
                   $6::timestamptz[], $7::text[], $8::text[], $9::text[], $10::boolean[],
                   $11::timestamptz[], $12::boolean[])
            as given (id, status, state, state_version, started_at, updated_at, commands, timers,
-                     waiting, busy, due, attention)
+                     waiting, busy, due, suspended)
     on conflict (id) do update set
       status = excluded.status, state = excluded.state, state_version = excluded.state_version,
       updated_at = excluded.updated_at, commands = excluded.commands, timers = excluded.timers,
-      waiting = excluded.waiting, due = excluded.due, attention = excluded.attention,
+      waiting = excluded.waiting, due = excluded.due, suspended = excluded.suspended,
       turn = case when excluded.turn is not null then coalesce(instances.turn, excluded.turn) end";
 
 /// A command as it is kept in an instance's row.
@@ -140,10 +143,10 @@ fn columns(instances: &[Instance]) -> Result<Arguments, StoreError> {
     let waiting = each(&|instance| to_json(&instance.waiting))?;
     let busy: Vec<bool> = instances.iter().map(Instance::is_busy).collect();
     let due: Vec<Option<Moment>> = instances.iter().map(|i| i.next_due().map(Moment)).collect();
-    let attention: Vec<bool> = instances.iter().map(Instance::needs_attention).collect();
+    let suspended: Vec<bool> = instances.iter().map(Instance::is_suspended).collect();
     Ok(arguments![
         ids, statuses, states, versions, started, updated, commands, timers, waiting, busy, due,
-        attention
+        suspended
     ])
 }
 
@@ -151,7 +154,7 @@ impl PgReadStore {
     /// Rows of a process; none while it has no tables.
     async fn rows_of(
         &self,
-        process: &ProjectorName,
+        process: &ConsumerName,
         statement: &str,
         given: Arguments,
     ) -> Result<Vec<PgRow>, StoreError> {
@@ -205,12 +208,12 @@ impl ProcessStore for PgReadStore {
         Ok(())
     }
 
-    async fn todo(
+    async fn pending_work(
         &self,
-        process: &ProjectorName,
+        process: &ConsumerName,
         now: Timestamp,
         limit: usize,
-    ) -> Result<Todo, StoreError> {
+    ) -> Result<PendingWork, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         // Mostly there is nothing to do, which one small question tells.
         let look = "select
@@ -220,43 +223,39 @@ impl ProcessStore for PgReadStore {
             (select coalesce(json_agg(r), '[]') from SCHEMA.requests r)::text,
             exists (select from SCHEMA.instances where turn is not null)";
         let look = self.rows_of(process, look, arguments![Moment(now), limit]).await?;
-        let mut todo = Todo::default();
-        let Some(row) = look.first() else { return Ok(todo) };
+        let mut pending = PendingWork::default();
+        let Some(row) = look.first() else { return Ok(pending) };
         let text = |at: usize| row.try_get::<String, _>(at).map_err(store_error);
-        todo.due = json(&text(0)?)?;
+        pending.due = json(&text(0)?)?;
         let next = row.try_get::<Option<Moment>, _>(1).map_err(store_error)?;
-        todo.next_due = next.map(|next| next.0);
-        todo.requests = json(&text(2)?)?;
+        pending.next_due = next.map(|next| next.0);
+        pending.requests = json(&text(2)?)?;
         if row.try_get::<bool, _>(3).map_err(store_error)? {
             let busy = select!("SCHEMA.instances where turn is not null order by turn limit $1");
             let busy = self.rows_of(process, busy, arguments![limit]).await?;
-            todo.busy = busy.iter().map(instance).collect::<Result<_, _>>()?;
+            pending.busy = busy.iter().map(instance).collect::<Result<_, _>>()?;
         }
-        Ok(todo)
+        Ok(pending)
     }
 
-    async fn request(
-        &self,
-        process: &ProjectorName,
-        request: &Request,
-    ) -> Result<bool, StoreError> {
+    async fn request(&self, process: &ConsumerName, request: &Request) -> Result<bool, StoreError> {
         let insert = "with known as (select id from SCHEMA.instances where id = $1),
             asked as (insert into SCHEMA.requests select id, $2 from known on conflict do nothing)
             select 1 from known";
-        let wish: String = json(&to_json(&request.wish)?)?;
-        let given = arguments![request.instance.as_str(), wish];
+        let action: String = json(&to_json(&request.action)?)?;
+        let given = arguments![request.instance.as_str(), action];
         Ok(!self.rows_of(process, insert, given).await?.is_empty())
     }
 
     async fn forget_requests(
         &self,
-        process: &ProjectorName,
+        process: &ConsumerName,
         requests: &[Request],
     ) -> Result<(), StoreError> {
         for request in requests {
-            let delete = "delete from SCHEMA.requests where instance = $1 and wish = $2";
-            let wish: String = json(&to_json(&request.wish)?)?;
-            let given = arguments![request.instance.as_str(), wish];
+            let delete = "delete from SCHEMA.requests where instance = $1 and action = $2";
+            let action: String = json(&to_json(&request.action)?)?;
+            let given = arguments![request.instance.as_str(), action];
             self.rows_of(process, delete, given).await?;
         }
         Ok(())
@@ -264,17 +263,17 @@ impl ProcessStore for PgReadStore {
 
     async fn list_instances(
         &self,
-        process: &ProjectorName,
+        process: &ConsumerName,
         query: &InstanceQuery,
     ) -> Result<Vec<Instance>, StoreError> {
         let list = select!(
             "SCHEMA.instances
-              where ($1::text is null or id = $1) and (not $2 or attention)
+              where ($1::text is null or id = $1) and (not $2 or suspended)
                 and ($3::text is null or id > $3)
               order by id limit $4"
         );
         let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-        let given = arguments![query.id.as_deref(), query.attention, query.after.as_deref(), limit];
+        let given = arguments![query.id.as_deref(), query.suspended, query.after.as_deref(), limit];
         let rows = self.rows_of(process, list, given).await?;
         rows.iter().map(instance).collect()
     }

@@ -38,7 +38,7 @@ statements! {
         where generation = $1 and number = $2 and epoch = $3";
     // In one round trip with the beginning, so without arguments: numbers and a checked prefix.
     begin = "begin; select cqrs.enter(";
-    advance = "update cqrs.partitions set position = greatest(position, $5), trouble = null
+    advance = "update cqrs.partitions set position = greatest(position, $5), failure = null
         where generation = $1 and number = $2 and epoch = $3 and position >= $4";
     park = "insert into cqrs.parked
           (generation, position, number, key, error, attempts, parked_at)
@@ -72,11 +72,11 @@ statements! {
            where e.generation = gone.generation and e.key = gone.key
              and e.position <> gone.position)
         select 1 from gone";
-    report = "update cqrs.partitions set trouble = $4::json
+    report = "update cqrs.partitions set failure = $4::json
         where generation = $1 and number = $2 and epoch = $3 returning 1";
-    pause = "update cqrs.projectors set paused = $2 where name = $1 returning 1";
-    clear_trouble = "update cqrs.partitions s set trouble = null from cqrs.generations g
-        where g.number = s.generation and g.projector = $1 and s.trouble is not null";
+    pause = "update cqrs.consumers set paused = $2 where name = $1 returning 1";
+    clear_failure = "update cqrs.partitions s set failure = null from cqrs.generations g
+        where g.number = s.generation and g.projector = $1 and s.failure is not null";
     new_generation = "select cqrs.new_generation($1, $2, $3, $4)";
     begin_after = "update cqrs.partitions set position = $2 where generation = $1";
     count_tables = "update cqrs.generations g set tables = (

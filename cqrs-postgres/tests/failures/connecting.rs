@@ -1,7 +1,11 @@
-//! Trouble at the start.
+//! Failure at the start.
 
 use cluster::Database;
-use cqrs_core::{CheckpointStore, EventStore, Position, Retry, StoreErrorKind};
+use cqrs_core::{
+    EventStore, Position,
+    store::{Retry, StoreErrorKind},
+    subscription::CheckpointStore,
+};
 use cqrs_postgres::PgStore;
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
@@ -32,7 +36,7 @@ async fn a_wrong_password_and_a_missing_database() {
 }
 
 #[tokio::test]
-async fn b023_tables_that_are_missing_older_or_newer() {
+async fn tables_that_are_missing_older_or_newer() {
     let database = Database::create().await;
     let builder = PgStore::builder().options(database.options());
     let refused = builder.clone().connect().await.unwrap_err();
@@ -101,9 +105,9 @@ async fn a_role_with_the_rights_of_an_application_can_do_everything() {
     let app = PgStore::builder().options(options).migrate().await.unwrap();
     let right = cqrs_memory::MemoryStore::new();
     cqrs_testing::model::compare(&right, &app, 7, 400).await;
-    let name = cqrs_core::SubscriptionName::new("s").unwrap();
+    let name = cqrs_core::subscription::SubscriptionName::new("s").unwrap();
     let second = std::time::Duration::from_secs(1);
-    let claim = app.claim(&name, Position::START, uuid::Uuid::nil(), second).await.unwrap();
+    let claim = app.acquire(&name, Position::START, uuid::Uuid::nil(), second).await.unwrap();
     app.save_checkpoint(&claim, Position::new(1)).await.unwrap();
     assert!(app.delete_checkpoint(&name).await.unwrap());
     app.close().await;
@@ -112,7 +116,7 @@ async fn a_role_with_the_rights_of_an_application_can_do_everything() {
 
 /// What the database's own settings would do to the laws.
 #[tokio::test]
-async fn g1_g2_settings_of_the_database_do_not_weaken_a_store() {
+async fn settings_of_the_database_do_not_weaken_a_store() {
     let database = Database::create().await;
     store_in(&database).await;
     let mut admin = session(&database).await;
@@ -169,7 +173,7 @@ async fn a_database_that_does_not_take_writes_for_a_while() {
     let mut refusals = 0;
     for _ in 0..3 {
         match store.append(one("a-2")).await {
-            Err(cqrs_core::AppendError::OutcomeUnknown(_)) => {}
+            Err(cqrs_core::store::AppendError::OutcomeUnknown(_)) => {}
             answer => {
                 is(&trouble(answer.unwrap_err()), StoreErrorKind::Unavailable, Retry::AfterDelay);
                 refusals += 1;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use cluster::Database;
 use cqrs_core::{
-    Append, AppendError, CommandId, CommandKey, EventName, EventStore, ExpectedVersion,
-    InvalidAppend, NewEvent, Payload, PayloadError, StreamName, Version,
+    CommandId, EventStore, ExpectedVersion, StreamName, Version,
+    event::{EventName, NewEvent, Payload, PayloadError},
+    store::{Append, AppendError, CommandKey, InvalidAppend},
 };
 use cqrs_testing::eventually;
 

@@ -4,7 +4,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use cluster::{Cluster, Database};
-use cqrs_core::{Append, AppendError, EventStore, ExpectedVersion, NewEvent, StreamName};
+use cqrs_core::{
+    EventStore, ExpectedVersion, StreamName,
+    event::NewEvent,
+    store::{Append, AppendError},
+};
 use cqrs_postgres::PgStore;
 use cqrs_testing::eventually;
 use uuid::Uuid;
@@ -21,7 +25,7 @@ create constraint trigger hold after insert on cqrs.events
   deferrable initially deferred for each row execute function public.hold()";
 
 #[tokio::test]
-async fn b045_a_connection_killed_between_insert_and_commit() {
+async fn a_connection_killed_between_insert_and_commit() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     store.append(one("a-1")).await.unwrap();
@@ -59,7 +63,7 @@ async fn b045_a_connection_killed_between_insert_and_commit() {
 /// b024, l47: the server dies again and again under load. What was acknowledged is there, what is
 /// unknown is there as a whole or not at all, and asked again it is there once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn b024_l47_a_server_that_crashes_under_load() {
+async fn a_server_that_crashes_under_load() {
     let cluster = Cluster::start().unwrap();
     let database = Database::on(&cluster.url()).await;
     let store = store_in(&database).await;
@@ -79,7 +83,9 @@ async fn b024_l47_a_server_that_crashes_under_load() {
                         match store.append(append.clone()).await {
                             Ok(appended) => break appended,
                             Err(AppendError::OutcomeUnknown(_)) => unknown += 1,
-                            Err(error) => assert_eq!(error.retry(), cqrs_core::Retry::AfterDelay),
+                            Err(error) => {
+                                assert_eq!(error.retry(), cqrs_core::store::Retry::AfterDelay)
+                            }
                         }
                         tokio::time::sleep(Duration::from_millis(5)).await;
                     };
@@ -130,7 +136,7 @@ async fn b024_l47_a_server_that_crashes_under_load() {
 /// Behind a new connection may stand a database with another past: numbers that were learnt from
 /// the old one must not be believed, neither by who asks later nor by who has asked already.
 #[tokio::test]
-async fn g1_what_was_learnt_from_a_lost_database_is_forgotten() {
+async fn what_was_learnt_from_a_lost_database_is_forgotten() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     for name in ["first-1", "second-1"] {

@@ -11,8 +11,9 @@ mod running;
 
 use cluster::Database;
 use cqrs_core::{
-    Append, AppendError, EventStore, ExpectedVersion, LogRead, NewEvent, RecordedEvent, Retry,
-    StoreError, StoreErrorKind, StreamName,
+    EventStore, ExpectedVersion, StreamName,
+    event::{NewEvent, RecordedEvent},
+    store::{Append, AppendError, LogRead, Retry, StoreError, StoreErrorKind},
 };
 use cqrs_postgres::PgStore;
 use futures_util::TryStreamExt;

@@ -2,13 +2,16 @@
 //! in one is not there in the next, so it must say so, or work; never something in between.
 
 use cluster::{Database, Pooler};
-use cqrs_core::{EventStore, Retry, StoreErrorKind};
+use cqrs_core::{
+    EventStore,
+    store::{Retry, StoreErrorKind},
+};
 use cqrs_postgres::PgStore;
 
 use crate::{all, is, one, store_in};
 
 #[tokio::test]
-async fn b103_a_pooler_in_transaction_mode_is_noticed_at_the_start() {
+async fn a_pooler_in_transaction_mode_is_noticed_at_the_start() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let pooler = Pooler::start(&database.options()).unwrap();

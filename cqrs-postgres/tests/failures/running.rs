@@ -1,9 +1,13 @@
-//! Trouble while it runs.
+//! Failure while it runs.
 
 use std::time::Duration;
 
 use cluster::Database;
-use cqrs_core::{AppendError, EventStore, EventStoreExt, Retry, StoreErrorKind, Subscribe};
+use cqrs_core::{
+    EventStore, EventStoreExt,
+    store::{AppendError, Retry, StoreErrorKind},
+    subscription::SubscriptionOptions,
+};
 use cqrs_postgres::PgStore;
 use cqrs_testing::eventually;
 use futures_util::StreamExt;
@@ -88,7 +92,7 @@ async fn too_many_connections() {
 
 /// Everybody waits for a caller's transaction, up to the bound, and nobody is forgotten.
 #[tokio::test]
-async fn b040_back_pressure_when_the_queue_is_full() {
+async fn back_pressure_when_the_queue_is_full() {
     let database = Database::create().await;
     store_in(&database).await;
     let store = PgStore::builder().options(database.options()).queue(4).connect().await.unwrap();
@@ -121,10 +125,10 @@ async fn b040_back_pressure_when_the_queue_is_full() {
 /// b189, b190, b192, l46: listening and reading connections are cut; events come all the same,
 /// also when nothing further is appended.
 #[tokio::test]
-async fn b189_b190_b192_l46_connections_of_a_follower_are_cut() {
+async fn connections_of_a_follower_are_cut() {
     let database = Database::create().await;
     let (here, there) = (store_in(&database).await, store_in(&database).await);
-    let mut events = here.subscribe(Subscribe::all()).await.unwrap();
+    let mut events = here.subscribe(SubscriptionOptions::all()).await.unwrap();
     there.append(one("a-1")).await.unwrap();
     assert_eq!(events.next().await.unwrap().unwrap().position.get(), 1);
     let mut admin = session(&database).await;
@@ -148,12 +152,12 @@ async fn b189_b190_b192_l46_connections_of_a_follower_are_cut() {
 }
 
 #[tokio::test]
-async fn b191_g5_without_listening_events_are_found_by_polling() {
+async fn without_listening_events_are_found_by_polling() {
     let database = Database::create().await;
     let there = store_in(&database).await;
     let here =
         PgStore::builder().options(database.options()).listen(false).connect().await.unwrap();
-    let subscribe = Subscribe::all().poll_interval(Duration::from_millis(50));
+    let subscribe = SubscriptionOptions::all().poll_interval(Duration::from_millis(50));
     let mut events = here.subscribe(subscribe).await.unwrap();
     for n in 1..=20 {
         there.append(one("a-1")).await.unwrap();

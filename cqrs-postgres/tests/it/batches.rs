@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use cluster::Database;
 use cqrs_core::{
-    Append, AppendError, Appended, CommandId, CommandKey, EventStore, ExpectedVersion, Payload,
-    Version,
+    CommandId, EventStore, ExpectedVersion, Version,
+    event::Payload,
+    store::{Append, AppendError, Appended, CommandKey},
 };
 use cqrs_postgres::PgStore;
 use cqrs_testing::eventually;
@@ -73,7 +74,7 @@ async fn queue(store: &PgStore, appends: Vec<Append>) -> Vec<Answer> {
 }
 
 #[tokio::test]
-async fn g3_every_member_of_a_batch_has_its_own_outcome() {
+async fn every_member_of_a_batch_has_its_own_outcome() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     for n in 0..6 {
@@ -155,7 +156,7 @@ async fn appends_to_one_stream_go_in_the_order_of_their_calls() {
 }
 
 #[tokio::test]
-async fn g1_an_append_whose_caller_has_gone_disturbs_nobody() {
+async fn an_append_whose_caller_has_gone_disturbs_nobody() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let mut held = Held::new(&database).await;
@@ -199,9 +200,11 @@ async fn close_stores_what_was_accepted_and_refuses_the_rest() {
     }
     closing.await.unwrap();
     let late = store.append(one("a-9", "late")).await.unwrap_err();
-    assert!(matches!(late, AppendError::Store(e) if e.kind() == cqrs_core::StoreErrorKind::Closed));
+    assert!(
+        matches!(late, AppendError::Store(e) if e.kind() == cqrs_core::store::StoreErrorKind::Closed)
+    );
     let read = store.head().await.unwrap_err();
-    assert_eq!(read.kind(), cqrs_core::StoreErrorKind::Closed);
+    assert_eq!(read.kind(), cqrs_core::store::StoreErrorKind::Closed);
     assert_eq!(all(&store_in(&database).await).await.len(), 6);
     store.close().await;
 }
@@ -222,7 +225,7 @@ async fn what_was_queued_is_stored_though_the_store_is_dropped() {
 }
 
 #[tokio::test]
-async fn b033_one_append_is_one_round_trip() {
+async fn one_append_is_one_round_trip() {
     let database = Database::create().await;
     store_in(&database).await;
     let proxy = Proxy::before(&database.options()).await;

@@ -2,8 +2,9 @@
 
 use cluster::Database;
 use cqrs_core::{
-    Append, AppendError, EventStore, EventStoreExt, ExpectedVersion, StoreErrorKind, Subscribe,
-    Version,
+    EventStore, EventStoreExt, ExpectedVersion, Version,
+    store::{Append, AppendError, StoreErrorKind},
+    subscription::SubscriptionOptions,
 };
 use futures_util::StreamExt;
 use sqlx::{ConnectOptions, Connection};
@@ -11,7 +12,7 @@ use sqlx::{ConnectOptions, Connection};
 use crate::{all, contents, event, one, store_in, stream};
 
 #[tokio::test]
-async fn b021_what_is_rolled_back_never_was() {
+async fn what_is_rolled_back_never_was() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let mut connection = database.options().connect().await.unwrap();
@@ -33,12 +34,12 @@ async fn b021_what_is_rolled_back_never_was() {
 }
 
 #[tokio::test]
-async fn b022_what_is_committed_appears_with_the_commit_and_the_callers_rows() {
+async fn what_is_committed_appears_with_the_commit_and_the_callers_rows() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let mut connection = database.options().connect().await.unwrap();
     sqlx::raw_sql("create table orders (id int)").execute(&mut connection).await.unwrap();
-    let mut followed = store.subscribe(Subscribe::all()).await.unwrap();
+    let mut followed = store.subscribe(SubscriptionOptions::all()).await.unwrap();
 
     let mut transaction = connection.begin().await.unwrap();
     sqlx::raw_sql("insert into orders values (7)").execute(&mut *transaction).await.unwrap();
@@ -88,7 +89,7 @@ async fn a_refused_append_leaves_the_transaction_usable() {
 
 /// Above READ COMMITTED a transaction looks at the log as it was before it held the lock.
 #[tokio::test]
-async fn g2_a_transaction_that_looks_at_the_past_is_refused() {
+async fn a_transaction_that_looks_at_the_past_is_refused() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let mut connection = database.options().connect().await.unwrap();
@@ -110,7 +111,7 @@ async fn g2_a_transaction_that_looks_at_the_past_is_refused() {
 
 /// The commit of a transaction is durable even where the server's default says otherwise.
 #[tokio::test]
-async fn g1_a_callers_commit_is_durable() {
+async fn a_callers_commit_is_durable() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let mut connection = database.options().connect().await.unwrap();

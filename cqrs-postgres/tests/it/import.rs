@@ -1,7 +1,7 @@
 //! Events that happened elsewhere.
 
 use cluster::Database;
-use cqrs_core::{AppendError, EventStore, NewEvent, StreamName, Timestamp};
+use cqrs_core::{EventStore, StreamName, Timestamp, event::NewEvent, store::AppendError};
 use futures_util::stream::iter;
 
 use crate::{all, contents, event, one, store_in, stream};

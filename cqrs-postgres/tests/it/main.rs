@@ -13,7 +13,9 @@ mod schema;
 
 use cluster::Database;
 use cqrs_core::{
-    Append, EventStore, ExpectedVersion, LogRead, NewEvent, RecordedEvent, StreamName,
+    EventStore, ExpectedVersion, StreamName,
+    event::{NewEvent, RecordedEvent},
+    store::{Append, LogRead},
 };
 use cqrs_postgres::PgStore;
 use futures_util::TryStreamExt;

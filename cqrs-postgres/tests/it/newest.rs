@@ -1,7 +1,11 @@
 //! The newest events are read once for all who follow.
 
 use cluster::Database;
-use cqrs_core::{EventStore, EventStoreExt, Filter, LogRead, Position, Subscribe};
+use cqrs_core::{
+    EventStore, EventStoreExt, Position,
+    store::{Filter, LogRead},
+    subscription::SubscriptionOptions,
+};
 use cqrs_postgres::PgStore;
 use futures_util::{StreamExt, TryStreamExt};
 
@@ -21,7 +25,7 @@ async fn many_followers_ask_as_often_as_few() {
     for n in 0..FOLLOWERS {
         // Half of them want only some of the events.
         let filter = if n % 2 == 0 { Filter::all() } else { Filter::stream(stream("a-1")) };
-        let mut events = store.subscribe(Subscribe::to(filter)).await.unwrap();
+        let mut events = store.subscribe(SubscriptionOptions::to(filter)).await.unwrap();
         let told = told.clone();
         tokio::spawn(async move {
             while let Some(event) = events.next().await {
@@ -48,7 +52,7 @@ async fn many_followers_ask_as_often_as_few() {
 /// What is in memory may be behind what others committed; a read that starts afterwards must not
 /// be.
 #[tokio::test]
-async fn g2_a_read_sees_what_another_process_committed_before_it() {
+async fn a_read_sees_what_another_process_committed_before_it() {
     let database = Database::create().await;
     let (here, there) = (store_in(&database).await, store_in(&database).await);
     for n in 1..=100_u64 {
@@ -67,13 +71,13 @@ async fn somebody_far_behind_reads_the_log_and_then_follows() {
     let database = Database::create().await;
     let (here, there) = (store_in(&database).await, store_in(&database).await);
     here.append(one("a-1", "0")).await.unwrap();
-    let mut quick = here.subscribe(Subscribe::all()).await.unwrap();
+    let mut quick = here.subscribe(SubscriptionOptions::all()).await.unwrap();
     quick.next().await.unwrap().unwrap();
     // More than one question fetches, while nobody here asks.
     let events =
         (0..3_000).map(|n| (stream("a-1"), crate::event(&n.to_string()))).collect::<Vec<_>>();
     there.import(futures_util::stream::iter(events)).await.unwrap();
-    let slow = here.subscribe(Subscribe::all()).await.unwrap();
+    let slow = here.subscribe(SubscriptionOptions::all()).await.unwrap();
     let (quick, slow) = tokio::join!(
         quick.take(3_000).try_collect::<Vec<_>>(),
         slow.take(3_001).try_collect::<Vec<_>>()
@@ -83,11 +87,11 @@ async fn somebody_far_behind_reads_the_log_and_then_follows() {
 
 /// By the notification alone: nobody polls here.
 #[tokio::test]
-async fn g5_a_waiting_process_is_told_of_anothers_commit() {
+async fn a_waiting_process_is_told_of_anothers_commit() {
     let database = Database::create().await;
     let (here, there) = (store_in(&database).await, store_in(&database).await);
     for n in 0..20 {
-        let waiting = here.head_beyond(Position::new(n));
+        let waiting = here.wait_for_head_after(Position::new(n));
         let (told, appended) = tokio::join!(
             tokio::time::timeout(std::time::Duration::from_secs(20), waiting),
             there.append(one("a-1", "there"))

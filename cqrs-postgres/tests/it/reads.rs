@@ -2,8 +2,9 @@
 
 use cluster::Database;
 use cqrs_core::{
-    CorrelationId, Direction, EventName, EventStore, Filter, LogRead, Metadata, NewEvent, Position,
-    StreamRead,
+    CorrelationId, EventStore, Metadata, Position,
+    event::{EventName, NewEvent},
+    store::{Direction, Filter, LogRead, StreamRead},
 };
 use futures_util::stream::iter;
 use futures_util::{StreamExt, TryStreamExt};
@@ -12,7 +13,7 @@ use crate::proxy::Proxy;
 use crate::{event, one, store_in, stream};
 
 #[tokio::test]
-async fn b062_few_events_out_of_many_are_found_in_the_database() {
+async fn few_events_out_of_many_are_found_in_the_database() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let conversation = CorrelationId::random();
@@ -65,7 +66,7 @@ async fn b062_few_events_out_of_many_are_found_in_the_database() {
 }
 
 #[tokio::test]
-async fn b060_a_read_dropped_half_way_gives_its_connection_back() {
+async fn a_read_dropped_half_way_gives_its_connection_back() {
     let database = Database::create().await;
     store_in(&database).await;
     let store = cqrs_postgres::PgStore::builder()
@@ -89,7 +90,7 @@ async fn b060_a_read_dropped_half_way_gives_its_connection_back() {
 }
 
 #[tokio::test]
-async fn b061_a_read_ends_where_the_log_ended_when_it_began() {
+async fn a_read_ends_where_the_log_ended_when_it_began() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let events: Vec<_> = (0..500).map(|n| (stream("a-1"), event(&n.to_string()))).collect();
@@ -113,7 +114,7 @@ async fn b061_a_read_ends_where_the_log_ended_when_it_began() {
 
 /// Streams whose names look like patterns or SQL, side by side.
 #[tokio::test]
-async fn l51_a_search_for_special_letters_finds_those_letters() {
+async fn a_search_for_special_letters_finds_those_letters() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     for name in ["a%b", "a_b", "axb", "x'; drop table events;--", "é-🦀"] {
@@ -122,7 +123,7 @@ async fn l51_a_search_for_special_letters_finds_those_letters() {
     for (search, found) in
         [("%", "a%b"), ("_", "a_b"), ("'", "x'; drop table events;--"), ("🦀", "é-🦀")]
     {
-        let query = cqrs_core::StreamQuery::default().search(search);
+        let query = cqrs_core::store::StreamQuery::default().search(search);
         let listing = store.list_streams(query).await.unwrap();
         let names: Vec<_> = listing.streams.iter().map(|info| info.stream.as_str()).collect();
         assert_eq!(names, [found]);

@@ -2,7 +2,9 @@
 
 use cluster::Database;
 use cqrs_core::{
-    EventStore, Payload, Position, Snapshot, SnapshotStore, StoreErrorKind, Timestamp, Version,
+    EventStore, Position, Timestamp, Version,
+    event::Payload,
+    store::{Snapshot, SnapshotStore, StoreErrorKind},
 };
 use cqrs_postgres::PgStore;
 use sqlx::postgres::PgConnection;
@@ -43,7 +45,7 @@ async fn catalogue(connection: &mut PgConnection, schema: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn b100_migrating_twice_changes_nothing() {
+async fn migrating_twice_changes_nothing() {
     let database = Database::create().await;
     let mut connection = database.options().connect().await.unwrap();
     let builder = PgStore::builder().options(database.options());
@@ -60,7 +62,7 @@ async fn b100_migrating_twice_changes_nothing() {
 }
 
 #[tokio::test]
-async fn b100_of_many_migrating_at_once_all_succeed() {
+async fn of_many_migrating_at_once_all_succeed() {
     let database = Database::create().await;
     let runs = (0..8).map(|_| {
         let builder = PgStore::builder().options(database.options());
@@ -72,7 +74,7 @@ async fn b100_of_many_migrating_at_once_all_succeed() {
 }
 
 #[tokio::test]
-async fn b100_the_exported_script_makes_what_migrating_makes() {
+async fn the_exported_script_makes_what_migrating_makes() {
     let database = Database::create().await;
     let mut connection = database.options().connect().await.unwrap();
     store_in(&database).await;
@@ -86,7 +88,7 @@ async fn b100_the_exported_script_makes_what_migrating_makes() {
 }
 
 #[tokio::test]
-async fn b100_from_every_older_version_the_tables_become_the_same() {
+async fn from_every_older_version_the_tables_become_the_same() {
     let database = Database::create().await;
     let mut connection = database.options().connect().await.unwrap();
     store_in(&database).await;
@@ -109,7 +111,7 @@ async fn b100_from_every_older_version_the_tables_become_the_same() {
 }
 
 #[tokio::test]
-async fn b094_l48_the_database_refuses_to_change_the_log() {
+async fn the_database_refuses_to_change_the_log() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     store.append(one("a-1", "true")).await.unwrap();
@@ -136,7 +138,7 @@ async fn b094_l48_the_database_refuses_to_change_the_log() {
 }
 
 #[tokio::test]
-async fn b096_stores_in_two_schemas_have_nothing_in_common() {
+async fn stores_in_two_schemas_have_nothing_in_common() {
     let database = Database::create().await;
     let builder = PgStore::builder().options(database.options());
     let left = builder.clone().schema("left_side").migrate().await.unwrap();

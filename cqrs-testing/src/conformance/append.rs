@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use cqrs_core::{
-    Append, AppendError, CausationId, CommandId, ConflictKind, CorrelationId, EventId, EventName,
-    InvalidAppend, Metadata, NewEvent, Payload, Position, StreamName, Timestamp, Version,
+    CommandId, CorrelationId, EventId, Metadata, Position, StreamName, Timestamp, Version,
+    event::{CausationId, EventName, NewEvent, Payload},
+    store::{Append, AppendError, ConflictKind, InvalidAppend},
 };
 
 use super::Store;
@@ -13,9 +14,7 @@ use super::fixtures::{
     positions, read, stream, versions,
 };
 
-pub(super) async fn l01_b001_b002_events_are_stored_in_order<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn events_are_stored_in_order<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     let cart = ["cart.added", "cart.removed", "cart.added"].map(event).to_vec();
     let given: Vec<_> = cart.iter().map(|event| event.id).collect();
@@ -28,7 +27,7 @@ pub(super) async fn l01_b001_b002_events_are_stored_in_order<S: Store>(
     assert_eq!(assert_sound(&store).await, read);
 }
 
-pub(super) async fn b003_b004_streams_grow_independently<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn streams_grow_independently<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     for expected in 0..3 {
         append(&store, "a-1", exact(expected), 1).await.unwrap();
@@ -41,14 +40,14 @@ pub(super) async fn b003_b004_streams_grow_independently<S: Store>(fresh: &impl 
     assert_eq!(versions(&read(&store, "b-2").await), [1, 2, 3, 4, 5, 6]);
 }
 
-pub(super) async fn b005_any_continues_where_the_stream_is<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn any_continues_where_the_stream_is<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 3).await.unwrap();
     assert_eq!(append(&store, "a-1", Any, 1).await.unwrap().version(), Version::new(4));
     assert_sound(&store).await;
 }
 
-pub(super) async fn b006_l03_no_stream_means_none<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn no_stream_means_none<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "acc-9", NoStream, 1).await.unwrap();
     let conflict = conflict(append(&store, "acc-9", NoStream, 1).await);
@@ -56,7 +55,7 @@ pub(super) async fn b006_l03_no_stream_means_none<S: Store>(fresh: &impl AsyncFn
     assert_eq!(assert_sound(&store).await.len(), 1);
 }
 
-pub(super) async fn b007_stream_exists_means_some<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn stream_exists_means_some<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     let missing = conflict(append(&store, "a-1", StreamExists, 1).await);
     assert_eq!(missing.kind(), ConflictKind::StreamNotFound);
@@ -66,7 +65,7 @@ pub(super) async fn b007_stream_exists_means_some<S: Store>(fresh: &impl AsyncFn
     assert_eq!(assert_sound(&store).await.len(), 2);
 }
 
-pub(super) async fn b008_b009_exact_means_exactly<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn exact_means_exactly<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 3).await.unwrap();
     for wrong in [0, 2, 4, u64::MAX] {
@@ -78,7 +77,7 @@ pub(super) async fn b008_b009_exact_means_exactly<S: Store>(fresh: &impl AsyncFn
     assert_eq!(assert_sound(&store).await.len(), 5);
 }
 
-pub(super) async fn b010_b011_exact_on_a_missing_stream<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn exact_on_a_missing_stream<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     let wrong = conflict(append(&store, "a-1", exact(1), 1).await);
     assert_eq!(wrong.kind(), ConflictKind::WrongExpectedVersion);
@@ -88,7 +87,7 @@ pub(super) async fn b010_b011_exact_on_a_missing_stream<S: Store>(fresh: &impl A
     assert_eq!(assert_sound(&store).await.len(), 1);
 }
 
-pub(super) async fn b015_a_given_event_id_is_the_stored_one<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_given_event_id_is_the_stored_one<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     let new = events(3);
     let ids: Vec<EventId> = new.iter().map(|event| event.id).collect();
@@ -97,7 +96,7 @@ pub(super) async fn b015_a_given_event_id_is_the_stored_one<S: Store>(fresh: &im
     assert_eq!(stored, ids);
 }
 
-pub(super) async fn b016_b059_metadata_is_kept<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn metadata_is_kept<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     let full = Metadata::default()
         .with_correlation_id(CorrelationId::random())
@@ -114,9 +113,7 @@ pub(super) async fn b016_b059_metadata_is_kept<S: Store>(fresh: &impl AsyncFn() 
     assert_eq!(kept, given);
 }
 
-pub(super) async fn b018_recorded_at_is_given_or_the_stores_own<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn recorded_at_is_given_or_the_stores_own<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     let long_ago: Timestamp = "1999-12-31T23:59:59.123456Z".parse().unwrap();
     for (name, expected) in [("a-1", NoStream), ("a-1", exact(3)), ("a-2", Any)] {
@@ -129,7 +126,7 @@ pub(super) async fn b018_recorded_at_is_given_or_the_stores_own<S: Store>(
     }
 }
 
-pub(super) async fn b019_thousands_of_events_at_once<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn thousands_of_events_at_once<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 1).await.unwrap();
     let appended = append(&store, "a-1", exact(1), 8_001).await.unwrap();
@@ -140,7 +137,7 @@ pub(super) async fn b019_thousands_of_events_at_once<S: Store>(fresh: &impl Asyn
     }
 }
 
-pub(super) async fn l05_b026_an_empty_append_is_a_condition<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn an_empty_append_is_a_condition<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "acc-1", Any, 3).await.unwrap();
     for expected in [Any, StreamExists, exact(3)] {
@@ -157,9 +154,7 @@ pub(super) async fn l05_b026_an_empty_append_is_a_condition<S: Store>(fresh: &im
     assert_eq!(assert_sound(&store).await.len(), 3);
 }
 
-pub(super) async fn b027_the_answer_tells_versions_and_positions<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn the_answer_tells_versions_and_positions<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "other-1", Any, 4).await.unwrap();
     append(&store, "a-1", Any, 2).await.unwrap();
@@ -173,7 +168,7 @@ pub(super) async fn b027_the_answer_tells_versions_and_positions<S: Store>(
     assert_eq!((last.version, last.position), (part.version, part.position));
 }
 
-pub(super) async fn b028_a_conflict_tells_what_is<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_conflict_tells_what_is<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 5).await.unwrap();
     let conflict = conflict(append(&store, "a-1", exact(3), 1).await);
@@ -181,7 +176,7 @@ pub(super) async fn b028_a_conflict_tells_what_is<S: Store>(fresh: &impl AsyncFn
     assert_eq!((conflict.expected, conflict.actual), (exact(3), Version::new(5)));
 }
 
-pub(super) async fn b032_several_streams_all_or_nothing<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn several_streams_all_or_nothing<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 3).await.unwrap();
     let both = |a, b| {
@@ -200,7 +195,7 @@ pub(super) async fn b032_several_streams_all_or_nothing<S: Store>(fresh: &impl A
     assert_eq!(assert_sound(&store).await.len(), 6);
 }
 
-pub(super) async fn b032_positions_follow_the_order_of_the_streams<S: Store>(
+pub(super) async fn positions_follow_the_order_of_the_streams<S: Store>(
     fresh: &impl AsyncFn() -> S,
 ) {
     let store = fresh().await;
@@ -221,7 +216,7 @@ pub(super) async fn b032_positions_follow_the_order_of_the_streams<S: Store>(
     assert_eq!(positions(&read(&store, "b-1").await), [1, 5, 6]);
 }
 
-pub(super) async fn g12_an_invalid_append_is_refused_before_anything_is_written<S: Store>(
+pub(super) async fn an_invalid_append_is_refused_before_anything_is_written<S: Store>(
     fresh: &impl AsyncFn() -> S,
 ) {
     let store = fresh().await;

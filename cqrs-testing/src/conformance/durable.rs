@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use cqrs_core::{
-    AckError, Category, CheckpointError, ClaimError, Durable, DurableSubscription, EventStoreExt,
-    Filter, Position, Start, Subscribe, SubscriptionName,
+    EventStoreExt, Position,
+    store::{Category, Filter},
+    subscription::{
+        AckError, AcquireError, CheckpointError, DurableOptions, DurableSubscription, Start,
+        SubscriptionName, SubscriptionOptions,
+    },
 };
 use uuid::Uuid;
 
@@ -20,8 +24,8 @@ fn name(name: &str) -> SubscriptionName {
     SubscriptionName::new(name).unwrap()
 }
 
-fn open<S: Store>(store: &S, called: &str, subscribe: Subscribe) -> DurableSubscription {
-    store.subscribe_durable(store.clone(), Durable::new(name(called), subscribe))
+fn open<S: Store>(store: &S, called: &str, subscribe: SubscriptionOptions) -> DurableSubscription {
+    store.subscribe_durable(store.clone(), DurableOptions::new(name(called), subscribe))
 }
 
 async fn next(events: &mut DurableSubscription) -> u64 {
@@ -36,12 +40,10 @@ async fn position<S: Store>(store: &S, called: &str) -> Option<u64> {
     found.map(|checkpoint| checkpoint.position.get())
 }
 
-pub(super) async fn l16_b133_it_goes_on_behind_its_checkpoint<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn it_goes_on_behind_its_checkpoint<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 10).await.unwrap();
-    let mut events = open(&store, "billing", Subscribe::all().page_size(4));
+    let mut events = open(&store, "billing", SubscriptionOptions::all().page_size(4));
     for n in 1..=10 {
         assert_eq!(next(&mut events).await, n);
         if n == 7 {
@@ -51,17 +53,17 @@ pub(super) async fn l16_b133_it_goes_on_behind_its_checkpoint<S: Store>(
     assert_eq!(position(&store, "billing").await, Some(7));
     events.close().await.unwrap();
     // Where it starts is settled, whatever is asked for now.
-    let mut events = open(&store, "billing", Subscribe::all().from(Start::Now));
+    let mut events = open(&store, "billing", SubscriptionOptions::all().from(Start::Now));
     assert_eq!(next(&mut events).await, 8);
     append(&store, "a-1", Any, 1).await.unwrap();
     for n in 9..=11 {
         assert_eq!(next(&mut events).await, n);
     }
     // Another name starts by itself.
-    assert_eq!(next(&mut open(&store, "mailing", Subscribe::all())).await, 1);
+    assert_eq!(next(&mut open(&store, "mailing", SubscriptionOptions::all())).await, 1);
 }
 
-pub(super) async fn b119_b120_b121_the_start_counts_once<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn the_start_counts_once<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 5).await.unwrap();
     for (called, start, expected) in [
@@ -69,7 +71,7 @@ pub(super) async fn b119_b120_b121_the_start_counts_once<S: Store>(fresh: &impl 
         ("after", Start::After(Position::new(3)), 3),
         ("now", Start::Now, 5),
     ] {
-        let mut events = open(&store, called, Subscribe::all().from(start));
+        let mut events = open(&store, called, SubscriptionOptions::all().from(start));
         if expected < 5 {
             assert_eq!(next(&mut events).await, expected + 1, "{called}");
         } else {
@@ -85,13 +87,13 @@ pub(super) async fn b119_b120_b121_the_start_counts_once<S: Store>(fresh: &impl 
         events.close().await.unwrap();
     }
     append(&store, "a-1", Any, 1).await.unwrap();
-    assert_eq!(next(&mut open(&store, "now", Subscribe::all())).await, 6);
+    assert_eq!(next(&mut open(&store, "now", SubscriptionOptions::all())).await, 6);
 }
 
-pub(super) async fn b142_b143_acknowledging_one_by_one<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn acknowledging_one_by_one<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 8).await.unwrap();
-    let mut events = open(&store, "billing", Subscribe::all());
+    let mut events = open(&store, "billing", SubscriptionOptions::all());
     for n in 1..=8 {
         assert_eq!(next(&mut events).await, n);
     }
@@ -107,12 +109,12 @@ pub(super) async fn b142_b143_acknowledging_one_by_one<S: Store>(fresh: &impl As
     assert_eq!(position(&store, "billing").await, Some(8));
 }
 
-pub(super) async fn b150_what_is_passed_over_is_done<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn what_is_passed_over_is_done<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "busy-1", Any, 6).await.unwrap();
     append(&store, "rare-1", Any, 1).await.unwrap();
     append(&store, "busy-1", Any, 3).await.unwrap();
-    let rare = Subscribe::to(Filter::category(Category::new("rare").unwrap()));
+    let rare = SubscriptionOptions::to(Filter::category(Category::new("rare").unwrap()));
     let mut events = open(&store, "billing", rare.clone());
     assert_eq!(next(&mut events).await, 7);
     assert_eq!(events.acks().checkpoint(), Some(Position::new(6)));
@@ -124,14 +126,12 @@ pub(super) async fn b150_what_is_passed_over_is_done<S: Store>(fresh: &impl Asyn
     assert_eq!(next(&mut open(&store, "billing", rare)).await, 11);
 }
 
-pub(super) async fn b179_one_is_served_and_the_others_stand_by<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn one_is_served_and_the_others_stand_by<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 2).await.unwrap();
-    let mut first = open(&store, "billing", Subscribe::all());
+    let mut first = open(&store, "billing", SubscriptionOptions::all());
     assert_eq!(next(&mut first).await, 1);
-    let mut second = open(&store, "billing", Subscribe::all());
+    let mut second = open(&store, "billing", SubscriptionOptions::all());
     let silent = tokio::time::timeout(Duration::from_millis(50), second.next()).await;
     assert!(silent.is_err(), "{silent:?}");
     first.acks().ack(Position::new(1)).await.unwrap();
@@ -141,40 +141,40 @@ pub(super) async fn b179_one_is_served_and_the_others_stand_by<S: Store>(
     assert_eq!(position(&store, "billing").await, Some(2));
 }
 
-pub(super) async fn g6_a_claim_is_given_to_one_at_a_time<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_claim_is_given_to_one_at_a_time<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     let (here, there) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let billing = name("billing");
-    let first = store.claim(&billing, Position::new(3), here, HOUR).await.unwrap();
+    let first = store.acquire(&billing, Position::new(3), here, HOUR).await.unwrap();
     assert_eq!(first.checkpoint, Position::new(3));
-    let held = store.claim(&billing, Position::START, there, HOUR).await.unwrap_err();
-    assert!(matches!(held, ClaimError::Held { .. }), "{held}");
+    let held = store.acquire(&billing, Position::START, there, HOUR).await.unwrap_err();
+    assert!(matches!(held, AcquireError::Held { .. }), "{held}");
     let shown = store.find_checkpoint(&billing).await.unwrap().unwrap();
     assert_eq!(shown.owner, Some(here));
     assert!(shown.held_until.is_some());
     // The same owner may start over, which ends its own older claim.
-    let again = store.claim(&billing, Position::START, here, HOUR).await.unwrap();
+    let again = store.acquire(&billing, Position::START, here, HOUR).await.unwrap();
     assert!(again.epoch > first.epoch);
     assert_eq!(again.checkpoint, Position::new(3));
     // Given back, it is free at once.
     store.release(&again).await.unwrap();
     assert_eq!(store.find_checkpoint(&billing).await.unwrap().unwrap().owner, None);
-    let other = store.claim(&billing, Position::START, there, Duration::ZERO).await.unwrap();
+    let other = store.acquire(&billing, Position::START, there, Duration::ZERO).await.unwrap();
     // Run out, it is free too; renewed in time by nobody else, it is held again.
     store.renew(&other, HOUR).await.unwrap();
-    let held = store.claim(&billing, Position::START, here, HOUR).await.unwrap_err();
-    assert!(matches!(held, ClaimError::Held { .. }), "{held}");
+    let held = store.acquire(&billing, Position::START, here, HOUR).await.unwrap_err();
+    assert!(matches!(held, AcquireError::Held { .. }), "{held}");
     store.renew(&other, Duration::ZERO).await.unwrap();
-    let last = store.claim(&billing, Position::START, here, HOUR).await.unwrap();
+    let last = store.acquire(&billing, Position::START, here, HOUR).await.unwrap();
     assert!(last.epoch > other.epoch);
 }
 
-pub(super) async fn g6_a_lost_claim_moves_nothing<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_lost_claim_moves_nothing<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     let billing = name("billing");
     let (here, there) = (Uuid::from_u128(1), Uuid::from_u128(2));
-    let claim = async |owner, lease| store.claim(&billing, Position::START, owner, lease).await;
-    let lost = async |claim: &cqrs_core::Claim| {
+    let claim = async |owner, lease| store.acquire(&billing, Position::START, owner, lease).await;
+    let lost = async |claim: &cqrs_core::subscription::SubscriptionLease| {
         for tried in
             [store.save_checkpoint(claim, Position::new(99)).await, store.renew(claim, HOUR).await]
         {
@@ -209,23 +209,21 @@ pub(super) async fn g6_a_lost_claim_moves_nothing<S: Store>(fresh: &impl AsyncFn
     assert_eq!(position(&store, "billing").await, Some(0));
 }
 
-pub(super) async fn b146_a_checkpoint_never_decreases<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_checkpoint_never_decreases<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     let billing = name("billing");
-    let claim = store.claim(&billing, Position::START, Uuid::from_u128(1), HOUR).await.unwrap();
+    let claim = store.acquire(&billing, Position::START, Uuid::from_u128(1), HOUR).await.unwrap();
     for (saved, kept) in [(4, 4), (2, 4), (0, 4), (7, 7), (7, 7), (6, 7)] {
         store.save_checkpoint(&claim, Position::new(saved)).await.unwrap();
         assert_eq!(position(&store, "billing").await, Some(kept));
     }
 }
 
-pub(super) async fn b134_b135_reset_and_removed_while_in_use<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn reset_and_removed_while_in_use<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 4).await.unwrap();
     let lease = Duration::from_millis(90);
-    let durable = Durable::new(name("billing"), Subscribe::all()).lease(lease);
+    let durable = DurableOptions::new(name("billing"), SubscriptionOptions::all()).lease(lease);
     let mut events = store.subscribe_durable(store.clone(), durable);
     for n in 1..=4 {
         assert_eq!(next(&mut events).await, n);
@@ -250,7 +248,7 @@ pub(super) async fn checkpoints_are_listed_by_name<S: Store>(fresh: &impl AsyncF
     let store = fresh().await;
     assert!(store.list_checkpoints().await.unwrap().is_empty());
     for (called, at) in [("b", 2), ("a", 1), ("c", 3)] {
-        store.claim(&name(called), Position::new(at), Uuid::from_u128(1), HOUR).await.unwrap();
+        store.acquire(&name(called), Position::new(at), Uuid::from_u128(1), HOUR).await.unwrap();
     }
     let listed = store.list_checkpoints().await.unwrap();
     let listed: Vec<_> = listed.iter().map(|one| (one.name.as_str(), one.position.get())).collect();

@@ -1,8 +1,9 @@
 //! What the cases are told with.
 
 use cqrs_core::{
-    Append, AppendError, Appended, Conflict, EventStore, EventStoreExt, ExpectedVersion, LogRead,
-    NewEvent, Page, Pages, ReadError, RecordedEvent, StreamName, StreamRead, Version,
+    EventStore, EventStoreExt, ExpectedVersion, StreamName, Version,
+    event::{NewEvent, RecordedEvent},
+    store::{Append, AppendError, Appended, Conflict, LogRead, Page, Pages, ReadError, StreamRead},
 };
 use futures_util::TryStreamExt;
 

@@ -1,8 +1,9 @@
 //! Input that somebody made up to do harm, and numbers from the edge.
 
 use cqrs_core::{
-    Append, EventName, EventStoreExt, Filter, LogRead, Metadata, NewEvent, Payload, Position,
-    StreamName, StreamQuery, StreamRead, Version,
+    EventStoreExt, Metadata, Position, StreamName, Version,
+    event::{EventName, NewEvent, Payload},
+    store::{Append, Filter, LogRead, StreamQuery, StreamRead},
 };
 use futures_util::TryStreamExt;
 
@@ -11,7 +12,7 @@ use super::fixtures::{
     Any, NoStream, append, assert_sound, conflict, event, exact, log, read, stream,
 };
 
-pub(super) async fn l51_names_are_data<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn names_are_data<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     let long = format!("long-{}", "x".repeat(2_000));
     let names = [
@@ -47,7 +48,7 @@ pub(super) async fn l51_names_are_data<S: Store>(fresh: &impl AsyncFn() -> S) {
     }
 }
 
-pub(super) async fn b017_b030_content_is_kept_byte_for_byte<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn content_is_kept_byte_for_byte<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     let large = format!("{{\"text\":\"{}\"}}", "long ".repeat(20_000));
     let texts = [
@@ -73,7 +74,7 @@ pub(super) async fn b017_b030_content_is_kept_byte_for_byte<S: Store>(fresh: &im
     }
 }
 
-pub(super) async fn g12_numbers_out_of_any_range<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn numbers_out_of_any_range<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 3).await.unwrap();
     for expected in [u64::MAX, u64::MAX / 2, 1 << 63, (1 << 63) - 1] {

@@ -1,13 +1,15 @@
 //! Two stores side by side.
 
 use cqrs_core::{
-    Append, CommandId, CommandKey, Payload, Position, Snapshot, State, Timestamp, Version,
+    CommandId, Position, Timestamp, Version,
+    event::Payload,
+    store::{Append, CommandKey, Snapshot, State},
 };
 
 use super::Store;
 use super::fixtures::{Any, append, assert_sound, events, stream};
 
-pub(super) async fn b110_b200_stores_do_not_see_each_other<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn stores_do_not_see_each_other<S: Store>(fresh: &impl AsyncFn() -> S) {
     let (one, other) = (fresh().await, fresh().await);
     let name = stream("a-1");
     let json = Payload::encode("x").unwrap();

@@ -1,13 +1,16 @@
 //! Many writers at once.
 
-use cqrs_core::{Append, AppendError, EventStoreExt, LogRead, Position};
+use cqrs_core::{
+    EventStoreExt, Position,
+    store::{Append, AppendError, LogRead},
+};
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 
 use super::Store;
 use super::fixtures::{Any, StreamExists, append, assert_sound, events, exact, log, read, stream};
 
-pub(super) async fn b034_l02_one_of_several_writers_wins<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn one_of_several_writers_wins<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "acc-1", Any, 3).await.unwrap();
     for round in 0..10 {
@@ -29,9 +32,7 @@ pub(super) async fn b034_l02_one_of_several_writers_wins<S: Store>(fresh: &impl 
     assert_eq!(assert_sound(&store).await.len(), 13);
 }
 
-pub(super) async fn b035_b036_writers_without_expectation_all_succeed<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn writers_without_expectation_all_succeed<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     let writers = (0..8).map(|_| {
         let store = store.clone();
@@ -45,7 +46,7 @@ pub(super) async fn b035_b036_writers_without_expectation_all_succeed<S: Store>(
     assert_eq!(assert_sound(&store).await.len(), 160);
 }
 
-pub(super) async fn b037_b038_a_reader_sees_every_event_once_and_in_order<S: Store>(
+pub(super) async fn a_reader_sees_every_event_once_and_in_order<S: Store>(
     fresh: &impl AsyncFn() -> S,
 ) {
     const WRITERS: u64 = 16;
@@ -97,7 +98,7 @@ pub(super) async fn b037_b038_a_reader_sees_every_event_once_and_in_order<S: Sto
     assert_eq!(assert_sound(&store).await.len() as u64, total);
 }
 
-pub(super) async fn b042_streams_in_opposite_order_do_not_deadlock<S: Store>(
+pub(super) async fn streams_in_opposite_order_do_not_deadlock<S: Store>(
     fresh: &impl AsyncFn() -> S,
 ) {
     let store = fresh().await;
@@ -116,7 +117,7 @@ pub(super) async fn b042_streams_in_opposite_order_do_not_deadlock<S: Store>(
     assert_eq!(read(&store, "a-1").await.len(), 80);
 }
 
-pub(super) async fn b044_stream_exists_under_load<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn stream_exists_under_load<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 1).await.unwrap();
     let writers = (0..8).map(|_| {
@@ -129,7 +130,7 @@ pub(super) async fn b044_stream_exists_under_load<S: Store>(fresh: &impl AsyncFn
     assert_eq!(assert_sound(&store).await.len(), 9);
 }
 
-pub(super) async fn g1_a_dropped_append_is_whole_or_absent<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_dropped_append_is_whole_or_absent<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     for n in 0..60_u32 {
         let names = [stream(&format!("a-{n}")), stream(&format!("b-{n}"))];

@@ -1,8 +1,9 @@
 //! Reading streams and the log.
 
 use cqrs_core::{
-    Append, Category, CorrelationId, Direction, EventName, Filter, LogRead, Metadata, Page,
-    Position, ReadError, StreamRead, Version,
+    CorrelationId, Metadata, Position, Version,
+    event::EventName,
+    store::{Append, Category, Direction, Filter, LogRead, Page, ReadError, StreamRead},
 };
 use futures_util::StreamExt;
 
@@ -19,7 +20,7 @@ fn log_positions(pages: &[Page<Position>]) -> Vec<u64> {
     pages.iter().flat_map(|page| positions(&page.events)).collect()
 }
 
-pub(super) async fn b047_an_unknown_stream_is_not_found<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn an_unknown_stream_is_not_found<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 1).await.unwrap();
     for read in [
@@ -40,9 +41,7 @@ pub(super) async fn b047_an_unknown_stream_is_not_found<S: Store>(fresh: &impl A
     assert_eq!(stream_versions(&pages(lazy).await), [1]);
 }
 
-pub(super) async fn b048_b051_b053_starts_behind_the_end_are_empty<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn starts_behind_the_end_are_empty<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 3).await.unwrap();
     for read in [
@@ -58,9 +57,7 @@ pub(super) async fn b048_b051_b053_starts_behind_the_end_are_empty<S: Store>(
     }
 }
 
-pub(super) async fn b049_b050_forward_from_a_version_with_a_limit<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn forward_from_a_version_with_a_limit<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "b-1", Any, 2).await.unwrap();
     append(&store, "a-1", Any, 6).await.unwrap();
@@ -79,7 +76,7 @@ pub(super) async fn b049_b050_forward_from_a_version_with_a_limit<S: Store>(
     }
 }
 
-pub(super) async fn b051_backward_from_a_version<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn backward_from_a_version<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 5).await.unwrap();
     append(&store, "b-1", Any, 5).await.unwrap();
@@ -96,9 +93,7 @@ pub(super) async fn b051_backward_from_a_version<S: Store>(fresh: &impl AsyncFn(
     }
 }
 
-pub(super) async fn b052_page_sizes_do_not_change_what_is_read<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn page_sizes_do_not_change_what_is_read<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 10).await.unwrap();
     for size in [0, 1, 2, 3, 5, 10, 11, usize::MAX] {
@@ -120,9 +115,7 @@ pub(super) async fn b052_page_sizes_do_not_change_what_is_read<S: Store>(
     }
 }
 
-pub(super) async fn b054_b058_l10_the_log_in_both_directions<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn the_log_in_both_directions<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     for n in 0..250 {
         append(&store, &format!("s-{}", n * 7 % 20), Any, 1).await.unwrap();
@@ -143,9 +136,7 @@ pub(super) async fn b054_b058_l10_the_log_in_both_directions<S: Store>(
     assert_eq!(positions(LogRead::backward().from(300).limit(2)).await, [250, 249]);
 }
 
-pub(super) async fn b055_b056_an_empty_read_is_one_empty_page<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn an_empty_read_is_one_empty_page<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     for read in [LogRead::forward(), LogRead::backward(), LogRead::forward().from(5)] {
         let got = pages(store.read_log(read)).await;
@@ -165,7 +156,7 @@ pub(super) async fn b055_b056_an_empty_read_is_one_empty_page<S: Store>(
     }
 }
 
-pub(super) async fn b060_a_dropped_read_frees_the_store<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_dropped_read_frees_the_store<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 50).await.unwrap();
     for _ in 0..40 {
@@ -178,9 +169,7 @@ pub(super) async fn b060_a_dropped_read_frees_the_store<S: Store>(fresh: &impl A
     assert_eq!(assert_sound(&store).await.len(), 51);
 }
 
-pub(super) async fn b061_a_read_ends_at_the_head_it_began_at<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn a_read_ends_at_the_head_it_began_at<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 10).await.unwrap();
     let mut all = store.read_log(LogRead::forward().page_size(3));
@@ -195,7 +184,7 @@ pub(super) async fn b061_a_read_ends_at_the_head_it_began_at<S: Store>(
     assert_eq!(stream_versions(&seen_one), (1..=10).collect::<Vec<_>>());
 }
 
-pub(super) async fn b062_filters_let_through_what_they_say<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn filters_let_through_what_they_say<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     let conversation = CorrelationId::random();
     for n in 0..60 {
@@ -251,7 +240,7 @@ pub(super) async fn b062_filters_let_through_what_they_say<S: Store>(fresh: &imp
     }
 }
 
-pub(super) async fn b063_a_conversation_across_streams<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_conversation_across_streams<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     let talk = CorrelationId::random();
     for n in 0..12 {
@@ -267,7 +256,7 @@ pub(super) async fn b063_a_conversation_across_streams<S: Store>(fresh: &impl As
     assert_eq!(log_positions(&got), [1, 2, 7, 8, 13, 14, 19, 20]);
 }
 
-pub(super) async fn g4_a_filtered_read_moves_its_cursor_to_the_head<S: Store>(
+pub(super) async fn a_filtered_read_moves_its_cursor_to_the_head<S: Store>(
     fresh: &impl AsyncFn() -> S,
 ) {
     let store = fresh().await;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use cqrs_core::{
-    Append, AppendError, CommandId, CommandKey, Payload, Position, Timestamp, Version,
+    CommandId, Position, Timestamp, Version,
+    event::Payload,
+    store::{Append, AppendError, CommandKey},
 };
 
 use super::Store;
@@ -11,7 +13,7 @@ use super::fixtures::{
     Any, NoStream, append, assert_sound, conflict, events, exact, log, read, stream, versions,
 };
 
-pub(super) async fn l06_the_same_append_again_is_answered_as_before<S: Store>(
+pub(super) async fn the_same_append_again_is_answered_as_before<S: Store>(
     fresh: &impl AsyncFn() -> S,
 ) {
     let store = fresh().await;
@@ -35,7 +37,7 @@ pub(super) async fn l06_the_same_append_again_is_answered_as_before<S: Store>(
     assert_eq!(assert_sound(&store).await.len(), 8);
 }
 
-pub(super) async fn l06_several_streams_again<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn several_streams_again<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "c-1", Any, 2).await.unwrap();
     let again = Append::to(stream("b-1"), NoStream, events(2))
@@ -51,9 +53,7 @@ pub(super) async fn l06_several_streams_again<S: Store>(fresh: &impl AsyncFn() -
     assert_eq!(assert_sound(&store).await.len(), 8);
 }
 
-pub(super) async fn b012_b013_an_id_stored_otherwise_is_a_duplicate<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn an_id_stored_otherwise_is_a_duplicate<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     let stored = events(3);
     store.append(Append::to(stream("a-1"), Any, stored.clone())).await.unwrap();
@@ -61,7 +61,7 @@ pub(super) async fn b012_b013_an_id_stored_otherwise_is_a_duplicate<S: Store>(
     append(&store, "b-1", Any, 1).await.unwrap();
     let [one, two, three] = stored.as_slice() else { panic!("three were made") };
     let new = events(1).remove(0);
-    let to = |name: &str, parts: &[&cqrs_core::NewEvent]| {
+    let to = |name: &str, parts: &[&cqrs_core::event::NewEvent]| {
         Append::to(stream(name), Any, parts.iter().map(|event| (*event).clone()).collect())
     };
     for (what, append) in [
@@ -90,7 +90,7 @@ pub(super) async fn b012_b013_an_id_stored_otherwise_is_a_duplicate<S: Store>(
     assert_eq!(assert_sound(&store).await.len(), 5);
 }
 
-pub(super) async fn b014_the_same_content_under_new_ids_is_another_append<S: Store>(
+pub(super) async fn the_same_content_under_new_ids_is_another_append<S: Store>(
     fresh: &impl AsyncFn() -> S,
 ) {
     let store = fresh().await;
@@ -103,9 +103,7 @@ fn command(id: CommandId, content: &str) -> CommandKey {
     CommandKey::new(id, &stream("a-1"), &Payload::encode(content).unwrap())
 }
 
-pub(super) async fn b031_l33_a_known_command_is_answered_as_before<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn a_known_command_is_answered_as_before<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 1).await.unwrap();
     let key = command(CommandId::random(), "deposit");
@@ -125,9 +123,7 @@ pub(super) async fn b031_l33_a_known_command_is_answered_as_before<S: Store>(
     assert_eq!(assert_sound(&store).await.len(), 4);
 }
 
-pub(super) async fn b031_a_command_without_events_is_remembered<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn a_command_without_events_is_remembered<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 3).await.unwrap();
     let key = command(CommandId::random(), "close");
@@ -143,7 +139,7 @@ pub(super) async fn b031_a_command_without_events_is_remembered<S: Store>(
     assert_eq!(assert_sound(&store).await.len(), 4);
 }
 
-pub(super) async fn g7_a_command_id_for_another_command_is_refused<S: Store>(
+pub(super) async fn a_command_id_for_another_command_is_refused<S: Store>(
     fresh: &impl AsyncFn() -> S,
 ) {
     let store = fresh().await;

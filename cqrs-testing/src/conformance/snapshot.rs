@@ -1,6 +1,6 @@
 //! Snapshots.
 
-use cqrs_core::{Payload, Snapshot, Timestamp, Version};
+use cqrs_core::{Timestamp, Version, event::Payload, store::Snapshot};
 
 use super::Store;
 use super::fixtures::stream;
@@ -11,9 +11,7 @@ fn snapshot(name: &str, version: u64, tag: &str, state: &str) -> Snapshot {
     Snapshot::new(stream(name), Version::new(version), tag, payload, taken_at)
 }
 
-pub(super) async fn b109_snapshots_are_kept_replaced_and_removed<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn snapshots_are_kept_replaced_and_removed<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     let (a, b) = (stream("a-1"), stream("b-1"));
     assert_eq!(store.load_snapshot(&a).await.unwrap(), None);

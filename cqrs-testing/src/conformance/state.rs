@@ -1,7 +1,9 @@
 //! States, with events and without.
 
 use cqrs_core::{
-    Append, AppendError, Conflict, Payload, SaveStateError, State, StoredState, Version,
+    Version,
+    event::Payload,
+    store::{Append, AppendError, Conflict, SaveStateError, State, StoredState},
 };
 use futures_util::future::join_all;
 
@@ -12,7 +14,7 @@ fn state(text: &str) -> State {
     State::new("shape 1", Payload::from_json(format!("{{ \"text\":\"{text}\" }}")).unwrap())
 }
 
-pub(super) async fn l37_a_state_goes_with_its_events<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_state_goes_with_its_events<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     let (a, b) = (stream("a-1"), stream("b-1"));
     assert_eq!(store.load_state(&a).await.unwrap(), None);
@@ -21,7 +23,7 @@ pub(super) async fn l37_a_state_goes_with_its_events<S: Store>(fresh: &impl Asyn
     let kept = StoredState::new(Version::new(2), state("🦀"));
     assert_eq!(store.load_state(&a).await.unwrap(), Some(kept.clone()));
 
-    // Refused, for whatever reason: the state stays as it was.
+    // Rejected, for whatever reason: the state stays as it was.
     let stale = Append::to(a.clone(), exact(1), events(1)).with_state(state("stale"));
     conflict(store.append(stale).await);
     let half = Append::to(a.clone(), exact(2), events(1))
@@ -60,7 +62,7 @@ fn changed(result: Result<Version, SaveStateError>) -> Conflict {
     }
 }
 
-pub(super) async fn l37_states_without_events_count_their_changes<S: Store>(
+pub(super) async fn states_without_events_count_their_changes<S: Store>(
     fresh: &impl AsyncFn() -> S,
 ) {
     let store = fresh().await;
@@ -80,7 +82,7 @@ pub(super) async fn l37_states_without_events_count_their_changes<S: Store>(
     assert_eq!(store.stream_info(&name).await.unwrap(), None);
 }
 
-pub(super) async fn l37_one_of_several_savers_wins<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn one_of_several_savers_wins<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     for round in 0..10 {
         let savers = (0..5).map(|n| {

@@ -1,13 +1,14 @@
 //! What a store tells about its streams.
 
 use cqrs_core::{
-    Append, Direction, Position, StreamListing, StreamOrder, StreamQuery, Timestamp, Version,
+    Position, Timestamp, Version,
+    store::{Append, Direction, StreamListing, StreamOrder, StreamQuery},
 };
 
 use super::Store;
 use super::fixtures::{Any, append, event, stream};
 
-pub(super) async fn b105_what_is_known_about_a_stream<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn what_is_known_about_a_stream<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     assert_eq!(store.stream_info(&stream("a-1")).await.unwrap(), None);
     let (long_ago, later): (Timestamp, Timestamp) =
@@ -26,7 +27,7 @@ fn names(listing: &StreamListing) -> Vec<&str> {
     listing.streams.iter().map(|info| info.stream.as_str()).collect()
 }
 
-pub(super) async fn b107_streams_are_listed<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn streams_are_listed<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     let empty = store.list_streams(StreamQuery::default()).await.unwrap();
     assert_eq!((names(&empty), empty.total), (vec![], 0));
@@ -89,7 +90,7 @@ pub(super) async fn b107_streams_are_listed<S: Store>(fresh: &impl AsyncFn() -> 
     assert_eq!((names(&beyond), beyond.total), (vec![], 5));
 }
 
-pub(super) async fn b107_head_counts_every_event<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn head_counts_every_event<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     for expected in [3, 3, 5] {
         append(&store, "a-1", Any, expected).await.unwrap();

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use cqrs_core::{Category, EventStoreExt, Filter, Position, Start, Subscribe, Subscription};
+use cqrs_core::{
+    EventStoreExt, Position,
+    store::{Category, Filter},
+    subscription::{Start, Subscription, SubscriptionOptions},
+};
 use futures_util::StreamExt;
 
 use super::Store;
@@ -26,7 +30,7 @@ async fn next(subscription: &mut Subscription, count: usize) -> Vec<u64> {
     seen
 }
 
-pub(super) async fn l11_b118_from_the_past_into_the_present<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn from_the_past_into_the_present<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "old-1", Any, 500).await.unwrap();
     let writer = {
@@ -37,35 +41,35 @@ pub(super) async fn l11_b118_from_the_past_into_the_present<S: Store>(fresh: &im
             }
         })
     };
-    let mut following = store.subscribe(Subscribe::all().page_size(33)).await.unwrap();
+    let mut following = store.subscribe(SubscriptionOptions::all().page_size(33)).await.unwrap();
     assert_eq!(next(&mut following, 1_000).await, (1..=1_000).collect::<Vec<_>>());
     writer.await.unwrap();
     append(&store, "new-1", Any, 1).await.unwrap();
     assert_eq!(next(&mut following, 1).await, [1_001]);
 }
 
-pub(super) async fn l15_b119_from_now_on<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn from_now_on<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 50).await.unwrap();
-    let mut following = store.subscribe(Subscribe::all().from(Start::Now)).await.unwrap();
+    let mut following = store.subscribe(SubscriptionOptions::all().from(Start::Now)).await.unwrap();
     append(&store, "a-1", Any, 2).await.unwrap();
     assert_eq!(next(&mut following, 2).await, [51, 52]);
 }
 
-pub(super) async fn b120_from_a_position_on<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn from_a_position_on<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 5).await.unwrap();
     let after = Start::After(Position::new(3));
-    let mut following = store.subscribe(Subscribe::all().from(after)).await.unwrap();
+    let mut following = store.subscribe(SubscriptionOptions::all().from(after)).await.unwrap();
     assert_eq!(next(&mut following, 2).await, [4, 5]);
     // Ahead of the log: it waits until the log is there.
     let ahead = Start::After(Position::new(7));
-    let mut following = store.subscribe(Subscribe::all().from(ahead)).await.unwrap();
+    let mut following = store.subscribe(SubscriptionOptions::all().from(ahead)).await.unwrap();
     append(&store, "a-1", Any, 4).await.unwrap();
     assert_eq!(next(&mut following, 2).await, [8, 9]);
 }
 
-pub(super) async fn b123_b150_a_filtered_subscription<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_filtered_subscription<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     let mixed = async || {
         for name in ["rare-1", "busy-1", "busy-2", "rare-2", "busy-1"] {
@@ -74,17 +78,17 @@ pub(super) async fn b123_b150_a_filtered_subscription<S: Store>(fresh: &impl Asy
     };
     mixed().await;
     let rare = Filter::category(Category::new("rare").unwrap());
-    let mut following = store.subscribe(Subscribe::to(rare).page_size(3)).await.unwrap();
+    let mut following = store.subscribe(SubscriptionOptions::to(rare).page_size(3)).await.unwrap();
     assert_eq!(next(&mut following, 4).await, [1, 2, 7, 8]);
     mixed().await;
     assert_eq!(next(&mut following, 4).await, [11, 12, 17, 18]);
 }
 
-pub(super) async fn g5_the_head_is_waited_for<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn the_head_is_waited_for<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 3).await.unwrap();
     for there in 0..3 {
-        let known = store.head_beyond(Position::new(there));
+        let known = store.wait_for_head_after(Position::new(there));
         assert!(tokio::time::timeout(LONG, known).await.is_ok(), "the head is beyond {there}");
     }
     // Hints may come early, so whoever waits looks again.
@@ -92,7 +96,7 @@ pub(super) async fn g5_the_head_is_waited_for<S: Store>(fresh: &impl AsyncFn() -
         let store = store.clone();
         tokio::spawn(async move {
             while store.head().await.unwrap() <= Position::new(3) {
-                store.head_beyond(Position::new(3)).await;
+                store.wait_for_head_after(Position::new(3)).await;
             }
         })
     };
@@ -101,15 +105,13 @@ pub(super) async fn g5_the_head_is_waited_for<S: Store>(fresh: &impl AsyncFn() -
     tokio::time::timeout(LONG, waiting).await.unwrap().unwrap();
 }
 
-pub(super) async fn l14_b161_a_slow_subscriber_holds_nothing_up<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn a_slow_subscriber_holds_nothing_up<S: Store>(fresh: &impl AsyncFn() -> S) {
     let store = fresh().await;
     append(&store, "a-1", Any, 1).await.unwrap();
-    let mut slow = store.subscribe(Subscribe::all().page_size(10)).await.unwrap();
+    let mut slow = store.subscribe(SubscriptionOptions::all().page_size(10)).await.unwrap();
     assert_eq!(next(&mut slow, 1).await, [1]);
     // It does not read while all this happens, and another one does.
-    let mut quick = store.subscribe(Subscribe::all()).await.unwrap();
+    let mut quick = store.subscribe(SubscriptionOptions::all()).await.unwrap();
     for n in 0..20 {
         append(&store, &format!("b-{n}"), Any, 50).await.unwrap();
     }

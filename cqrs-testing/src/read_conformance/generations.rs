@@ -1,6 +1,6 @@
 //! Building read models and putting them in place.
 
-use cqrs_core::ReadStore;
+use cqrs_core::projection::ReadStore;
 use cqrs_core::projection::Swap;
 
 use super::{
@@ -78,7 +78,7 @@ pub(super) async fn one_generation_is_built_at_a_time<T: Tables>(
     assert_eq!(store.swap(&projector, second).await.unwrap(), Swap::Gone);
 }
 
-pub(super) async fn b120_a_generation_begins_where_it_is_told<T: Tables>(
+pub(super) async fn a_generation_begins_where_it_is_told<T: Tables>(
     fresh: &impl AsyncFn() -> T::Store,
 ) {
     let (store, projector) = (fresh().await, name("accounts"));
@@ -89,7 +89,7 @@ pub(super) async fn b120_a_generation_begins_where_it_is_told<T: Tables>(
     assert_eq!(building.partitions.iter().map(|p| p.position).collect::<Vec<_>>(), [at(7); 3]);
 }
 
-pub(super) async fn b369_the_live_one_stays_until_the_new_one_is_swapped_in<T: Tables>(
+pub(super) async fn the_live_one_stays_until_the_new_one_is_swapped_in<T: Tables>(
     fresh: &impl AsyncFn() -> T::Store,
 ) {
     let (store, projector, me) = (fresh().await, name("accounts"), node());
@@ -125,7 +125,7 @@ pub(super) async fn a_generation_is_not_swapped_in_while_the_live_one_knows_more
     write::<T>(&store, &right, &[2], 999_990).await;
     assert_eq!(store.swap(&projector, new).await.unwrap(), Swap::Behind);
     assert!(is_lost(&store, &old).await, "held back");
-    assert!(store.lease(me, &old.partition).await.unwrap().is_none());
+    assert!(store.acquire(me, &old.partition).await.unwrap().is_none());
     assert_eq!(sum::<T>(&store, &projector).await, Some(1));
     write::<T>(&store, &right, &[], 1_000_000).await;
     assert_eq!(store.swap(&projector, new).await.unwrap(), Swap::Done);

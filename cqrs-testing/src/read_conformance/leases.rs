@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use cqrs_core::ReadStore;
-use cqrs_core::projection::{Lease, Trouble};
+use cqrs_core::projection::ReadStore;
+use cqrs_core::projection::{Failure, PartitionLease};
 
 use super::{
-    LONG, alive, at, begin_generation, is_lost, lease, live, name, node, partition, record, sum,
-    want, write,
+    LONG, alive, at, begin_generation, capability, is_lost, lease, live, name, node, partition,
+    record, sum, write,
 };
 use crate::eventually;
 use crate::tables::Tables;
@@ -17,37 +17,37 @@ const SHORT: Duration = Duration::from_millis(30);
 /// Enough for a server to end the transaction of an owner that fell silent.
 const WITHIN: Duration = Duration::from_secs(20);
 
-pub(super) async fn b179_one_owner_at_a_time<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
+pub(super) async fn one_owner_at_a_time<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
     let (store, projector, [left, right]) = (fresh().await, name("accounts"), [node(), node()]);
     alive(&store, left, LONG).await;
     alive(&store, right, LONG).await;
     let generation = live::<T>(&store, &projector).await;
     let partition_0 = partition(&projector, generation, 0);
     let first = lease(&store, left, &partition_0).await;
-    assert!(store.lease(right, &partition_0).await.unwrap().is_none());
+    assert!(store.acquire(right, &partition_0).await.unwrap().is_none());
     assert_eq!(record(&store, &projector).await.live().unwrap().partitions[0].owner, Some(left));
     // The same node may have it again; then only the newer lease counts.
     let second = lease(&store, left, &partition_0).await;
     assert!(second.epoch > first.epoch);
     assert!(is_lost(&store, &first).await);
     store.release(&first).await.unwrap();
-    assert!(store.lease(right, &partition_0).await.unwrap().is_none());
+    assert!(store.acquire(right, &partition_0).await.unwrap().is_none());
     store.release(&second).await.unwrap();
     let third = lease(&store, right, &partition_0).await;
     assert!(third.epoch > second.epoch);
-    assert!(store.lease(left, &partition(&projector, generation, 1)).await.unwrap().is_none());
-    assert!(store.lease(left, &partition(&projector, 77, 0)).await.unwrap().is_none());
+    assert!(store.acquire(left, &partition(&projector, generation, 1)).await.unwrap().is_none());
+    assert!(store.acquire(left, &partition(&projector, 77, 0)).await.unwrap().is_none());
 }
 
 /// Waits until a node gets a partition.
-async fn leased<S: ReadStore>(store: &S, me: uuid::Uuid, from: &Lease) -> Lease {
+async fn leased<S: ReadStore>(store: &S, me: uuid::Uuid, from: &PartitionLease) -> PartitionLease {
     eventually(WITHIN, || async {
-        store.lease(me, &from.partition).await.unwrap().ok_or("somebody else has it")
+        store.acquire(me, &from.partition).await.unwrap().ok_or("somebody else has it")
     })
     .await
 }
 
-pub(super) async fn b184_a_silent_owner_is_replaced<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
+pub(super) async fn a_silent_owner_is_replaced<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
     let (store, projector, [left, right]) = (fresh().await, name("accounts"), [node(), node()]);
     alive(&store, left, SHORT).await;
     alive(&store, right, LONG).await;
@@ -59,10 +59,10 @@ pub(super) async fn b184_a_silent_owner_is_replaced<T: Tables>(fresh: &impl Asyn
     assert!(is_lost(&store, &old).await);
     // It comes back, and has to wait its turn.
     alive(&store, left, LONG).await;
-    assert!(store.lease(left, &old.partition).await.unwrap().is_none());
+    assert!(store.acquire(left, &old.partition).await.unwrap().is_none());
 }
 
-pub(super) async fn g6_a_lost_owner_writes_nothing<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
+pub(super) async fn a_lost_owner_writes_nothing<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
     let (store, projector, [left, right]) = (fresh().await, name("accounts"), [node(), node()]);
     alive(&store, left, SHORT).await;
     alive(&store, right, LONG).await;
@@ -100,7 +100,7 @@ pub(super) async fn a_node_that_leaves_gives_everything_back<T: Tables>(
     }
 }
 
-pub(super) async fn b146_progress_moves_forward_under_the_newest_lease_only<T: Tables>(
+pub(super) async fn progress_moves_forward_under_the_newest_lease_only<T: Tables>(
     fresh: &impl AsyncFn() -> T::Store,
 ) {
     let (store, projector, me) = (fresh().await, name("accounts"), node());
@@ -108,7 +108,7 @@ pub(super) async fn b146_progress_moves_forward_under_the_newest_lease_only<T: T
     let generation = live::<T>(&store, &projector).await;
     let old = lease(&store, me, &partition(&projector, generation, 0)).await;
     let new = lease(&store, me, &old.partition).await;
-    let save = |lease: &Lease, position: u64| {
+    let save = |lease: &PartitionLease, position: u64| {
         let mut lease = lease.clone();
         lease.position = at(position);
         let store = store.clone();
@@ -128,13 +128,13 @@ pub(super) async fn b146_progress_moves_forward_under_the_newest_lease_only<T: T
 pub(super) async fn nodes_see_each_other<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
     let (store, projector) = (fresh().await, name("accounts"));
     let [left, right, silent] = [node(), node(), node()];
-    store.heartbeat(left, LONG, &[want(&projector, 2)], &[]).await.unwrap();
+    store.heartbeat(left, LONG, &[capability(&projector, 2)], &[]).await.unwrap();
     alive(&store, silent, SHORT).await;
     eventually(WITHIN, || async {
         let cluster = store.heartbeat(right, LONG, &[], &[]).await.unwrap();
-        let mut nodes: Vec<_> = cluster.nodes.into_iter().map(|n| (n.id, n.wants)).collect();
+        let mut nodes: Vec<_> = cluster.nodes.into_iter().map(|n| (n.id, n.capabilities)).collect();
         nodes.sort_by_key(|(id, _)| *id);
-        if nodes == [(left, vec![want(&projector, 2)]), (right, vec![])] {
+        if nodes == [(left, vec![capability(&projector, 2)]), (right, vec![])] {
             Ok(())
         } else {
             Err(format!("{nodes:?}"))
@@ -151,22 +151,22 @@ pub(super) async fn trouble_is_on_record_until_it_is_over<T: Tables>(
     let generation = live::<T>(&store, &projector).await;
     let old = lease(&store, me, &partition(&projector, generation, 0)).await;
     let new = lease(&store, me, &old.partition).await;
-    let trouble = |error: &str| Trouble {
+    let failure = |error: &str| Failure {
         position: at(4),
         error: error.to_owned(),
         attempts: 2,
         stopped: false,
     };
     let seen =
-        || async { record(&store, &projector).await.live().unwrap().partitions[0].trouble.clone() };
-    assert!(!store.report(&old, Some(&trouble("old"))).await.unwrap());
+        || async { record(&store, &projector).await.live().unwrap().partitions[0].failure.clone() };
+    assert!(!store.report(&old, Some(&failure("old"))).await.unwrap());
     assert_eq!(seen().await, None);
     let hostile = "it's \"bad\" \\ \u{0} 🦀";
-    assert!(store.report(&new, Some(&trouble(hostile))).await.unwrap());
-    assert_eq!(seen().await, Some(trouble(hostile)));
+    assert!(store.report(&new, Some(&failure(hostile))).await.unwrap());
+    assert_eq!(seen().await, Some(failure(hostile)));
     write::<T>(&store, &new, &[1], 4).await;
     assert_eq!(seen().await, None, "over when the event is taken in");
-    store.report(&new, Some(&trouble("again"))).await.unwrap();
+    store.report(&new, Some(&failure("again"))).await.unwrap();
     store.report(&new, None).await.unwrap();
     assert_eq!(seen().await, None);
 }
@@ -179,11 +179,11 @@ pub(super) async fn a_pause_is_seen_by_all<T: Tables>(fresh: &impl AsyncFn() -> 
     let lease = lease(&store, me, &partition(&projector, generation, 0)).await;
     assert!(store.set_paused(&projector, true).await.unwrap());
     assert!(record(&store, &projector).await.paused);
-    let trouble = Trouble { position: at(1), error: "e".into(), attempts: 1, stopped: true };
-    store.report(&lease, Some(&trouble)).await.unwrap();
+    let failure = Failure { position: at(1), error: "e".into(), attempts: 1, stopped: true };
+    store.report(&lease, Some(&failure)).await.unwrap();
     assert!(store.set_paused(&projector, false).await.unwrap());
     let seen = record(&store, &projector).await;
-    assert_eq!((seen.paused, &seen.live().unwrap().partitions[0].trouble), (false, &None));
+    assert_eq!((seen.paused, &seen.live().unwrap().partitions[0].failure), (false, &None));
 }
 
 pub(super) async fn a_store_that_forgot_something_is_noticed<T: Tables>(
@@ -203,7 +203,7 @@ pub(super) async fn a_store_that_forgot_something_is_noticed<T: Tables>(
 }
 
 /// A lease of another projector: somebody's transaction, whose it is does not matter.
-async fn carrier<T: Tables>(store: &T::Store, me: uuid::Uuid) -> Lease {
+async fn carrier<T: Tables>(store: &T::Store, me: uuid::Uuid) -> PartitionLease {
     let other = name("other");
     let generation = live::<T>(store, &other).await;
     lease(store, me, &partition(&other, generation, 0)).await
@@ -230,7 +230,7 @@ pub(super) async fn an_append_enters_the_live_generation<T: Tables>(
     assert_eq!(sum::<T>(&store, &projector).await, Some(2));
 }
 
-pub(super) async fn g6_an_append_that_writes_ends_the_lease<T: Tables>(
+pub(super) async fn an_append_that_writes_ends_the_lease<T: Tables>(
     fresh: &impl AsyncFn() -> T::Store,
 ) {
     let (store, projector, me) = (fresh().await, name("accounts"), node());

@@ -1,7 +1,10 @@
 //! Events put aside.
 
-use cqrs_core::projection::{Lease, ParkedEvent, Trouble};
-use cqrs_core::{ProjectorName, ReadStore, Timestamp};
+use cqrs_core::projection::{Failure, ParkedEvent, PartitionLease};
+use cqrs_core::{
+    Timestamp,
+    projection::{ConsumerName, ReadStore},
+};
 
 use super::{LONG, alive, at, lease, live, name, node, partition, record};
 use crate::tables::Tables;
@@ -22,7 +25,7 @@ fn event(position: u64, key: &str, error: Option<&str>) -> ParkedEvent {
 async fn with_parked<T: Tables>(
     store: &T::Store,
     events: &[ParkedEvent],
-) -> (ProjectorName, Lease) {
+) -> (ConsumerName, PartitionLease) {
     let (projector, me) = (name("accounts"), node());
     alive(store, me, LONG).await;
     let generation = live::<T>(store, &projector).await;
@@ -35,12 +38,12 @@ async fn with_parked<T: Tables>(
     (projector, lease)
 }
 
-async fn parked<S: ReadStore>(store: &S, lease: &Lease) -> Vec<ParkedEvent> {
+async fn parked<S: ReadStore>(store: &S, lease: &PartitionLease) -> Vec<ParkedEvent> {
     let partition = &lease.partition;
-    store.parked(&partition.projector, partition.generation, Some(partition.number)).await.unwrap()
+    store.parked(&partition.consumer, partition.generation, Some(partition.number)).await.unwrap()
 }
 
-pub(super) async fn b148_events_are_put_aside_with_the_transaction<T: Tables>(
+pub(super) async fn events_are_put_aside_with_the_transaction<T: Tables>(
     fresh: &impl AsyncFn() -> T::Store,
 ) {
     let store = fresh().await;
@@ -79,8 +82,8 @@ pub(super) async fn a_retry_is_asked_for_by_key<T: Tables>(fresh: &impl AsyncFn(
     assert_eq!(asked().await, [3, 5]);
     assert_eq!(store.request_retry(&projector, None).await.unwrap(), 3);
     assert_eq!(store.request_retry(&projector, Some("x")).await.unwrap(), 0);
-    let trouble = Trouble { position: at(3), error: "worse".into(), attempts: 2, stopped: false };
-    store.retried(&lease, "a", Some(&trouble)).await.unwrap();
+    let failure = Failure { position: at(3), error: "worse".into(), attempts: 2, stopped: false };
+    store.retried(&lease, "a", Some(&failure)).await.unwrap();
     assert_eq!(asked().await, [7]);
     let first = parked(&store, &lease).await.remove(0);
     assert_eq!((first.error.as_deref(), first.attempts), (Some("worse"), 2));

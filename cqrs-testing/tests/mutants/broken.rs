@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cqrs_core::{
-    Append, AppendError, Appended, AppendedStream, CommandId, CommandRecord, Direction, EventId,
-    EventStore, ExpectedVersion, LogRead, Metadata, Page, Pages, Payload, Position, ReadError,
-    SaveStateError, Snapshot, SnapshotStore, State, StateStore, StoreError, StoreErrorKind,
-    StoredState, StreamInfo, StreamListing, StreamName, StreamOrder, StreamQuery, StreamRead,
-    Timestamp, Version,
+    CommandId, EventId, EventStore, ExpectedVersion, Metadata, Position, StreamName, Timestamp,
+    Version,
+    event::Payload,
+    store::{
+        Append, AppendError, Appended, AppendedStream, CommandRecord, Direction, LogRead, Page,
+        Pages, ReadError, SaveStateError, Snapshot, SnapshotStore, State, StateStore, StoreError,
+        StoreErrorKind, StoredState, StreamInfo, StreamListing, StreamOrder, StreamQuery,
+        StreamRead,
+    },
 };
 use cqrs_memory::MemoryStore;
 use futures_util::{FutureExt, StreamExt, stream};
@@ -369,10 +373,10 @@ impl EventStore for Broken {
         })
     }
 
-    async fn head_beyond(&self, position: Position) {
+    async fn wait_for_head_after(&self, position: Position) {
         match self.fault {
             Fault::HintNever => std::future::pending().await,
-            _ => self.inner.head_beyond(position).await,
+            _ => self.inner.wait_for_head_after(position).await,
         }
     }
 

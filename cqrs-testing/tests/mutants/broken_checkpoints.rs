@@ -4,8 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cqrs_core::{
-    Checkpoint, CheckpointError, CheckpointStore, Claim, ClaimError, Payload, Position, Snapshot,
-    SnapshotStore, StoreError, StreamName, SubscriptionName, Timestamp, Version,
+    Position, StreamName, Timestamp, Version,
+    event::Payload,
+    store::{Snapshot, SnapshotStore, StoreError},
+    subscription::{
+        AcquireError, Checkpoint, CheckpointError, CheckpointStore, SubscriptionLease,
+        SubscriptionName,
+    },
 };
 use uuid::Uuid;
 
@@ -19,57 +24,61 @@ fn last(name: &SubscriptionName) -> StreamName {
 
 #[async_trait]
 impl CheckpointStore for Broken {
-    async fn claim(
+    async fn acquire(
         &self,
         name: &SubscriptionName,
         start: Position,
         owner: Uuid,
-        lease: Duration,
-    ) -> Result<Claim, ClaimError> {
+        duration: Duration,
+    ) -> Result<SubscriptionLease, AcquireError> {
         if self.fault == Fault::StartCountsAlways {
             self.inner.reset_checkpoint(name, start).await?;
         }
-        match self.inner.claim(name, start, owner, lease).await {
-            Err(ClaimError::Held { .. }) if self.fault == Fault::ClaimForEverybody => {
+        match self.inner.acquire(name, start, owner, duration).await {
+            Err(AcquireError::Held { .. }) if self.fault == Fault::ClaimForEverybody => {
                 let kept = self.inner.find_checkpoint(name).await?;
                 let position = kept.map_or(start, |kept| kept.position);
                 self.inner.reset_checkpoint(name, position).await?;
-                self.inner.claim(name, start, owner, lease).await
+                self.inner.acquire(name, start, owner, duration).await
             }
             claimed => claimed,
         }
     }
 
-    async fn renew(&self, claim: &Claim, lease: Duration) -> Result<(), CheckpointError> {
+    async fn renew(
+        &self,
+        lease: &SubscriptionLease,
+        duration: Duration,
+    ) -> Result<(), CheckpointError> {
         match self.fault {
             Fault::RenewalForgotten => Ok(()),
-            _ => self.inner.renew(claim, lease).await,
+            _ => self.inner.renew(lease, duration).await,
         }
     }
 
     async fn save_checkpoint(
         &self,
-        claim: &Claim,
+        lease: &SubscriptionLease,
         position: Position,
     ) -> Result<(), CheckpointError> {
-        let saved = self.inner.save_checkpoint(claim, position).await;
+        let saved = self.inner.save_checkpoint(lease, position).await;
         match (self.fault, saved) {
             (Fault::LostClaimUnnoticed, Err(CheckpointError::Lost)) => Ok(()),
             (Fault::LastCheckpointKept, Ok(())) => {
                 let version = Version::new(position.get());
                 let nothing = Payload::encode(&()).unwrap();
                 let moment = Timestamp::UNIX_EPOCH;
-                let snapshot = Snapshot::new(last(&claim.name), version, "", nothing, moment);
+                let snapshot = Snapshot::new(last(&lease.name), version, "", nothing, moment);
                 Ok(self.inner.save_snapshot(snapshot).await?)
             }
             (_, saved) => saved,
         }
     }
 
-    async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
+    async fn release(&self, lease: &SubscriptionLease) -> Result<(), StoreError> {
         match self.fault {
             Fault::ReleaseForgotten => Ok(()),
-            _ => self.inner.release(claim).await,
+            _ => self.inner.release(lease).await,
         }
     }
 

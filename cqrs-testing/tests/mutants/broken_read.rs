@@ -6,10 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cqrs_core::projection::{
-    Cluster, CommitError, Lease, LeaseError, NewGeneration, ParkedEvent, Partition,
-    ProjectorRecord, Swap, Trouble, Want,
+    Capability, Cluster, CommitError, ConsumerRecord, Failure, LeaseError, NewGeneration,
+    ParkedEvent, Partition, PartitionLease, Swap,
 };
-use cqrs_core::{Clock, Position, ProjectError, ProjectorName, ReadStore, StoreError, Timestamp};
+use cqrs_core::{
+    Position, Timestamp,
+    app::Clock,
+    projection::{ConsumerName, ProjectError, ReadStore},
+    store::StoreError,
+};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
 use cqrs_testing::{Row, Tables};
 use uuid::Uuid;
@@ -48,23 +53,23 @@ pub(crate) const CAUGHT_BY: &[(ReadFault, &str)] = &[
     (F::LiveAtOnce, "a_generation_is_seen_when_it_is_swapped_in"),
     (F::CheckpointLeftBehind, "rows_and_checkpoint_come_together"),
     (F::BuiltAgain, "one_generation_is_built_at_a_time"),
-    (F::BeginsAnywhere, "b120_a_generation_begins_where_it_is_told"),
-    (F::SwapOnlySaid, "b369_the_live_one_stays_until_the_new_one_is_swapped_in"),
+    (F::BeginsAnywhere, "a_generation_begins_where_it_is_told"),
+    (F::SwapOnlySaid, "the_live_one_stays_until_the_new_one_is_swapped_in"),
     (F::SwapAlwaysDone, "a_generation_is_not_swapped_in_while_the_live_one_knows_more"),
     (F::CancelForgotten, "a_generation_that_is_given_up_is_gone"),
     (F::OneForAll, "tables_of_projectors_do_not_mix"),
-    (F::LeaseStolen, "b179_one_owner_at_a_time"),
-    (F::LeaseForgetsPosition, "b184_a_silent_owner_is_replaced"),
-    (F::LeaseTwice, "g6_a_lost_owner_writes_nothing"),
+    (F::LeaseStolen, "one_owner_at_a_time"),
+    (F::LeaseForgetsPosition, "a_silent_owner_is_replaced"),
+    (F::LeaseTwice, "a_lost_owner_writes_nothing"),
     (F::LeaveForgotten, "a_node_that_leaves_gives_everything_back"),
-    (F::ProgressForgotten, "b146_progress_moves_forward_under_the_newest_lease_only"),
+    (F::ProgressForgotten, "progress_moves_forward_under_the_newest_lease_only"),
     (F::WantsForgotten, "nodes_see_each_other"),
     (F::TroubleForgotten, "trouble_is_on_record_until_it_is_over"),
     (F::PauseForgotten, "a_pause_is_seen_by_all"),
     (F::RestoreUnnoticed, "a_store_that_forgot_something_is_noticed"),
     (F::VersionUnchecked, "an_append_enters_the_live_generation"),
-    (F::LeaseRevived, "g6_an_append_that_writes_ends_the_lease"),
-    (F::ParkedReversed, "b148_events_are_put_aside_with_the_transaction"),
+    (F::LeaseRevived, "an_append_that_writes_ends_the_lease"),
+    (F::ParkedReversed, "events_are_put_aside_with_the_transaction"),
     (F::RetryOfAll, "a_retry_is_asked_for_by_key"),
     (F::ReasonForgotten, "a_discarded_event_stays_on_record"),
 ];
@@ -90,8 +95,8 @@ pub(crate) struct BrokenRead {
     inner: MemoryReadStore,
     fault: ReadFault,
     /// The newest lease of each partition, and whose it is.
-    leases: Arc<Mutex<HashMap<Partition, (Uuid, Lease)>>>,
-    begun: Arc<Mutex<Option<(ProjectorName, u64)>>>,
+    leases: Arc<Mutex<HashMap<Partition, (Uuid, PartitionLease)>>>,
+    begun: Arc<Mutex<Option<(ConsumerName, u64)>>>,
 }
 
 impl BrokenRead {
@@ -104,15 +109,15 @@ impl BrokenRead {
         self.fault == fault
     }
 
-    fn name(&self, name: &ProjectorName) -> ProjectorName {
-        if self.is(F::OneForAll) { ProjectorName::new("all").unwrap() } else { name.clone() }
+    fn name(&self, name: &ConsumerName) -> ConsumerName {
+        if self.is(F::OneForAll) { ConsumerName::new("all").unwrap() } else { name.clone() }
     }
 
     fn partition(&self, partition: &Partition) -> Partition {
-        Partition { projector: self.name(&partition.projector), ..partition.clone() }
+        Partition { consumer: self.name(&partition.consumer), ..partition.clone() }
     }
 
-    fn under(&self, lease: &Lease) -> Lease {
+    fn under(&self, lease: &PartitionLease) -> PartitionLease {
         let mut lease = lease.clone();
         lease.partition = self.partition(&lease.partition);
         if self.is(F::RestoreUnnoticed) {
@@ -136,12 +141,12 @@ impl ReadStore for BrokenRead {
         &self,
         node: Uuid,
         lease: Duration,
-        wants: &[Want],
-        progress: &[Lease],
+        capabilities: &[Capability],
+        progress: &[PartitionLease],
     ) -> Result<Cluster, StoreError> {
-        let wants = if self.is(F::WantsForgotten) { &[] } else { wants };
+        let capabilities = if self.is(F::WantsForgotten) { &[] } else { capabilities };
         let progress = if self.is(F::ProgressForgotten) { &[] } else { progress };
-        self.inner.heartbeat(node, lease, wants, progress).await
+        self.inner.heartbeat(node, lease, capabilities, progress).await
     }
 
     async fn leave(&self, node: Uuid) -> Result<(), StoreError> {
@@ -151,7 +156,11 @@ impl ReadStore for BrokenRead {
         self.inner.leave(node).await
     }
 
-    async fn lease(&self, node: Uuid, partition: &Partition) -> Result<Option<Lease>, StoreError> {
+    async fn acquire(
+        &self,
+        node: Uuid,
+        partition: &Partition,
+    ) -> Result<Option<PartitionLease>, StoreError> {
         let partition = self.partition(partition);
         let known = self.leases.lock().unwrap().get(&partition).cloned();
         if let Some((owner, lease)) = known {
@@ -162,7 +171,7 @@ impl ReadStore for BrokenRead {
                 self.inner.leave(owner).await?;
             }
         }
-        let Some(mut lease) = self.inner.lease(node, &partition).await? else { return Ok(None) };
+        let Some(mut lease) = self.inner.acquire(node, &partition).await? else { return Ok(None) };
         if self.is(F::LeaseForgetsPosition) {
             lease.position = Position::START;
         }
@@ -170,16 +179,16 @@ impl ReadStore for BrokenRead {
         Ok(Some(lease))
     }
 
-    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+    async fn release(&self, lease: &PartitionLease) -> Result<(), StoreError> {
         self.inner.release(&self.under(lease)).await
     }
 
-    async fn begin(&self, lease: &Lease) -> Result<MemoryTransaction, LeaseError> {
+    async fn begin(&self, lease: &PartitionLease) -> Result<MemoryTransaction, LeaseError> {
         match self.inner.begin(&self.under(lease)).await {
             Err(LeaseError::Lost) if self.is(F::LeaseRevived) => {
                 let known = self.leases.lock().unwrap().get(&lease.partition).cloned();
                 let (node, _) = known.ok_or(LeaseError::Lost)?;
-                let again = self.lease(node, &lease.partition).await?;
+                let again = self.acquire(node, &lease.partition).await?;
                 self.inner.begin(&again.ok_or(LeaseError::Lost)?).await
             }
             begun => begun,
@@ -189,21 +198,21 @@ impl ReadStore for BrokenRead {
     async fn commit(
         &self,
         tx: MemoryTransaction,
-        lease: &Lease,
+        lease: &PartitionLease,
         through: Position,
     ) -> Result<(), CommitError> {
         let through = if self.is(F::CheckpointLeftBehind) { Position::START } else { through };
         self.inner.commit(tx, &self.under(lease), through).await
     }
 
-    fn passes_by_itself(&self, error: &(dyn std::error::Error + 'static)) -> bool {
-        self.inner.passes_by_itself(error)
+    fn is_transient(&self, error: &(dyn std::error::Error + 'static)) -> bool {
+        self.inner.is_transient(error)
     }
 
     async fn park(
         &self,
         tx: &mut MemoryTransaction,
-        lease: &Lease,
+        lease: &PartitionLease,
         event: &ParkedEvent,
     ) -> Result<(), StoreError> {
         self.inner.park(tx, &self.under(lease), event).await
@@ -212,7 +221,7 @@ impl ReadStore for BrokenRead {
     async fn unpark(
         &self,
         tx: &mut MemoryTransaction,
-        lease: &Lease,
+        lease: &PartitionLease,
         position: Position,
     ) -> Result<(), StoreError> {
         self.inner.unpark(tx, &self.under(lease), position).await
@@ -220,7 +229,7 @@ impl ReadStore for BrokenRead {
 
     async fn parked(
         &self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         generation: u64,
         number: Option<u32>,
     ) -> Result<Vec<ParkedEvent>, StoreError> {
@@ -233,7 +242,7 @@ impl ReadStore for BrokenRead {
 
     async fn request_retry(
         &self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         key: Option<&str>,
     ) -> Result<u64, StoreError> {
         let key = if self.is(F::RetryOfAll) { None } else { key };
@@ -242,16 +251,16 @@ impl ReadStore for BrokenRead {
 
     async fn retried(
         &self,
-        lease: &Lease,
+        lease: &PartitionLease,
         key: &str,
-        failed: Option<&Trouble>,
+        failed: Option<&Failure>,
     ) -> Result<(), StoreError> {
         self.inner.retried(&self.under(lease), key, failed).await
     }
 
     async fn discard(
         &self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         position: Position,
         reason: &str,
     ) -> Result<bool, StoreError> {
@@ -259,31 +268,31 @@ impl ReadStore for BrokenRead {
         self.inner.discard(&self.name(projector), position, reason).await
     }
 
-    async fn report(&self, lease: &Lease, trouble: Option<&Trouble>) -> Result<bool, StoreError> {
-        let trouble = if self.is(F::TroubleForgotten) { None } else { trouble };
-        self.inner.report(&self.under(lease), trouble).await
+    async fn report(
+        &self,
+        lease: &PartitionLease,
+        failure: Option<&Failure>,
+    ) -> Result<bool, StoreError> {
+        let failure = if self.is(F::TroubleForgotten) { None } else { failure };
+        self.inner.report(&self.under(lease), failure).await
     }
 
-    async fn set_paused(
-        &self,
-        projector: &ProjectorName,
-        paused: bool,
-    ) -> Result<bool, StoreError> {
+    async fn set_paused(&self, projector: &ConsumerName, paused: bool) -> Result<bool, StoreError> {
         let paused = paused && !self.is(F::PauseForgotten);
         self.inner.set_paused(&self.name(projector), paused).await
     }
 
     async fn inspect(
         &self,
-        projector: Option<&ProjectorName>,
-    ) -> Result<Vec<ProjectorRecord>, StoreError> {
+        projector: Option<&ConsumerName>,
+    ) -> Result<Vec<ConsumerRecord>, StoreError> {
         let projector = projector.map(|projector| self.name(projector));
         self.inner.inspect(projector.as_ref()).await
     }
 
     async fn new_generation(
         &self,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         version: u32,
         partitions: u32,
         after: Position,
@@ -307,7 +316,7 @@ impl ReadStore for BrokenRead {
         Ok(())
     }
 
-    async fn swap(&self, projector: &ProjectorName, generation: u64) -> Result<Swap, StoreError> {
+    async fn swap(&self, projector: &ConsumerName, generation: u64) -> Result<Swap, StoreError> {
         let projector = self.name(projector);
         let is_first = self.inner.inspect(Some(&projector)).await?;
         let is_first = is_first.iter().all(|record| record.live().is_none());
@@ -320,7 +329,7 @@ impl ReadStore for BrokenRead {
         }
     }
 
-    async fn cancel(&self, projector: &ProjectorName) -> Result<bool, StoreError> {
+    async fn cancel(&self, projector: &ConsumerName) -> Result<bool, StoreError> {
         let projector = self.name(projector);
         if self.is(F::CancelForgotten) {
             let known = self.inner.inspect(Some(&projector)).await?;
@@ -332,7 +341,7 @@ impl ReadStore for BrokenRead {
     async fn enter(
         &self,
         tx: &mut MemoryTransaction,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         version: u32,
     ) -> Result<Option<Position>, StoreError> {
         let version = if self.is(F::VersionUnchecked) { 1 } else { version };
@@ -342,7 +351,7 @@ impl ReadStore for BrokenRead {
     async fn advance(
         &self,
         tx: &mut MemoryTransaction,
-        projector: &ProjectorName,
+        projector: &ConsumerName,
         through: Position,
     ) -> Result<(), StoreError> {
         self.inner.advance(tx, &self.name(projector), through).await
@@ -375,7 +384,7 @@ impl Tables for BrokenTables {
     }
 
     async fn rows(store: &BrokenRead, projector: &str) -> Option<BTreeMap<String, Row>> {
-        let name = store.name(&ProjectorName::new(projector).unwrap());
+        let name = store.name(&ConsumerName::new(projector).unwrap());
         Some(store.inner.view::<Model>(name.as_str()).unwrap().get()?.0.clone())
     }
 }

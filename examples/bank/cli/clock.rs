@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cqrs::{Clock, SystemClock, Timestamp};
+use cqrs::{
+    Timestamp,
+    app::{Clock, SystemClock},
+};
 
 /// Clones show the same time.
 #[derive(Clone, Debug, Default)]

@@ -8,12 +8,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cqrs::{
-    App, DispatchError, EventHandler, EventStoreExt, InstanceStatus, LogRead, Recorded,
-    SystemClock, Timestamp, Uuid, Waited,
+    App, EventHandler, EventStoreExt, Recorded, Timestamp,
+    app::{DispatchError, SystemClock},
+    event::Uuid,
+    process::InstanceStatus,
+    projection::Waited,
+    store::LogRead,
 };
 use cqrs_memory::{MemoryReadStore, MemoryStore};
 use cqrs_testing::{CrashPoint, ManualClock, crash_at_every_step, kill_at_many_moments};
-use example_store::{OpenReadStore, StoreArguments};
+use example_shared::{OpenReadStore, StoreArguments};
 use futures_util::TryStreamExt;
 
 use super::{Operation, parse};
@@ -130,7 +134,7 @@ async fn order(
             let (source_id, target_id) = (from.id, to.id);
             let start = StartTransfer { transfer_id, source_id, target_id, amount, at };
             match app.dispatch(start).command_id(id).await {
-                Err(DispatchError::Refused(_)) => true,
+                Err(DispatchError::Rejected(_)) => true,
                 Ok(_) => over(bank, transfer_id).await,
                 Err(_) => false,
             }
@@ -140,7 +144,7 @@ async fn order(
 }
 
 fn answered<T>(answer: &Result<T, DispatchError<AccountError>>) -> bool {
-    matches!(answer, Ok(_) | Err(DispatchError::Refused(_)))
+    matches!(answer, Ok(_) | Err(DispatchError::Rejected(_)))
 }
 
 /// Whether a transfer is over.

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use example_store::StoreArguments;
+use example_shared::StoreArguments;
 
 use story::Story;
 

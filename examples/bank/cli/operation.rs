@@ -1,6 +1,6 @@
 //! One line of a story: what it asks for. Parsing is pure and refuses nothing silently.
 
-use cqrs::{Timestamp, Uuid};
+use cqrs::{Timestamp, event::Uuid};
 
 use super::words;
 use crate::domain::{AccountId, Money};

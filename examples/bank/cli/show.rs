@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
-use cqrs::{Health, Timestamp};
+use cqrs::{Timestamp, projection::Health};
 
 use super::operation::Label;
 use crate::domain::{AccountEvent, AccountId, TransferEvent};

@@ -7,11 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cqrs::{
-    Aggregate, App, AsOf, Clock, Command, DispatchError, Event, EventHandler, EventStore,
-    EventStoreExt, Filter, InstanceStatus, LoadError, LogRead, OperatorError, Outcome, Position,
-    ReadError, Recorded, StreamName, StreamRead, Timestamp, Uuid, Version, Waited,
+    Aggregate, App, Command, Event, EventHandler, EventStore, EventStoreExt, Outcome, Position,
+    Recorded, StreamName, Timestamp, Version,
+    app::{Clock, DispatchError, LoadError},
+    event::Uuid,
+    process::InstanceStatus,
+    projection::{OperatorError, Waited},
+    repository::AsOf,
+    store::{Filter, LogRead, ReadError, StreamRead},
 };
-use example_store::StoreArguments;
+use example_shared::StoreArguments;
 use futures_util::TryStreamExt;
 
 use super::clock::StoryClock;
@@ -225,7 +230,7 @@ impl<'a> Story<'a> {
     /// Every table is to show what was done before it is asked for.
     async fn catch_up(&mut self) -> io::Result<()> {
         let ready = async {
-            let built = self.read.built(WITHIN).await.map_err(io::Error::other)?;
+            let built = self.read.wait_until_built(WITHIN).await.map_err(io::Error::other)?;
             let waiter = self.read.projections().waiter([]).map_err(io::Error::other)?;
             Ok::<_, io::Error>(built && waiter.wait(self.known, WITHIN).await == Waited::CaughtUp)
         };
@@ -253,7 +258,7 @@ impl<'a> Story<'a> {
     async fn ask(&mut self, command: impl Command<Aggregate = Account>) -> io::Result<()> {
         match self.app.dispatch(command).await {
             Ok(outcome) => self.told(&outcome),
-            Err(DispatchError::Refused(refusal)) => {
+            Err(DispatchError::Rejected(refusal)) => {
                 self.summary.refused += 1;
                 let line = format!("  x refused: {refusal}");
                 self.say(self.paint.red(&show::wrapped(&line)))
@@ -283,7 +288,7 @@ impl<'a> Story<'a> {
         let start = StartTransfer { transfer_id, source_id, target_id, amount, at };
         let started = match self.app.dispatch(start).await {
             Ok(started) => started,
-            Err(DispatchError::Refused(refusal)) => {
+            Err(DispatchError::Rejected(refusal)) => {
                 self.summary.refused += 1;
                 let line = format!("  x refused: {refusal}");
                 return self.say(self.paint.red(&show::wrapped(&line)));
@@ -307,7 +312,7 @@ impl<'a> Story<'a> {
     /// The withdrawals that were flagged, when all that is known was looked at.
     async fn flags(&mut self, account: AccountId) -> Result<Vec<String>, io::Error> {
         let consumers = self.processes.consumers();
-        let built = consumers.built(FlagLargeWithdrawals::NAME, WITHIN).await;
+        let built = consumers.wait_until_built(FlagLargeWithdrawals::NAME, WITHIN).await;
         let name = built.map(|_| FlagLargeWithdrawals::NAME).map_err(io::Error::other)?;
         let waited = consumers.wait_for(name, self.known, WITHIN).await;
         if waited.map_err(io::Error::other)? != Waited::CaughtUp {

@@ -22,18 +22,18 @@ macro_rules! id {
             serde::Serialize, serde::Deserialize,
         )]
         #[serde(transparent)]
-        pub struct $name(cqrs_core::Uuid);
+        pub struct $name(cqrs_core::event::Uuid);
 
         impl $name {
             /// As a bare UUID, for tables.
             #[must_use]
-            pub const fn as_uuid(self) -> cqrs_core::Uuid {
+            pub const fn as_uuid(self) -> cqrs_core::event::Uuid {
                 self.0
             }
         }
 
-        impl From<cqrs_core::Uuid> for $name {
-            fn from(id: cqrs_core::Uuid) -> Self {
+        impl From<cqrs_core::event::Uuid> for $name {
+            fn from(id: cqrs_core::event::Uuid) -> Self {
                 Self(id)
             }
         }
@@ -48,7 +48,7 @@ macro_rules! id {
             type Err = $crate::domain::InvalidId;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                let id = cqrs_core::Uuid::try_parse(text);
+                let id = cqrs_core::event::Uuid::try_parse(text);
                 id.map(Self).map_err(|_| $crate::domain::InvalidId::new(text))
             }
         }

@@ -1,6 +1,6 @@
 //! What is done each midnight: the day is closed.
 
-use cqrs::{Schedule, Timestamp};
+use cqrs::{Timestamp, process::RecurringCommand};
 
 use crate::domain::day::{CloseDay, Day};
 
@@ -8,7 +8,7 @@ use crate::domain::day::{CloseDay, Day};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EndOfDay;
 
-impl Schedule for EndOfDay {
+impl RecurringCommand for EndOfDay {
     type Command = CloseDay;
     const NAME: &'static str = "end_of_day";
 

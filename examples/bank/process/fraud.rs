@@ -1,6 +1,10 @@
 //! What is done about unusually large withdrawals: somebody is told, once.
 
-use cqrs::{EventHandler, HandlerContext, HandlerError, Recorded, async_trait};
+use cqrs::{
+    EventHandler, Recorded,
+    process::{HandlerContext, HandlerError},
+    store::async_trait,
+};
 
 use crate::domain::suspicion::FlagWithdrawal;
 use crate::domain::{AccountEvent, Money};

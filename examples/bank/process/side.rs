@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use cqrs::process::ProcessesBuilder;
 use cqrs::{
-    App, Clock, Instance, OperatorError, ProcessManager, ProcessStore, Projections, StartError,
+    App, ProcessManager, Projections,
+    app::Clock,
+    process::{Instance, ProcessStore},
+    projection::{OperatorError, StartError},
 };
-use example_store::{Automation, OpenProcesses, OpenReadStore};
+use example_shared::{Automation, OpenProcesses, OpenReadStore};
 
 use super::{EndOfDay, FlagLargeWithdrawals, MoneyTransfer};
 use crate::domain::TransferId;
@@ -21,7 +24,10 @@ struct Everything;
 
 impl Automation for Everything {
     fn add_to<S: ProcessStore>(self, processes: ProcessesBuilder<S>) -> ProcessesBuilder<S> {
-        processes.process(MoneyTransfer).handler(FlagLargeWithdrawals::default()).schedule(EndOfDay)
+        processes
+            .process(MoneyTransfer)
+            .handler(FlagLargeWithdrawals::default())
+            .recurring(EndOfDay)
     }
 }
 

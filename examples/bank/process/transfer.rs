@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use cqrs::{Destinations, Effects, ProcessManager, Recorded, Rejected, Route, Timeout, Timestamp};
+use cqrs::{
+    Effects, ProcessManager, Recorded, Timestamp,
+    process::{Destinations, RejectedCommand, Route, Timeout},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::account::{DepositMoney, WithdrawMoney};
@@ -72,7 +75,7 @@ impl ProcessManager for MoneyTransfer {
     fn route(&self, event: &Recorded<BankEvent>) -> Vec<Route> {
         let route = match &event.event {
             BankEvent::Transfer(TransferEvent::TransferStarted { transfer_id, .. }) => {
-                Route::start(transfer_id)
+                Route::start_or_continue(transfer_id)
             }
             BankEvent::Transfer(
                 TransferEvent::TransferCredited { transfer_id, .. }
@@ -81,7 +84,7 @@ impl ProcessManager for MoneyTransfer {
             BankEvent::Account(
                 AccountEvent::MoneyWithdrawn { transfer_id: Some(transfer_id), .. }
                 | AccountEvent::MoneyDeposited { transfer_id: Some(transfer_id), .. },
-            ) => Route::join(transfer_id),
+            ) => Route::continue_if_started(transfer_id),
             _ => return Vec::new(),
         };
         vec![route]
@@ -129,9 +132,9 @@ impl ProcessManager for MoneyTransfer {
         }
     }
 
-    fn on_rejected(&self, progress: &mut Progress, rejected: &Rejected) -> Effects {
+    fn on_rejected(&self, progress: &mut Progress, rejected: &RejectedCommand) -> Effects {
         let (Some(order), at) = (progress.order, rejected.at()) else {
-            return Effects::none().attention(rejected.reason());
+            return Effects::none().suspend(rejected.reason());
         };
         match rejected.command::<Account>() {
             Some(AccountCommand::Withdraw(_)) => {
@@ -144,8 +147,8 @@ impl ProcessManager for MoneyTransfer {
                 Effects::none().cancel_timer(TOO_LONG).dispatch(order.refund(at))
             }
             // The money is on no account: people have to see to it.
-            Some(_) => Effects::none().attention(format!("refund refused: {}", rejected.reason())),
-            None => Effects::none().attention(rejected.reason()),
+            Some(_) => Effects::none().suspend(format!("refund refused: {}", rejected.reason())),
+            None => Effects::none().suspend(rejected.reason()),
         }
     }
 
@@ -155,7 +158,7 @@ impl ProcessManager for MoneyTransfer {
     }
 }
 
-fn debit_failure(rejected: &Rejected) -> FailureReason {
+fn debit_failure(rejected: &RejectedCommand) -> FailureReason {
     match rejected.error() {
         Some(AccountError::AccountNotFound) => FailureReason::SourceNotFound,
         Some(AccountError::AccountClosed) => FailureReason::SourceClosed,
@@ -164,7 +167,7 @@ fn debit_failure(rejected: &Rejected) -> FailureReason {
     }
 }
 
-fn credit_failure(rejected: &Rejected) -> FailureReason {
+fn credit_failure(rejected: &RejectedCommand) -> FailureReason {
     match rejected.error() {
         Some(AccountError::AccountNotFound) => FailureReason::TargetNotFound,
         Some(AccountError::AccountClosed) => FailureReason::TargetClosed,

@@ -1,6 +1,6 @@
 //! All accounts as people know them.
 
-use cqrs::{ProjectError, Projector, Recorded, Timestamp, async_trait};
+use cqrs::{Projector, Recorded, Timestamp, projection::ProjectError, store::async_trait};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
 use cqrs_postgres::{PgReadStore, PgReadTransaction};
 use rpds::HashTrieMapSync;
@@ -174,7 +174,7 @@ pub(super) async fn query(
         .await?;
     let row = |row: sqlx::postgres::PgRow| -> Result<AccountRow, sqlx::Error> {
         Ok(AccountRow {
-            id: row.try_get::<cqrs::Uuid, _>(0)?.into(),
+            id: row.try_get::<cqrs::event::Uuid, _>(0)?.into(),
             owner: row.try_get(1)?,
             balance: Money::cents(row.try_get(2)?),
             opened_at: moment(row.try_get(3)?),

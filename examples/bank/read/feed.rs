@@ -1,6 +1,6 @@
 //! What happened lately, to accounts and transfers together.
 
-use cqrs::{Event, ProjectError, Projector, Recorded, Timestamp, async_trait};
+use cqrs::{Event, Projector, Recorded, Timestamp, projection::ProjectError, store::async_trait};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
 use cqrs_postgres::{PgReadStore, PgReadTransaction};
 use rpds::RedBlackTreeMapSync;

@@ -1,8 +1,9 @@
 //! What happened to one account lately, read from its stream.
 
 use cqrs::{
-    Aggregate, Event, EventStore, EventStoreExt, LoadError, ReadError, Recorded, StreamName,
-    StreamRead, Timestamp, Version,
+    Aggregate, Event, EventStore, EventStoreExt, Recorded, StreamName, Timestamp, Version,
+    app::LoadError,
+    store::{ReadError, StreamRead},
 };
 use futures_util::TryStreamExt;
 

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cqrs::{EventStore, OperatorError, Projections, StartError};
+use cqrs::{
+    EventStore, Projections,
+    projection::{OperatorError, StartError},
+};
 use cqrs_memory::{MemoryReadStore, MemoryView};
 use cqrs_postgres::PgReadStore;
-use example_store::OpenReadStore;
+use example_shared::OpenReadStore;
 
 use super::{
     AccountRow, Accounts, AccountsInMemory, Feed, FeedEntry, FeedInMemory, Month, Statement,
@@ -178,9 +181,9 @@ impl ReadSide {
     ///
     /// # Errors
     /// [`OperatorError`].
-    pub async fn built(&self, within: Duration) -> Result<bool, OperatorError> {
+    pub async fn wait_until_built(&self, within: Duration) -> Result<bool, OperatorError> {
         for name in Self::NAMES {
-            if !self.projections.built(name, within).await? {
+            if !self.projections.wait_until_built(name, within).await? {
                 return Ok(false);
             }
         }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use cqrs::{ProjectError, Projector, Recorded, Timestamp, async_trait};
+use cqrs::{Projector, Recorded, Timestamp, projection::ProjectError, store::async_trait};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
 use cqrs_postgres::{PgReadStore, PgReadTransaction};
 use rpds::HashTrieMapSync;

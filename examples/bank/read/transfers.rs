@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cqrs::{ProjectError, Projector, Recorded, Timestamp, async_trait};
+use cqrs::{Projector, Recorded, Timestamp, projection::ProjectError, store::async_trait};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
 use cqrs_postgres::{PgReadStore, PgReadTransaction};
 use rpds::HashTrieMapSync;
@@ -253,9 +253,9 @@ pub(super) async fn query(
     let row = |row: sqlx::postgres::PgRow| -> Result<TransferRow, QueryError> {
         let status = TransferStatus::named(row.try_get(4)?);
         Ok(TransferRow {
-            id: row.try_get::<cqrs::Uuid, _>(0)?.into(),
-            source_id: row.try_get::<cqrs::Uuid, _>(1)?.into(),
-            target_id: row.try_get::<cqrs::Uuid, _>(2)?.into(),
+            id: row.try_get::<cqrs::event::Uuid, _>(0)?.into(),
+            source_id: row.try_get::<cqrs::event::Uuid, _>(1)?.into(),
+            target_id: row.try_get::<cqrs::event::Uuid, _>(2)?.into(),
             amount: Money::cents(row.try_get(3)?),
             status: status.ok_or(QueryError::Unreadable { column: "status" })?,
             started_at: moment(row.try_get(5)?),

@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use cqrs::{App, DispatchError, SystemClock};
-use example_store::StoreArguments;
+use cqrs::{
+    App,
+    app::{DispatchError, SystemClock},
+};
+use example_shared::StoreArguments;
 
 use crate::domain::product::{IncreaseProductQuantity, ShipProductQuantity};
 use crate::domain::{ProductCommand, ProductEvent, Quantity, Sku};
@@ -91,7 +94,7 @@ pub async fn storyboard(
                     writeln!(out, "  {}  (v{version}, #{position})", shown(&recorded.event))?;
                 }
             }
-            Err(DispatchError::Refused(refusal)) => writeln!(out, "  refused: {refusal}")?,
+            Err(DispatchError::Rejected(refusal)) => writeln!(out, "  refused: {refusal}")?,
             Err(other) => return Err(other.into()),
         }
         list(&app, &read, out).await?;
@@ -143,7 +146,7 @@ async fn tell_somebody(
         }
         tokio::time::sleep(LOOK).await;
     }
-    let told = running.consumers().built("tell_somebody", WITHIN).await?;
+    let told = running.consumers().wait_until_built("tell_somebody", WITHIN).await?;
     let head = app.store().head().await?;
     if told {
         running.consumers().wait_for("tell_somebody", head, WITHIN).await?;

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use cqrs::process::ProcessesBuilder;
-use cqrs::{Destinations, Effects, ProcessManager, ProcessStore, Recorded, Route};
+use cqrs::{
+    Effects, ProcessManager, Recorded,
+    process::{Destinations, ProcessStore, Route},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Item, Notifier, TellSomebody};
@@ -42,7 +45,7 @@ impl ProcessManager for LowStock {
     }
 
     fn route(&self, event: &Recorded<ProductEvent>) -> Vec<Route> {
-        vec![Route::start(event.event.sku())]
+        vec![Route::start_or_continue(event.event.sku())]
     }
 
     fn apply(&self, product: &mut Remembered, event: &Recorded<ProductEvent>) {
@@ -71,7 +74,7 @@ pub struct Automation<N> {
     pub notifier: Arc<N>,
 }
 
-impl<N: Notifier> example_store::Automation for Automation<N> {
+impl<N: Notifier> example_shared::Automation for Automation<N> {
     fn add_to<S: ProcessStore>(self, processes: ProcessesBuilder<S>) -> ProcessesBuilder<S> {
         processes.process(self.low_stock).handler(TellSomebody::through(self.notifier))
     }

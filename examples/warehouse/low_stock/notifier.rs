@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use cqrs::{EventHandler, EventId, HandlerContext, HandlerError, Recorded, async_trait};
+use cqrs::{
+    EventHandler, EventId, Recorded,
+    process::{HandlerContext, HandlerError},
+    store::async_trait,
+};
 
 use crate::domain::{ProductEvent, Sku};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cqrs::{ProjectError, Projector, Recorded, async_trait};
+use cqrs::{Projector, Recorded, projection::ProjectError, store::async_trait};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
 use cqrs_postgres::{PgReadStore, PgReadTransaction};
 use rpds::RedBlackTreeMapSync;

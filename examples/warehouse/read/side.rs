@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cqrs::{EventStore, OperatorError, Position, Projections, StartError, Waited};
+use cqrs::{
+    EventStore, Position, Projections,
+    projection::{OperatorError, StartError, Waited},
+};
 use cqrs_memory::MemoryView;
 use cqrs_postgres::PgReadStore;
-use example_store::OpenReadStore;
+use example_shared::OpenReadStore;
 
 use super::products::{Products, ProductsInMemory, ProductsModel, products_in};
 use crate::domain::Sku;
@@ -112,7 +115,7 @@ impl ReadSide {
     pub async fn knows(&self, position: Position, within: Duration) -> Result<bool, OperatorError> {
         let mut knows = true;
         for name in ["products", "to_do"] {
-            knows &= self.projections.built(name, within).await?;
+            knows &= self.projections.wait_until_built(name, within).await?;
             let waited = self.projections.wait_for(name, position, within).await?;
             knows &= waited == Waited::CaughtUp;
         }

@@ -11,12 +11,15 @@ use cluster::Database;
 use cqrs::memory::{MemoryReadStore, MemoryStore};
 use cqrs::projection::AppendProjecting;
 use cqrs::{
-    App, EventHandler, EventId, EventStore, EventStoreExt, HandlerError, InlineStore, LogRead,
-    ProcessManager, ProjectError, Projector, ReadStore, Recorded, SystemClock, async_trait,
+    App, EventHandler, EventId, EventStore, EventStoreExt, ProcessManager, Projector, Recorded,
+    app::SystemClock,
+    process::HandlerError,
+    projection::{InlineStore, ProjectError, ReadStore},
+    store::{LogRead, async_trait},
 };
 use cqrs_postgres::{PgReadStore, PgStore};
 use cqrs_testing::eventually;
-use example_store::{OpenProcesses, StoreArguments};
+use example_shared::{OpenProcesses, StoreArguments};
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use warehouse::domain::product::{IncreaseProductQuantity, ShipProductQuantity};
@@ -79,10 +82,10 @@ impl Warehouse {
     /// The automation; over the same store when it ran before.
     async fn automate(&self, threshold: u64) -> OpenProcesses {
         let kept = match self.arguments.open_processes("warehouse").await.unwrap() {
-            example_store::OpenReadStore::Memory(_) => {
-                example_store::OpenReadStore::Memory(self.memory.clone())
+            example_shared::OpenReadStore::Memory(_) => {
+                example_shared::OpenReadStore::Memory(self.memory.clone())
             }
-            postgres @ example_store::OpenReadStore::Postgres(_) => postgres,
+            postgres @ example_shared::OpenReadStore::Postgres(_) => postgres,
         };
         let (low_stock, notifier) = (LowStock::new(threshold), Arc::clone(&self.notifier));
         let lease = Duration::from_millis(300);
@@ -131,7 +134,7 @@ impl Warehouse {
         eventually(WITHIN, || async {
             let head = self.app.store().head().await.unwrap();
             for name in [LowStock::NAME, TellSomebody::<Recording>::NAME] {
-                running.consumers().built(name, WITHIN).await.unwrap();
+                running.consumers().wait_until_built(name, WITHIN).await.unwrap();
                 running.consumers().wait_for(name, head, WITHIN).await.unwrap();
             }
             let instance = running.instance(LowStock::NAME, sku()).await.unwrap();

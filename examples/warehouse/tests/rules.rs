@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use cqrs_core::{Event, Payload};
+use cqrs_core::{Event, event::Payload};
 use cqrs_testing::{given, given_nothing};
 use warehouse::domain::order::{AddLine, Line, Order, OrderError, OrderEvent, RemoveLine};
 use warehouse::domain::product::{
@@ -108,7 +108,7 @@ fn skus_are_plain() {
 }
 
 #[test]
-fn l55_lines_live_in_their_order() {
+fn lines_live_in_their_order() {
     let line = |name: &str| Line { sku: name.parse().unwrap(), quantity: pieces(1) };
     let add = |number, name| AddLine { order: 1, number, line: line(name) };
     let added = |number, name| OrderEvent::LineAdded { number, line: line(name) };
@@ -147,7 +147,7 @@ fn stored_events_are_as_they_were() {
 }
 
 #[test]
-fn l45_the_rules_use_only_the_core_and_serde() {
+fn the_rules_use_only_the_core_and_serde() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/domain");
     let mut looked_at = 0;
     for file in std::fs::read_dir(folder).unwrap() {

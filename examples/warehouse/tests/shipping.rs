@@ -4,9 +4,9 @@
 
 use cluster::Database;
 use cqrs::memory::MemoryStore;
-use cqrs::{App, EventStore, Persistence};
+use cqrs::{App, EventStore, app::Persistence};
 use cqrs_postgres::PgStore;
-use example_store::StoreArguments;
+use example_shared::StoreArguments;
 use warehouse::cli::Operation;
 use warehouse::domain::product::{IncreaseProductQuantity, ShipProductQuantity};
 use warehouse::domain::{Product, Sku};
@@ -57,7 +57,7 @@ async fn w14_shipments_at_once_never_oversell() {
             for task in tasks {
                 match task.await.unwrap() {
                     Ok(_) => done += 1,
-                    Err(refused) => assert!(refused.refused().is_some(), "{refused}"),
+                    Err(refused) => assert!(refused.rejected().is_some(), "{refused}"),
                 }
             }
             assert_eq!(done, accepted);

@@ -1,7 +1,7 @@
 //! Writers that meet in one stream.
 
 use super::fresh::{Store, fresh};
-use cqrs::*;
+use cqrs::{app::*, event::*, store::*};
 use futures_util::future::join_all;
 
 use super::hooked::Hooked;
@@ -13,7 +13,7 @@ pub async fn foreign(store: &Store, ledger: &str, event: LedgerEvent) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn l07_a_hundred_deposits_at_once_all_succeed() {
+async fn a_hundred_deposits_at_once_all_succeed() {
     let app = App::new(fresh().await);
     app.dispatch(put("a", 0)).await.unwrap();
     let tasks = (0..100).map(|_| tokio::spawn(app.dispatch(put("a", 1)).into_future()));
@@ -25,7 +25,7 @@ async fn l07_a_hundred_deposits_at_once_all_succeed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn b219_two_applications_over_one_store_lose_and_double_nothing() {
+async fn two_applications_over_one_store_lose_and_double_nothing() {
     let store = fresh().await;
     // Each has a cache of its own, as two processes would.
     let apps: Vec<_> =
@@ -68,7 +68,7 @@ async fn b219_two_applications_over_one_store_lose_and_double_nothing() {
 }
 
 #[tokio::test]
-async fn b214_b221_a_conflict_reads_what_was_missed_and_decides_again() {
+async fn a_conflict_reads_what_was_missed_and_decides_again() {
     let store = Hooked::new().await.before(|nth, inner| {
         Box::pin(async move {
             if nth == 1 {
@@ -89,7 +89,7 @@ async fn b214_b221_a_conflict_reads_what_was_missed_and_decides_again() {
 }
 
 #[tokio::test]
-async fn b221_the_rules_see_the_newer_state() {
+async fn the_rules_see_the_newer_state() {
     let store = Hooked::new().await.before(|nth, inner| {
         Box::pin(async move {
             if nth == 1 {
@@ -101,11 +101,11 @@ async fn b221_the_rules_see_the_newer_state() {
     let app = App::new(store);
     app.dispatch(put("a", 100)).await.unwrap();
     let refused = app.dispatch(take("a", 50)).await.unwrap_err();
-    assert_eq!(refused.refused(), Some(&LedgerError::NotEnough { wanted: 50, left: 20 }));
+    assert_eq!(refused.rejected(), Some(&LedgerError::NotEnough { wanted: 50, left: 20 }));
 }
 
 #[tokio::test]
-async fn b224_a_version_the_caller_insists_on_is_not_decided_again() {
+async fn a_version_the_caller_insists_on_is_not_decided_again() {
     let store = Hooked::new().await;
     let app = App::new(store.clone());
     app.dispatch(put("a", 1)).expected_version(ExpectedVersion::NoStream).await.unwrap();
@@ -131,7 +131,7 @@ async fn b224_a_version_the_caller_insists_on_is_not_decided_again() {
 }
 
 #[tokio::test]
-async fn b224_a_pinned_version_lost_in_the_race_is_a_conflict() {
+async fn a_pinned_version_lost_in_the_race_is_a_conflict() {
     let store = Hooked::new().await.before(|nth, inner| {
         Box::pin(async move {
             if nth == 1 {
@@ -149,7 +149,7 @@ async fn b224_a_pinned_version_lost_in_the_race_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn b226_other_trouble_is_not_repeated() {
+async fn other_trouble_is_not_repeated() {
     let store = Hooked::new().await.before(|_, _| {
         Box::pin(async { Err(StoreError::new(StoreErrorKind::Unavailable, "it is night").into()) })
     });
@@ -161,7 +161,7 @@ async fn b226_other_trouble_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn b218_a_stale_memory_neither_refuses_nor_shrugs() {
+async fn a_stale_memory_neither_refuses_nor_shrugs() {
     let store = fresh().await;
     let (a, b) = (App::new(store.clone()), App::new(store));
     a.dispatch(put("x", 10)).await.unwrap();
@@ -175,7 +175,7 @@ async fn b218_a_stale_memory_neither_refuses_nor_shrugs() {
 }
 
 #[tokio::test]
-async fn b215_b216_what_others_appended_is_taken_in_once_however_much_it_is() {
+async fn what_others_appended_is_taken_in_once_however_much_it_is() {
     let store = fresh().await;
     let app = App::new(store.clone());
     app.dispatch(put("a", 1)).await.unwrap();

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 
 use super::fresh::{BROKEN, Store, fresh};
-use cqrs::*;
+use cqrs::{app::*, event::*, store::*};
 
 use super::ledger::{Ledger, LedgerEvent, put};
 
@@ -17,7 +17,7 @@ async fn damage(store: &Store, name: &str, version: u32, json: &'static str) {
 }
 
 #[tokio::test]
-async fn l24_an_event_that_cannot_be_read_is_named_and_harms_one_aggregate() {
+async fn an_event_that_cannot_be_read_is_named_and_harms_one_aggregate() {
     for (name, version, json) in [
         ("ledger.put", 1, BROKEN[0]),
         ("ledger.put", 1, BROKEN[1]),
@@ -46,7 +46,7 @@ async fn l24_an_event_that_cannot_be_read_is_named_and_harms_one_aggregate() {
 }
 
 #[tokio::test]
-async fn l24_the_failure_says_what_is_wrong() {
+async fn the_failure_says_what_is_wrong() {
     let failure = async |name: &str, version, json| {
         let store = fresh().await;
         damage(&store, name, version, json).await;

@@ -1,7 +1,7 @@
 //! What a dispatch answers, and what it leaves in the log.
 
 use super::fresh::fresh;
-use cqrs::*;
+use cqrs::{app::*, event::*, store::*};
 use futures_util::TryStreamExt;
 
 use super::ledger::{Change, Ledger, LedgerError, LedgerEvent, What, change, put, take};
@@ -11,7 +11,7 @@ async fn log(store: &impl EventStore) -> Vec<RecordedEvent> {
 }
 
 #[tokio::test]
-async fn b203_events_are_stored_in_order_and_the_state_is_their_fold() {
+async fn events_are_stored_in_order_and_the_state_is_their_fold() {
     let store = fresh().await;
     let app = App::new(store.clone());
     app.dispatch(put("a", 10)).await.unwrap();
@@ -32,7 +32,7 @@ async fn b203_events_are_stored_in_order_and_the_state_is_their_fold() {
 }
 
 #[tokio::test]
-async fn l05_b204_a_decision_without_events_is_accepted_and_stores_nothing() {
+async fn a_decision_without_events_is_accepted_and_stores_nothing() {
     let store = fresh().await;
     let app = App::new(store.clone());
     app.dispatch(put("a", 1)).await.unwrap();
@@ -48,14 +48,14 @@ async fn l05_b204_a_decision_without_events_is_accepted_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn l09_b206_a_refusal_is_the_domains_own_error_and_stores_nothing() {
+async fn a_refusal_is_the_domains_own_error_and_stores_nothing() {
     let store = fresh().await;
     let app = App::new(store.clone());
     app.dispatch(put("a", 100)).await.unwrap();
     let refused = app.dispatch(take("a", 101)).await.unwrap_err();
     assert!(matches!(
         refused,
-        DispatchError::Refused(LedgerError::NotEnough { wanted: 101, left: 100 })
+        DispatchError::Rejected(LedgerError::NotEnough { wanted: 101, left: 100 })
     ));
     assert_eq!(refused.retry(), Retry::Never);
     assert_eq!(store.head().await.unwrap(), Position::new(1));
@@ -63,7 +63,7 @@ async fn l09_b206_a_refusal_is_the_domains_own_error_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn b207_a_panicking_rule_is_an_error_for_its_caller_and_nothing_else() {
+async fn a_panicking_rule_is_an_error_for_its_caller_and_nothing_else() {
     let store = fresh().await;
     let app = App::new(store.clone());
     app.dispatch(put("a", 1)).await.unwrap();
@@ -74,7 +74,7 @@ async fn b207_a_panicking_rule_is_an_error_for_its_caller_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn b207_an_event_that_cannot_be_applied_is_told_as_stored_and_harms_one_aggregate() {
+async fn an_event_that_cannot_be_applied_is_told_as_stored_and_harms_one_aggregate() {
     let store = fresh().await;
     let app = App::new(store.clone());
     // It is stored: an error here would make the caller ask again.
@@ -89,7 +89,7 @@ async fn b207_an_event_that_cannot_be_applied_is_told_as_stored_and_harms_one_ag
 }
 
 #[tokio::test]
-async fn l04_events_that_cannot_be_stored_leave_nothing() {
+async fn events_that_cannot_be_stored_leave_nothing() {
     let store = fresh().await;
     let app = App::new(store.clone());
     let error = app.dispatch(change("a", What::Unstorable)).await.unwrap_err();
@@ -99,7 +99,7 @@ async fn l04_events_that_cannot_be_stored_leave_nothing() {
 }
 
 #[tokio::test]
-async fn b210_b260_b261_b262_metadata_is_on_every_event() {
+async fn metadata_is_on_every_event() {
     let store = fresh().await;
     let app = App::new(store.clone());
     let id = CommandId::random();
@@ -125,7 +125,7 @@ async fn b210_b260_b261_b262_metadata_is_on_every_event() {
 }
 
 #[tokio::test]
-async fn b262_b263_l36_a_given_cause_and_conversation_are_kept() {
+async fn a_given_cause_and_conversation_are_kept() {
     let store = fresh().await;
     let app = App::new(store.clone());
     let root = app.dispatch(put("a", 10)).await.unwrap();
@@ -145,7 +145,7 @@ async fn b262_b263_l36_a_given_cause_and_conversation_are_kept() {
 }
 
 #[tokio::test]
-async fn b256_b258_b267_the_outcome_has_everything_that_was_asked_for() {
+async fn the_outcome_has_everything_that_was_asked_for() {
     let app = App::new(fresh().await);
     let outcome = app.dispatch(put("a", 10)).with_state().await.unwrap();
     assert_eq!(outcome.stream.as_str(), "ledger-a");
@@ -159,7 +159,7 @@ async fn b256_b258_b267_the_outcome_has_everything_that_was_asked_for() {
 }
 
 #[tokio::test]
-async fn b212_l51_ids_that_cannot_name_a_stream_are_refused_before_anything_runs() {
+async fn ids_that_cannot_name_a_stream_are_refused_before_anything_runs() {
     let store = fresh().await;
     let app = App::new(store.clone());
     for id in ["", "a\0b", &"x".repeat(10_000)] {
@@ -176,7 +176,7 @@ async fn b212_l51_ids_that_cannot_name_a_stream_are_refused_before_anything_runs
 }
 
 #[tokio::test]
-async fn b209_an_aggregate_longer_than_a_page_is_loaded_whole() {
+async fn an_aggregate_longer_than_a_page_is_loaded_whole() {
     let store = fresh().await;
     let events: Vec<_> = (0..2_500).map(|_| LedgerEvent::Put(1)).collect();
     let stream = StreamName::new("ledger-a").unwrap();
@@ -188,7 +188,7 @@ async fn b209_an_aggregate_longer_than_a_page_is_loaded_whole() {
 }
 
 #[tokio::test]
-async fn b259_a_deadline_that_passes_before_the_append_stores_nothing() {
+async fn a_deadline_that_passes_before_the_append_stores_nothing() {
     let store = fresh().await;
     let app = App::builder(store.clone()).deadline(std::time::Duration::ZERO).build().unwrap();
     // A held turn makes the dispatch wait.
@@ -219,7 +219,7 @@ async fn a_command_and_its_outcome_are_shown_for_logs() {
 }
 
 #[test]
-fn b025_a_typed_event_brings_its_name_and_a_raw_one_is_told_it() {
+fn a_typed_event_brings_its_name_and_a_raw_one_is_told_it() {
     let typed = NewEvent::of(&LedgerEvent::Put(1)).unwrap();
     assert_eq!((typed.name.as_str(), typed.schema_version), ("ledger.put", 1));
     assert_eq!(NewEvent::json("told", &1).unwrap().name.as_str(), "told");
@@ -228,7 +228,7 @@ fn b025_a_typed_event_brings_its_name_and_a_raw_one_is_told_it() {
 }
 
 #[tokio::test]
-async fn b211_b252_one_id_in_two_categories_is_two_aggregates() {
+async fn one_id_in_two_categories_is_two_aggregates() {
     let app = App::builder(fresh().await)
         .upcasters(super::evolution::steps().build().unwrap())
         .build()

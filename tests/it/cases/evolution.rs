@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::fresh::{Store, fresh};
-use cqrs::*;
+use cqrs::{aggregate::*, app::*, event::*, store::*, subscription::*, upcast::*, *};
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -98,7 +98,7 @@ fn app(store: &Store, upcasters: Upcasters) -> App {
 }
 
 #[tokio::test]
-async fn l26_b325_b326_b328_every_reader_sees_todays_version() {
+async fn every_reader_sees_todays_version() {
     let store = fresh().await;
     old_events(
         &store,
@@ -123,7 +123,7 @@ async fn l26_b325_b326_b328_every_reader_sees_todays_version() {
     let typed = LogRead::forward().filter(Filter::types(Paid::TYPES));
     let seen: Vec<Recorded<Paid>> = app.store().log_events_as(typed).try_collect().await.unwrap();
     assert_eq!(seen.len(), 4);
-    let mut following = app.store().subscribe(Subscribe::all()).await.unwrap();
+    let mut following = app.store().subscribe(SubscriptionOptions::all()).await.unwrap();
     let page = following.next_page().await.unwrap().unwrap();
     assert!(page.iter().all(|event| event.event.schema_version == 3));
 
@@ -133,7 +133,7 @@ async fn l26_b325_b326_b328_every_reader_sees_todays_version() {
 }
 
 #[tokio::test]
-async fn l26_b329_what_is_missing_or_wrong_is_found_at_start() {
+async fn what_is_missing_or_wrong_is_found_at_start() {
     let store = fresh().await;
     let build = |upcasters| {
         App::builder(store.clone())
@@ -168,7 +168,7 @@ async fn l26_b329_what_is_missing_or_wrong_is_found_at_start() {
 }
 
 #[tokio::test]
-async fn l42_an_application_that_names_nothing_checks_before_the_first_command() {
+async fn an_application_that_names_nothing_checks_before_the_first_command() {
     let store = fresh().await;
     let app = App::new(store.clone());
     let error = app.dispatch(Pay { till: 1, cents: 1 }).await.unwrap_err();
@@ -178,7 +178,7 @@ async fn l42_an_application_that_names_nothing_checks_before_the_first_command()
 }
 
 #[tokio::test]
-async fn b325_b328_one_event_becomes_two_another_or_none() {
+async fn one_event_becomes_two_another_or_none() {
     let store = fresh().await;
     old_events(
         &store,
@@ -217,7 +217,7 @@ async fn b325_b328_one_event_becomes_two_another_or_none() {
 }
 
 #[tokio::test]
-async fn b330_a_step_that_fails_names_the_event() {
+async fn a_step_that_fails_names_the_event() {
     let store = fresh().await;
     old_events(&store, &[("till.paid", 1, json!({"amount": "a lot"}))]).await;
     let error = app(&store, steps().build().unwrap()).load::<Till>(&1).await.unwrap_err();
@@ -238,7 +238,7 @@ async fn b330_a_step_that_fails_names_the_event() {
 }
 
 #[tokio::test]
-async fn b325_of_an_event_that_was_split_only_the_wanted_part_is_read() {
+async fn of_an_event_that_was_split_only_the_wanted_part_is_read() {
     let store = fresh().await;
     old_events(&store, &[("till.moved", 1, json!({})), ("till.other", 1, json!({}))]).await;
     let upcasters = Upcasters::builder()

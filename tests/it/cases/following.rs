@@ -1,4 +1,4 @@
-//! Subscriptions: from the past into the present without a seam, and through the store's trouble.
+//! Subscriptions: from the past into the present without a seam, and through the store's failure.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::fresh::{Store, fresh, fresh_with};
 use async_trait::async_trait;
-use cqrs::*;
+use cqrs::{aggregate::*, app::*, event::*, store::*, subscription::*};
 use cqrs_testing::ManualClock;
 use futures_util::StreamExt;
 
@@ -34,7 +34,7 @@ impl EventStore for Shaky {
         let broken = ReadError::Store(StoreError::new(self.kind, "connection reset"));
         pages.take(1).chain(futures_util::stream::iter([Err(broken)])).boxed()
     }
-    async fn head_beyond(&self, _: Position) {
+    async fn wait_for_head_after(&self, _: Position) {
         std::future::pending().await
     }
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
@@ -74,7 +74,7 @@ pub async fn positions(subscription: &mut Subscription, count: usize) -> Vec<u64
 }
 
 #[tokio::test]
-async fn l15_b119_b120_every_place_to_start_at() {
+async fn every_place_to_start_at() {
     let clock = ManualClock::new();
     let store = fresh_with(clock.clone()).await;
     let start = clock.now();
@@ -83,7 +83,7 @@ async fn l15_b119_b120_every_place_to_start_at() {
         fill(&store, 1).await;
     }
     let from = async |start| {
-        let subscribe = Subscribe::all().from(start);
+        let subscribe = SubscriptionOptions::all().from(start);
         let mut following = store.subscribe(subscribe).await.unwrap();
         let page = following.next_page().await.unwrap().unwrap();
         page.into_iter().map(|event| event.position.get()).collect::<Vec<_>>()
@@ -93,7 +93,7 @@ async fn l15_b119_b120_every_place_to_start_at() {
     assert_eq!(from(Start::At(start.plus(Duration::from_secs(40)))).await, [4, 5]);
     assert_eq!(from(Start::At(start.plus(Duration::from_secs(41)))).await, [5]);
 
-    let mut now = store.subscribe(Subscribe::all().from(Start::Now)).await.unwrap();
+    let mut now = store.subscribe(SubscriptionOptions::all().from(Start::Now)).await.unwrap();
     fill(&store, 2).await;
     assert_eq!(positions(&mut now, 2).await, [6, 7]);
 }
@@ -102,7 +102,7 @@ async fn l15_b119_b120_every_place_to_start_at() {
 async fn a_page_and_single_events_can_be_mixed() {
     let store = fresh().await;
     fill(&store, 5).await;
-    let mut following = store.subscribe(Subscribe::all().page_size(4)).await.unwrap();
+    let mut following = store.subscribe(SubscriptionOptions::all().page_size(4)).await.unwrap();
     assert_eq!(positions(&mut following, 1).await, [1]);
     let rest = following.next_page().await.unwrap().unwrap();
     assert_eq!(rest.iter().map(|event| event.position.get()).collect::<Vec<_>>(), [2, 3, 4]);
@@ -112,7 +112,7 @@ async fn a_page_and_single_events_can_be_mixed() {
 #[tokio::test]
 async fn an_application_hands_out_its_store_for_subscribing() {
     let app = App::new(fresh().await);
-    let of_ledgers = Subscribe::to(Filter::types(<Ledger as Aggregate>::Event::TYPES));
+    let of_ledgers = SubscriptionOptions::to(Filter::types(<Ledger as Aggregate>::Event::TYPES));
     let mut following = app.store().subscribe(of_ledgers).await.unwrap();
     app.dispatch(put("a", 1)).await.unwrap();
     let event = following.next().await.unwrap().unwrap();

@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::fresh::{Store, fresh};
 use async_trait::async_trait;
 use cqrs::{
-    Append, AppendError, Appended, CommandId, CommandRecord, EventStore, LogRead, Pages, Position,
-    StoreError, StreamInfo, StreamListing, StreamName, StreamQuery, StreamRead, Timestamp, Version,
+    CommandId, EventStore, Position, StreamName, Timestamp, Version,
+    store::{
+        Append, AppendError, Appended, CommandRecord, LogRead, Pages, StoreError, StreamInfo,
+        StreamListing, StreamQuery, StreamRead,
+    },
 };
 use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
@@ -106,8 +109,8 @@ impl EventStore for Hooked {
     async fn head(&self) -> Result<Position, StoreError> {
         self.inner.head().await
     }
-    async fn head_beyond(&self, position: Position) {
-        self.inner.head_beyond(position).await;
+    async fn wait_for_head_after(&self, position: Position) {
+        self.inner.wait_for_head_after(position).await;
     }
     async fn stream_info(&self, stream: &StreamName) -> Result<Option<StreamInfo>, StoreError> {
         self.inner.stream_info(stream).await

@@ -1,7 +1,11 @@
 //! The aggregate under test: a sum that never goes below zero. Written by hand, without derives,
 //! to show and keep true that this is short.
 
-use cqrs::{Aggregate, Command, DecodeFailure, Event, EventType, Payload, PayloadError, Steps};
+use cqrs::{
+    Aggregate, Command, Event,
+    aggregate::Steps,
+    event::{DecodeFailure, EventType, Payload, PayloadError},
+};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::fresh::{MANY, fresh};
-use cqrs::*;
+use cqrs::app::*;
 use cqrs_testing::ManualClock;
 
 use super::hooked::Hooked;
@@ -16,7 +16,7 @@ fn cached(app: &App) -> usize {
 }
 
 #[tokio::test]
-async fn b220_cached_or_not_the_results_are_the_same() {
+async fn cached_or_not_the_results_are_the_same() {
     let (cached, uncached) = (Hooked::new().await, Hooked::new().await);
     let apps = [
         App::new(cached.clone()),
@@ -39,7 +39,7 @@ async fn b220_cached_or_not_the_results_are_the_same() {
 }
 
 #[tokio::test]
-async fn b232_an_idle_aggregate_leaves_memory_and_a_busy_one_stays() {
+async fn an_idle_aggregate_leaves_memory_and_a_busy_one_stays() {
     let clock = ManualClock::new();
     let store = Hooked::new().await;
     let app = App::builder(store.clone())
@@ -60,7 +60,7 @@ async fn b232_an_idle_aggregate_leaves_memory_and_a_busy_one_stays() {
 }
 
 #[tokio::test]
-async fn b235_looking_does_not_keep_an_aggregate_in_memory() {
+async fn looking_does_not_keep_an_aggregate_in_memory() {
     let clock = ManualClock::new();
     let idle = CachePolicy::default().idle(Duration::from_secs(60));
     let app = App::builder(fresh().await).clock(clock.clone()).cache(idle).build().unwrap();
@@ -73,7 +73,7 @@ async fn b235_looking_does_not_keep_an_aggregate_in_memory() {
 }
 
 #[tokio::test]
-async fn b238_memory_is_bounded_however_many_aggregates_there_are() {
+async fn memory_is_bounded_however_many_aggregates_there_are() {
     let capacity = CachePolicy::default().capacity(100);
     let app = App::builder(fresh().await).cache(capacity).build().unwrap();
     for n in 0..MANY {
@@ -87,7 +87,7 @@ async fn b238_memory_is_bounded_however_many_aggregates_there_are() {
 }
 
 #[tokio::test]
-async fn b238_the_least_recently_commanded_goes_first() {
+async fn the_least_recently_commanded_goes_first() {
     let store = Hooked::new().await;
     let capacity = CachePolicy::default().capacity(2);
     let app = App::builder(store.clone()).cache(capacity).build().unwrap();

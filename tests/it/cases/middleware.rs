@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use super::fresh::{Store, fresh};
 use async_trait::async_trait;
-use cqrs::*;
+use cqrs::{app::*, store::*};
 
 use super::ledger::{Change, Ledger, What, change, put, take};
 
@@ -68,7 +68,7 @@ fn lines(journal: &Journal) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn b269_b273_hooks_run_once_in_order_and_see_the_result() {
+async fn hooks_run_once_in_order_and_see_the_result() {
     let (app, _, journal) = with(|_| Ok(Flow::Continue)).await;
     app.dispatch(put("a", 1)).await.unwrap();
     let told =
@@ -84,7 +84,7 @@ async fn b269_b273_hooks_run_once_in_order_and_see_the_result() {
 }
 
 #[tokio::test]
-async fn b270_a_refusal_stops_the_command_and_those_behind() {
+async fn a_refusal_stops_the_command_and_those_behind() {
     let (app, store, journal) = with(|context| {
         assert_eq!(context.command::<Ledger>().unwrap().what, What::Panic);
         Err(Denial::new("not today").field("amount", "is odd"))
@@ -98,7 +98,7 @@ async fn b270_a_refusal_stops_the_command_and_those_behind() {
 }
 
 #[tokio::test]
-async fn b271_a_hook_can_answer_in_the_aggregates_place() {
+async fn a_hook_can_answer_in_the_aggregates_place() {
     let (app, store, journal) = with(|context| {
         let (stream, id) = (context.stream().clone(), context.command_id());
         Ok(Flow::answer(Outcome::<Ledger>::unchanged(stream, Version::new(7), id)))
@@ -111,7 +111,7 @@ async fn b271_a_hook_can_answer_in_the_aggregates_place() {
 }
 
 #[tokio::test]
-async fn b272_a_hook_can_change_the_command_its_destination_and_its_metadata() {
+async fn a_hook_can_change_the_command_its_destination_and_its_metadata() {
     let (app, _, journal) = with(|context| {
         context.metadata.headers.insert("tenant".into(), "t1".into());
         let command: &mut Change = context.command_mut::<Ledger>().unwrap();
@@ -143,7 +143,7 @@ impl Middleware for Stopwatch {
 }
 
 #[tokio::test]
-async fn b273_b376_values_flow_from_before_to_after_and_commands_can_be_written_down() {
+async fn values_flow_from_before_to_after_and_commands_can_be_written_down() {
     let journal = Journal::default();
     let app = App::builder(fresh().await).middleware(Stopwatch(journal.clone())).build().unwrap();
     app.dispatch(put("a", 1)).await.unwrap();
@@ -201,7 +201,7 @@ impl Middleware for Reserve {
 }
 
 #[tokio::test]
-async fn b254_a_hook_sees_the_state_and_can_refuse() {
+async fn a_hook_sees_the_state_and_can_refuse() {
     let journal = Journal::default();
     let store = fresh().await;
     let app = App::builder(store.clone()).middleware(Reserve(journal.clone())).build().unwrap();
@@ -218,7 +218,7 @@ async fn b254_a_hook_sees_the_state_and_can_refuse() {
 }
 
 #[tokio::test]
-async fn b269_a_destination_that_a_hook_spoilt_is_told_to_the_hooks_behind() {
+async fn a_destination_that_a_hook_spoilt_is_told_to_the_hooks_behind() {
     let (app, _, journal) = with(|context| {
         context.metadata.command_id = None;
         *context.command_mut::<Ledger>().unwrap() = put("", 1);
@@ -231,7 +231,7 @@ async fn b269_a_destination_that_a_hook_spoilt_is_told_to_the_hooks_behind() {
 }
 
 #[tokio::test]
-async fn b260_a_hook_cannot_take_the_commands_id_away() {
+async fn a_hook_cannot_take_the_commands_id_away() {
     let (app, _, _) = with(|context| {
         context.metadata.command_id = None;
         Ok(Flow::Continue)

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::fresh::fresh_with;
-use cqrs::*;
+use cqrs::{app::*, event::*, repository::*, store::*};
 use cqrs_testing::ManualClock;
 
 use super::ledger::{Ledger, put, take};
 
 #[tokio::test]
-async fn l30_as_of_a_version_and_as_of_a_moment() {
+async fn as_of_a_version_and_as_of_a_moment() {
     let clock = ManualClock::new();
     let store = fresh_with(clock.clone()).await;
     let app = App::new(store);

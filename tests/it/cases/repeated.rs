@@ -1,7 +1,7 @@
 //! Commands that come again, and answers that get lost.
 
 use super::fresh::fresh;
-use cqrs::*;
+use cqrs::{app::*, event::*, store::*};
 use futures_util::future::join_all;
 
 use super::hooked::Hooked;
@@ -12,7 +12,7 @@ pub fn lost() -> AppendError {
 }
 
 #[tokio::test]
-async fn l33_a_known_command_is_answered_before_it_is_decided() {
+async fn a_known_command_is_answered_before_it_is_decided() {
     let store = fresh().await;
     let id = CommandId::random();
     let app = App::new(store.clone());
@@ -33,7 +33,7 @@ async fn l33_a_known_command_is_answered_before_it_is_decided() {
 }
 
 #[tokio::test]
-async fn l33_also_when_it_had_nothing_to_do() {
+async fn also_when_it_had_nothing_to_do() {
     let store = fresh().await;
     let app = App::new(store.clone());
     let id = CommandId::random();
@@ -46,7 +46,7 @@ async fn l33_also_when_it_had_nothing_to_do() {
 }
 
 #[tokio::test]
-async fn g7_the_same_id_for_another_command_is_an_error() {
+async fn the_same_id_for_another_command_is_an_error() {
     let store = fresh().await;
     let app = App::new(store.clone());
     let id = CommandId::random();
@@ -62,13 +62,13 @@ async fn g7_the_same_id_for_another_command_is_an_error() {
 async fn a_refused_command_may_be_asked_again_under_its_id() {
     let app = App::new(fresh().await);
     let id = CommandId::random();
-    assert!(app.dispatch(take("a", 5)).command_id(id).await.unwrap_err().refused().is_some());
+    assert!(app.dispatch(take("a", 5)).command_id(id).await.unwrap_err().rejected().is_some());
     app.dispatch(put("a", 5)).await.unwrap();
     assert!(!app.dispatch(take("a", 5)).command_id(id).await.unwrap().repeated);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn b266_the_same_command_at_once_has_one_effect_and_one_answer() {
+async fn the_same_command_at_once_has_one_effect_and_one_answer() {
     for round in 0..50 {
         let store = fresh().await;
         let apps: Vec<_> = (0..4).map(|_| App::new(store.clone())).collect();
@@ -87,7 +87,7 @@ async fn b266_the_same_command_at_once_has_one_effect_and_one_answer() {
 }
 
 #[tokio::test]
-async fn b266_accepted_elsewhere_between_looking_up_and_deciding() {
+async fn accepted_elsewhere_between_looking_up_and_deciding() {
     let id = CommandId::random();
     // Just after this application found nothing, another one accepts the same command; what is
     // left then would refuse it.

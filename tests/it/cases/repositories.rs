@@ -1,7 +1,7 @@
 //! The same domain over events, over a state row, and without the dispatcher.
 
 use super::fresh::{Store, fresh};
-use cqrs::*;
+use cqrs::{aggregate::*, app::*, event::*, repository::*, store::*};
 
 use super::ledger::{Ledger, LedgerError, LedgerEvent, What, change, put, take};
 
@@ -17,7 +17,7 @@ fn state_stored(store: &Store) -> App {
 }
 
 #[tokio::test]
-async fn l38_b212_the_same_story_over_events_and_over_state() {
+async fn the_same_story_over_events_and_over_state() {
     let (events, state) = (fresh().await, fresh().await);
     let apps = [App::new(events.clone()), state_stored(&state)];
     let story = [
@@ -47,7 +47,7 @@ async fn l38_b212_the_same_story_over_events_and_over_state() {
 }
 
 #[tokio::test]
-async fn l38_an_application_service_needs_no_dispatcher() {
+async fn an_application_service_needs_no_dispatcher() {
     let store = fresh().await;
     let repositories: [Box<dyn Repository<Ledger>>; 2] = [
         Box::new(EventSourced::new(store.clone())),
@@ -77,7 +77,7 @@ async fn l38_an_application_service_needs_no_dispatcher() {
 }
 
 #[tokio::test]
-async fn l37_two_saves_of_one_version_of_a_state_conflict_once() {
+async fn two_saves_of_one_version_of_a_state_conflict_once() {
     let store = fresh().await;
     let app = state_stored(&store);
     app.dispatch(put("a", 1)).await.unwrap();
@@ -112,7 +112,7 @@ async fn a_state_row_that_is_behind_missing_or_of_another_shape_is_made_good() {
     store.append_events(&stream(), ExpectedVersion::Any, &[LedgerEvent::Taken(4)]).await.unwrap();
     let other = state_stored(&store);
     let refused = other.dispatch(take("a", 7)).await.unwrap_err();
-    assert_eq!(refused.refused(), Some(&LedgerError::NotEnough { wanted: 7, left: 6 }));
+    assert_eq!(refused.rejected(), Some(&LedgerError::NotEnough { wanted: 7, left: 6 }));
     other.dispatch(take("a", 6)).await.unwrap();
     assert_eq!(store.load_state(&stream()).await.unwrap().unwrap().version, Version::new(3));
 

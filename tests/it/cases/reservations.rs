@@ -1,8 +1,11 @@
 //! What only one may have at a time.
 
 use cqrs::{
-    Aggregate, App, Command, DispatchError, Event, EventStoreExt, Filter, LogRead, Recorded,
-    Reference, ReservationError, Reservations, StreamName, Uuid,
+    Aggregate, App, Command, Event, EventStoreExt, Recorded, StreamName,
+    aggregate::{ReservationError, Reservations, UniqueKey},
+    app::DispatchError,
+    event::Uuid,
+    store::{Filter, LogRead},
 };
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
@@ -34,16 +37,16 @@ enum UserEvent {
 
 #[derive(Debug, thiserror::Error)]
 #[error("refused")]
-struct Refused;
+struct Rejected;
 
 impl Aggregate for User {
     const CATEGORY: &'static str = "user";
     type Id = String;
     type Command = Change;
     type Event = UserEvent;
-    type Error = Refused;
+    type Error = Rejected;
 
-    fn execute(&self, change: Change) -> Result<Vec<UserEvent>, Refused> {
+    fn execute(&self, change: Change) -> Result<Vec<UserEvent>, Rejected> {
         let given = change.give.into_iter().map(|email| UserEvent::GivenUp { email });
         let taken = change.take.into_iter().map(|email| UserEvent::Taken { email });
         Ok(given.chain(taken).collect())
@@ -58,14 +61,14 @@ impl Aggregate for User {
 
     fn reservations(&self, events: &[UserEvent]) -> Reservations {
         events.iter().fold(Reservations::none(), |all, event| match event {
-            UserEvent::Taken { email } => all.reserve(reference(email)),
-            UserEvent::GivenUp { email } => all.release(reference(email)),
+            UserEvent::Taken { email } => all.reserve(key(email)),
+            UserEvent::GivenUp { email } => all.release(key(email)),
         })
     }
 }
 
-fn reference(email: &str) -> Reference {
-    Reference::new("e-mail", email).ignoring_case()
+fn key(email: &str) -> UniqueKey {
+    UniqueKey::new("e-mail", email).ignoring_case()
 }
 
 fn change(user: &str, take: &[&str], give: &[&str]) -> Change {
@@ -73,7 +76,7 @@ fn change(user: &str, take: &[&str], give: &[&str]) -> Change {
     Change { user: user.to_owned(), take: owned(take), give: owned(give) }
 }
 
-fn refusal(answer: Result<cqrs::Outcome<User>, DispatchError<Refused>>) -> ReservationError {
+fn refusal(answer: Result<cqrs::Outcome<User>, DispatchError<Rejected>>) -> ReservationError {
     match answer {
         Err(DispatchError::Reservation(refused)) => refused,
         other => panic!("{other:?}"),
@@ -82,7 +85,7 @@ fn refusal(answer: Result<cqrs::Outcome<User>, DispatchError<Refused>>) -> Reser
 
 fn taken(email: &str, by: &str) -> ReservationError {
     let owner = StreamName::of("user", &by).unwrap();
-    ReservationError::AlreadyTaken { reference: reference(email), owner }
+    ReservationError::AlreadyTaken { key: key(email), owner }
 }
 
 async fn emails(app: &App, user: &str) -> Vec<String> {
@@ -90,7 +93,7 @@ async fn emails(app: &App, user: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn l52_b375_of_many_that_want_the_same_at_once_one_wins() {
+async fn of_many_that_want_the_same_at_once_one_wins() {
     let store = fresh().await;
     // Two applications, so that nothing in one's memory helps.
     let apps = [App::new(store.clone()), App::new(store.clone())];
@@ -101,7 +104,7 @@ async fn l52_b375_of_many_that_want_the_same_at_once_one_wins() {
     let answers = join_all(asked).await;
     let won = answers.iter().filter(|answer| answer.is_ok()).count();
     assert_eq!(won, 1);
-    let holder = apps[0].holder(&reference("A@B.C")).await.unwrap().unwrap();
+    let holder = apps[0].unique_key_owner(&key("A@B.C")).await.unwrap().unwrap();
     let winner = answers.iter().position(Result::is_ok).unwrap();
     assert_eq!(holder.as_str(), format!("user-u{winner}"));
     for answer in answers.into_iter().filter(Result::is_err) {
@@ -119,7 +122,7 @@ async fn l52_b375_of_many_that_want_the_same_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn b373_taken_kept_given_up_and_taken_by_another() {
+async fn taken_kept_given_up_and_taken_by_another() {
     let app = App::new(fresh().await);
     app.dispatch(change("ann", &["a@x"], &[])).await.unwrap();
     app.dispatch(change("ann", &["a@x"], &[])).await.unwrap();
@@ -128,24 +131,24 @@ async fn b373_taken_kept_given_up_and_taken_by_another() {
     app.dispatch(change("ann", &["b@x"], &["a@x"])).await.unwrap();
     app.dispatch(change("bob", &["a@x"], &[])).await.unwrap();
     let foreign = refusal(app.dispatch(change("bob", &[], &["b@x"])).await);
-    assert_eq!(foreign, ReservationError::NotHeld { reference: reference("b@x") });
-    assert_eq!(app.holder(&reference("b@x")).await.unwrap().unwrap().as_str(), "user-ann");
+    assert_eq!(foreign, ReservationError::NotHeld { key: key("b@x") });
+    assert_eq!(app.unique_key_owner(&key("b@x")).await.unwrap().unwrap().as_str(), "user-ann");
     // Given up and taken again within one decision.
     app.dispatch(change("bob", &["a@x"], &["a@x"])).await.unwrap();
-    assert_eq!(app.holder(&reference("a@x")).await.unwrap().unwrap().as_str(), "user-bob");
+    assert_eq!(app.unique_key_owner(&key("a@x")).await.unwrap().unwrap().as_str(), "user-bob");
     app.dispatch(change("bob", &[], &["a@x"])).await.unwrap();
-    assert_eq!(app.holder(&reference("a@x")).await.unwrap(), None);
-    assert_eq!(app.holder(&Reference::new("phone", "a@x")).await.unwrap(), None);
+    assert_eq!(app.unique_key_owner(&key("a@x")).await.unwrap(), None);
+    assert_eq!(app.unique_key_owner(&UniqueKey::new("phone", "a@x")).await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn b374_of_several_all_are_granted_or_none() {
+async fn of_several_all_are_granted_or_none() {
     let app = App::new(fresh().await);
     app.dispatch(change("ann", &["B@x"], &[])).await.unwrap();
     let clash = refusal(app.dispatch(change("bob", &["a@x", "b@X"], &[])).await);
     assert_eq!(clash, taken("b@x", "ann"));
     assert_eq!(clash.to_string(), "e-mail `b@x` is already taken");
-    assert_eq!(app.holder(&reference("a@x")).await.unwrap(), None);
+    assert_eq!(app.unique_key_owner(&key("a@x")).await.unwrap(), None);
     assert!(emails(&app, "bob").await.is_empty());
     let long = "x".repeat(3_000);
     let refused = refusal(app.dispatch(change("bob", &[&long], &[])).await);
@@ -159,7 +162,7 @@ async fn b374_of_several_all_are_granted_or_none() {
 }
 
 #[tokio::test]
-async fn l52_a_lost_answer_is_found_out_under_the_same_command_id() {
+async fn a_lost_answer_is_found_out_under_the_same_command_id() {
     let store = fresh().await;
     let (first, second) = (App::new(store.clone()), App::new(store));
     let id = Uuid::from_u128(7);

@@ -1,7 +1,7 @@
 //! Snapshots save reading and are never needed.
 
 use super::fresh::{BROKEN, Store, fresh};
-use cqrs::*;
+use cqrs::{app::*, event::*, repository::*, store::*};
 use cqrs_testing::eventually;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,7 +36,7 @@ async fn snapshot_reaches(store: &Store, version: u64) {
 }
 
 #[tokio::test]
-async fn b239_off_means_off() {
+async fn off_means_off() {
     let store = fresh().await;
     let wrong = Payload::encode(&Ledger { sum: 999 }).unwrap();
     let foreign = Snapshot::new(stream(), Version::new(1), "1", wrong, Timestamp::UNIX_EPOCH);
@@ -50,7 +50,7 @@ async fn b239_off_means_off() {
 }
 
 #[tokio::test]
-async fn b240_b241_b246_one_is_due_so_many_events_after_the_last() {
+async fn one_is_due_so_many_events_after_the_last() {
     let store = fresh().await;
     let every_ten = || app(&store, SnapshotPolicy::every(10));
     let app = every_ten();
@@ -69,7 +69,7 @@ async fn b240_b241_b246_one_is_due_so_many_events_after_the_last() {
 }
 
 #[tokio::test]
-async fn b240_eleven_events_at_once() {
+async fn eleven_events_at_once() {
     let store = fresh().await;
     let app = app(&store, SnapshotPolicy::every(10));
     app.dispatch(put("a", 100)).await.unwrap();
@@ -78,7 +78,7 @@ async fn b240_eleven_events_at_once() {
 }
 
 #[tokio::test]
-async fn l28_b213_b242_snapshot_and_tail_are_the_full_replay_and_read_little() {
+async fn snapshot_and_tail_are_the_full_replay_and_read_little() {
     let store = fresh().await;
     let app = app(&store, SnapshotPolicy::every(100));
     for n in 1..=1_050_u64 {
@@ -106,7 +106,7 @@ async fn l28_b213_b242_snapshot_and_tail_are_the_full_replay_and_read_little() {
 }
 
 #[tokio::test]
-async fn l29_b112_b243_b331_a_snapshot_that_does_not_fit_is_passed_over() {
+async fn a_snapshot_that_does_not_fit_is_passed_over() {
     let good = Payload::encode(&Ledger { sum: 77 }).unwrap();
     for (what, version, tag, payload) in [
         ("another tag", 2, "0", good.clone()),
@@ -128,14 +128,14 @@ async fn l29_b112_b243_b331_a_snapshot_that_does_not_fit_is_passed_over() {
 }
 
 #[tokio::test]
-async fn l29_an_aggregate_that_is_gone_has_no_use_for_its_snapshot() {
+async fn an_aggregate_that_is_gone_has_no_use_for_its_snapshot() {
     let store = fresh().await;
     let payload = Payload::encode(&Ledger { sum: 77 }).unwrap();
     let orphan = Snapshot::new(stream(), Version::new(5), "1", payload, Timestamp::UNIX_EPOCH);
     store.save_snapshot(orphan).await.unwrap();
     let app = app(&store, SnapshotPolicy::every(5));
     assert_eq!(app.load::<Ledger>(&"a".into()).await.unwrap().version(), Version::ZERO);
-    assert!(app.dispatch(take("a", 1)).await.unwrap_err().refused().is_some());
+    assert!(app.dispatch(take("a", 1)).await.unwrap_err().rejected().is_some());
 }
 
 /// Counts what it keeps.
@@ -160,7 +160,7 @@ impl SnapshotStore for Counting {
 }
 
 #[tokio::test]
-async fn b241_nothing_is_kept_in_between() {
+async fn nothing_is_kept_in_between() {
     let counting = Counting { inner: fresh().await, saved: Arc::default() };
     let policy = SnapshotPolicy::every(10);
     let app = App::builder(counting.inner.clone())
@@ -192,7 +192,7 @@ impl SnapshotStore for Stuck {
 }
 
 #[tokio::test]
-async fn b245_a_snapshot_that_cannot_be_kept_neither_fails_nor_delays_a_command() {
+async fn a_snapshot_that_cannot_be_kept_neither_fails_nor_delays_a_command() {
     let app = App::builder(fresh().await)
         .aggregate::<Ledger>(Persistence::events_with_snapshots(Stuck, SnapshotPolicy::every(1)))
         .cache(CachePolicy::off())
@@ -204,7 +204,7 @@ async fn b245_a_snapshot_that_cannot_be_kept_neither_fails_nor_delays_a_command(
 }
 
 #[test]
-fn b244_rich_states_survive_a_snapshot() {
+fn rich_states_survive_a_snapshot() {
     use std::collections::BTreeMap;
 
     type Rich = (Timestamp, BTreeMap<i128, Option<Version>>, Vec<(CorrelationId, String)>, f64);
@@ -215,7 +215,7 @@ fn b244_rich_states_survive_a_snapshot() {
 }
 
 #[tokio::test]
-async fn b245_a_state_that_panics_when_it_is_written_fails_no_command() {
+async fn a_state_that_panics_when_it_is_written_fails_no_command() {
     let store = fresh().await;
     let app = app(&store, SnapshotPolicy::every(1));
     assert_eq!(app.dispatch(put("a", 666)).await.unwrap().version, Version::new(1));

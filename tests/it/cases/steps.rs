@@ -1,12 +1,12 @@
 //! Decisions in several steps.
 
-use cqrs::{Aggregate, Steps};
+use cqrs::{Aggregate, aggregate::Steps};
 use cqrs_testing::given;
 
 use super::ledger::{Ledger, LedgerError, LedgerEvent, What, change};
 
 #[test]
-fn b227_each_step_sees_what_the_steps_before_left() {
+fn each_step_sees_what_the_steps_before_left() {
     let ledger = Ledger { sum: 10 };
     let events = ledger.execute(change("a", What::TakeAll(vec![4, 5, 1]))).unwrap();
     assert_eq!(events, [LedgerEvent::Taken(4), LedgerEvent::Taken(5), LedgerEvent::Taken(1)]);
@@ -14,13 +14,13 @@ fn b227_each_step_sees_what_the_steps_before_left() {
 }
 
 #[test]
-fn b228_the_refusal_of_one_step_drops_the_events_of_all() {
+fn the_refusal_of_one_step_drops_the_events_of_all() {
     let refused = Ledger { sum: 10 }.execute(change("a", What::TakeAll(vec![4, 5, 2])));
     assert_eq!(refused, Err(LedgerError::NotEnough { wanted: 2, left: 1 }));
 }
 
 #[test]
-fn b229_b230_states_can_be_named_and_steps_nested() {
+fn states_can_be_named_and_steps_nested() {
     let ledger = Ledger { sum: 10 };
     let mut steps = Steps::new(&ledger);
     let half = steps.then(|ledger| Ok(vec![LedgerEvent::Taken(ledger.sum / 2)])).unwrap().clone();
@@ -33,7 +33,7 @@ fn b229_b230_states_can_be_named_and_steps_nested() {
 }
 
 #[test]
-fn b231_steps_read_as_sentences_too() {
+fn steps_read_as_sentences_too() {
     given::<Ledger>([LedgerEvent::Put(10)])
         .when(change("a", What::TakeAll(vec![4, 5])))
         .then([LedgerEvent::Taken(4), LedgerEvent::Taken(5)])

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use cqrs::{EventStore, ProjectorOptions};
+use cqrs::{EventStore, projection::ProjectorOptions};
 use cqrs_testing::eventually;
 
 use super::{Rows, Tally, WITHIN, known, projections, rows, total};
 use crate::tally::{ByDigit, Knobs, Second, add, add_many, told_once};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn l11_b361_old_and_new_events_once_and_in_order() {
+async fn old_and_new_events_once_and_in_order() {
     let (store, read) = super::fresh::stores().await;
     add_many(&store, 500, 7).await;
     let knobs: Arc<Knobs> = Arc::default();
@@ -29,7 +29,7 @@ async fn l11_b361_old_and_new_events_once_and_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn l16_l18_a_restart_goes_on_behind_the_checkpoint() {
+async fn a_restart_goes_on_behind_the_checkpoint() {
     let (store, read) = super::fresh::stores().await;
     let last = add_many(&store, 40, 4).await;
     for round in 0..3 {
@@ -49,7 +49,7 @@ async fn l16_l18_a_restart_goes_on_behind_the_checkpoint() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b368_partitions_share_the_work_and_keep_the_order_of_keys() {
+async fn partitions_share_the_work_and_keep_the_order_of_keys() {
     let (store, read) = super::fresh::stores().await;
     let options = ProjectorOptions::new().partitions(8).batch(50);
     let running = projections(&store, &read)
@@ -72,7 +72,7 @@ async fn b368_partitions_share_the_work_and_keep_the_order_of_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b127_several_projectors_each_get_everything() {
+async fn several_projectors_each_get_everything() {
     let (store, read) = super::fresh::stores().await;
     let running =
         projections(&store, &read).projector(<Tally>::new()).projector(Tally::<Second>::new());
@@ -85,14 +85,14 @@ async fn b127_several_projectors_each_get_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn l25_b293_events_of_other_types_are_passed_over_and_counted() {
+async fn events_of_other_types_are_passed_over_and_counted() {
     let (store, read) = super::fresh::stores().await;
     let running = projections(&store, &read).projector(<Tally>::new());
     let running = running.start().await.unwrap();
     for _ in 0..5 {
-        let foreign = cqrs::NewEvent::json("other.happened", "{{{not ours").unwrap();
+        let foreign = cqrs::event::NewEvent::json("other.happened", "{{{not ours").unwrap();
         let stream = crate::tally::account(1);
-        let append = cqrs::Append::to(stream, cqrs::ExpectedVersion::Any, vec![foreign]);
+        let append = cqrs::store::Append::to(stream, cqrs::ExpectedVersion::Any, vec![foreign]);
         store.append(append).await.unwrap();
     }
     let last = add(&store, 1, 1).await;
@@ -102,7 +102,7 @@ async fn l25_b293_events_of_other_types_are_passed_over_and_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b313_batches_are_full_while_there_is_more_and_never_waited_for() {
+async fn batches_are_full_while_there_is_more_and_never_waited_for() {
     let (store, read) = super::fresh::stores().await;
     let knobs: Arc<Knobs> = Arc::default();
     let last = add_many(&store, 5, 1).await;
@@ -120,7 +120,7 @@ async fn b313_batches_are_full_while_there_is_more_and_never_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b161_l14_a_slow_projector_delays_nobody() {
+async fn a_slow_projector_delays_nobody() {
     let (store, read) = super::fresh::stores().await;
     let slow: Arc<Knobs> = Arc::default();
     *slow.delay.lock().unwrap() = std::time::Duration::from_secs(3_600);
@@ -131,7 +131,7 @@ async fn b161_l14_a_slow_projector_delays_nobody() {
         .await
         .unwrap();
     for name in ["accounts", "second"] {
-        assert!(running.built(name, WITHIN).await.unwrap());
+        assert!(running.wait_until_built(name, WITHIN).await.unwrap());
     }
     let last = add_many(&store, 2_000, 5).await;
     known(&running, "second", last).await;
@@ -144,7 +144,7 @@ async fn b161_l14_a_slow_projector_delays_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b295_a_name_is_given_once() {
+async fn a_name_is_given_once() {
     let (store, read) = super::fresh::stores().await;
     let twice = projections(&store, &read).projector(<Tally>::new()).projector(<Tally>::new());
     let error = twice.start().await.unwrap_err();

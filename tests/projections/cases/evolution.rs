@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use cqrs::{
-    Append, EventName, EventStore, ExpectedVersion, FailurePolicy, NewEvent, Payload, Position,
-    Projections, ProjectorOptions, Upcasters, Upcasting,
+    EventStore, ExpectedVersion, Position, Projections, Upcasters,
+    event::{EventName, NewEvent, Payload},
+    projection::{FailurePolicy, ProjectorOptions},
+    store::Append,
+    upcast::Upcasting,
 };
 use cqrs_testing::eventually;
 use serde_json::json;
@@ -34,7 +37,7 @@ async fn append_old(store: &impl EventStore, name: &str, count: usize) -> Positi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn l26_b326_what_was_stored_as_one_event_is_taken_in_as_one() {
+async fn what_was_stored_as_one_event_is_taken_in_as_one() {
     let (store, read) = super::fresh::stores().await;
     let knobs: Arc<Knobs> = Arc::default();
     append_old(&store, "test.moved", 5).await;
@@ -71,7 +74,7 @@ async fn l26_b326_what_was_stored_as_one_event_is_taken_in_as_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b326_parts_of_one_event_stay_in_one_partition() {
+async fn parts_of_one_event_stay_in_one_partition() {
     let (store, read) = super::fresh::stores().await;
     for count in 1..8 {
         append_old(&store, "test.moved", count).await;

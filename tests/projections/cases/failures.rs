@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use cqrs::projection::{Health, Projections};
 use cqrs::{
-    Append, EventStore, ExpectedVersion, FailurePolicy, NewEvent, Payload, Position,
-    ProjectorOptions, ProjectorState, StreamName, Then,
+    EventStore, ExpectedVersion, Position, StreamName,
+    event::{NewEvent, Payload},
+    projection::{ConsumerState, FailurePolicy, ProjectorOptions, Then},
+    store::Append,
 };
 use cqrs_testing::eventually;
 
@@ -19,7 +21,7 @@ async fn health(running: &Projections, name: &str) -> Health {
     all.into_iter().find(|health| health.name.as_str() == name).unwrap()
 }
 
-async fn until(running: &Projections, name: &str, state: ProjectorState) -> Health {
+async fn until(running: &Projections, name: &str, state: ConsumerState) -> Health {
     eventually(WITHIN, || async {
         let health = health(running, name).await;
         if health.state == state { Ok(health) } else { Err(format!("{health:#?}")) }
@@ -28,7 +30,7 @@ async fn until(running: &Projections, name: &str, state: ProjectorState) -> Heal
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn l23_b308_b312_a_failing_projector_stops_alone_and_is_resumed() {
+async fn a_failing_projector_stops_alone_and_is_resumed() {
     let (store, read) = super::fresh::stores().await;
     let knobs: Arc<Knobs> = Arc::default();
     knobs.fail(12);
@@ -37,16 +39,16 @@ async fn l23_b308_b312_a_failing_projector_stops_alone_and_is_resumed() {
         .projector_with(Tally::<Second>::with(&knobs), quick(FailurePolicy::stop()))
         .projector(Tally::<Third>::new());
     let running = running.start().await.unwrap();
-    assert!(running.built("second", WITHIN).await.unwrap());
+    assert!(running.wait_until_built("second", WITHIN).await.unwrap());
     let last = add_many(&store, 50, 5).await;
     for name in ["accounts", "third"] {
         known(&running, name, last).await;
         assert_eq!(total(&read, name).await, (50, 50));
     }
-    let stopped = until(&running, "second", ProjectorState::Stopped).await;
-    let trouble = stopped.trouble.unwrap();
-    assert_eq!((trouble.position, trouble.attempts, trouble.stopped), (Position::new(12), 3, true));
-    assert!(trouble.error.contains("position 12 fails"), "{}", trouble.error);
+    let stopped = until(&running, "second", ConsumerState::Stopped).await;
+    let failure = stopped.failure.unwrap();
+    assert_eq!((failure.position, failure.attempts, failure.stopped), (Position::new(12), 3, true));
+    assert!(failure.error.contains("position 12 fails"), "{}", failure.error);
     assert_eq!((stopped.position, stopped.lag), (Position::new(11), 39));
     assert_eq!(total(&read, "second").await.0, 11);
 
@@ -57,7 +59,7 @@ async fn l23_b308_b312_a_failing_projector_stops_alone_and_is_resumed() {
     running.resume("second").await.unwrap();
     known(&running, "second", last).await;
     assert_eq!(total(&read, "second").await, (51, 51));
-    assert_eq!(until(&running, "second", ProjectorState::Live).await.trouble, None);
+    assert_eq!(until(&running, "second", ConsumerState::Live).await.failure, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,9 +72,9 @@ async fn a_stopped_projector_starts_again_with_the_process() {
         .start()
         .await
         .unwrap();
-    assert!(first.built("accounts", WITHIN).await.unwrap());
+    assert!(first.wait_until_built("accounts", WITHIN).await.unwrap());
     let last = add_many(&store, 5, 1).await;
-    until(&first, "accounts", ProjectorState::Stopped).await;
+    until(&first, "accounts", ConsumerState::Stopped).await;
     first.stop().await;
     let second = projections(&store, &read).projector(<Tally>::new()).start().await.unwrap();
     known(&second, "accounts", last).await;
@@ -80,7 +82,7 @@ async fn a_stopped_projector_starts_again_with_the_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b363_a_panic_is_a_failure() {
+async fn a_panic_is_a_failure() {
     let (store, read) = super::fresh::stores().await;
     let knobs: Arc<Knobs> = Arc::default();
     knobs.panic(2);
@@ -89,10 +91,10 @@ async fn b363_a_panic_is_a_failure() {
         .start()
         .await
         .unwrap();
-    assert!(running.built("accounts", WITHIN).await.unwrap());
+    assert!(running.wait_until_built("accounts", WITHIN).await.unwrap());
     let last = add_many(&store, 3, 1).await;
-    let stopped = until(&running, "accounts", ProjectorState::Stopped).await;
-    let error = stopped.trouble.unwrap().error;
+    let stopped = until(&running, "accounts", ConsumerState::Stopped).await;
+    let error = stopped.failure.unwrap().error;
     assert!(error.contains("position 2 panics"), "{error}");
     assert_eq!(total(&read, "accounts").await.0, 1, "nothing of it is left behind");
     knobs.mend();
@@ -102,7 +104,7 @@ async fn b363_a_panic_is_a_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b306_a_failure_that_passes_is_retried() {
+async fn a_failure_that_passes_is_retried() {
     let (store, read) = super::fresh::stores().await;
     let knobs: Arc<Knobs> = Arc::default();
     knobs.fail(30);
@@ -116,14 +118,14 @@ async fn b306_a_failure_that_passes_is_retried() {
         .start()
         .await
         .unwrap();
-    assert!(running.built("accounts", WITHIN).await.unwrap());
+    assert!(running.wait_until_built("accounts", WITHIN).await.unwrap());
     let last = add_many(&store, 60, 3).await;
-    let retrying = until(&running, "accounts", ProjectorState::Retrying).await;
-    assert!(!retrying.trouble.unwrap().stopped);
+    let retrying = until(&running, "accounts", ConsumerState::Retrying).await;
+    assert!(!retrying.failure.unwrap().stopped);
     knobs.mend();
     known(&running, "accounts", last).await;
     assert_eq!(total(&read, "accounts").await, (60, 60));
-    until(&running, "accounts", ProjectorState::Live).await;
+    until(&running, "accounts", ConsumerState::Live).await;
 }
 
 /// Position 4 of account 1 fails; events of three accounts follow in turn.
@@ -135,7 +137,7 @@ async fn with_parked(knobs: &Arc<Knobs>) -> (super::fresh::Store, Read, Projecti
         .start()
         .await
         .unwrap();
-    assert!(running.built("accounts", WITHIN).await.unwrap());
+    assert!(running.wait_until_built("accounts", WITHIN).await.unwrap());
     let mut last = Position::START;
     for turn in 0..12 {
         last = add(&store, turn % 3, 1).await;
@@ -150,7 +152,7 @@ async fn parked(running: &Projections) -> Vec<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b148_b310_a_failing_event_is_parked_with_the_later_ones_of_its_key() {
+async fn a_failing_event_is_parked_with_the_later_ones_of_its_key() {
     let knobs: Arc<Knobs> = Arc::default();
     let (store, read, running) = with_parked(&knobs).await;
     // Positions 2, 5, 8, 11 are of account 1.
@@ -163,7 +165,7 @@ async fn b148_b310_a_failing_event_is_parked_with_the_later_ones_of_its_key() {
     let count = |key: &str| counts[key].count;
     assert_eq!((count("account-0"), count("account-1"), count("account-2")), (4, 1, 4));
     let now = health(&running, "accounts").await;
-    assert_eq!((now.state, now.parked, now.lag), (ProjectorState::Live, 3, 0));
+    assert_eq!((now.state, now.parked, now.lag), (ConsumerState::Live, 3, 0));
 
     // Retried while it still fails: it stays, with the new error.
     assert_eq!(running.retry_parked("accounts", Some("account-1")).await.unwrap(), 3);
@@ -201,7 +203,7 @@ async fn b148_b310_a_failing_event_is_parked_with_the_later_ones_of_its_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b310_a_parked_event_is_discarded_with_a_reason_and_its_key_goes_on() {
+async fn a_parked_event_is_discarded_with_a_reason_and_its_key_goes_on() {
     let knobs: Arc<Knobs> = Arc::default();
     let (store, read, running) = with_parked(&knobs).await;
     let discarded =
@@ -232,7 +234,7 @@ async fn append_broken(store: &impl EventStore, stream: StreamName) -> Position 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn l24_an_undecodable_event_stops_by_default_and_is_parked_on_request() {
+async fn an_undecodable_event_stops_by_default_and_is_parked_on_request() {
     let (store, read) = super::fresh::stores().await;
     let parking = quick(FailurePolicy::stop().undecodable(Then::Park)).partitions(2);
     let running = projections(&store, &read)
@@ -241,19 +243,19 @@ async fn l24_an_undecodable_event_stops_by_default_and_is_parked_on_request() {
         .start()
         .await
         .unwrap();
-    assert!(running.built("accounts", WITHIN).await.unwrap());
-    assert!(running.built("second", WITHIN).await.unwrap());
+    assert!(running.wait_until_built("accounts", WITHIN).await.unwrap());
+    assert!(running.wait_until_built("second", WITHIN).await.unwrap());
     add_many(&store, 41, 1).await;
     append_broken(&store, account(7)).await;
     let mut last = Position::START;
     for turn in 0..6 {
         last = add(&store, 6 + turn % 3, 1).await;
     }
-    let stopped = until(&running, "accounts", ProjectorState::Stopped).await;
-    let trouble = stopped.trouble.unwrap();
-    assert_eq!(trouble.position, Position::new(42));
+    let stopped = until(&running, "accounts", ConsumerState::Stopped).await;
+    let failure = stopped.failure.unwrap();
+    assert_eq!(failure.position, Position::new(42));
     for part in ["event 1 of `account-7`", "position 42", "test.added v1"] {
-        assert!(trouble.error.contains(part), "{}", trouble.error);
+        assert!(failure.error.contains(part), "{}", failure.error);
     }
     assert_eq!(total(&read, "accounts").await.0, 41);
 
@@ -265,7 +267,7 @@ async fn l24_an_undecodable_event_stops_by_default_and_is_parked_on_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b311_a_retry_does_not_hold_up_other_partitions_or_the_end() {
+async fn a_retry_does_not_hold_up_other_partitions_or_the_end() {
     let (store, read) = super::fresh::stores().await;
     let knobs: Arc<Knobs> = Arc::default();
     let policy = FailurePolicy::stop()
@@ -277,7 +279,7 @@ async fn b311_a_retry_does_not_hold_up_other_partitions_or_the_end() {
         .start()
         .await
         .unwrap();
-    assert!(running.built("accounts", WITHIN).await.unwrap());
+    assert!(running.wait_until_built("accounts", WITHIN).await.unwrap());
     knobs.fail(1);
     for turn in 0..40 {
         add(&store, turn, 1).await;
@@ -288,7 +290,7 @@ async fn b311_a_retry_does_not_hold_up_other_partitions_or_the_end() {
         if done == 3 { Ok(health) } else { Err(format!("{health:#?}")) }
     })
     .await;
-    assert_eq!((others.state, others.position), (ProjectorState::Retrying, Position::START));
+    assert_eq!((others.state, others.position), (ConsumerState::Retrying, Position::START));
     running.stop().await;
 }
 
@@ -299,7 +301,7 @@ async fn a_pause_holds_everything_until_it_is_resumed() {
     let last = add(&store, 1, 1).await;
     known(&running, "accounts", last).await;
     running.pause("accounts").await.unwrap();
-    until(&running, "accounts", ProjectorState::Paused).await;
+    until(&running, "accounts", ConsumerState::Paused).await;
     // The pause is on record; give the partition a heartbeat to follow it.
     eventually(WITHIN, || async {
         let before = total(&read, "accounts").await;

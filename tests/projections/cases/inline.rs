@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use cqrs::{
-    Append, AppendError, EventStore, ExpectedVersion, InlineStore, NewEvent, ProjectorState,
+    EventStore, ExpectedVersion,
+    event::NewEvent,
+    projection::{ConsumerState, InlineStore},
+    store::{Append, AppendError},
 };
 use cqrs_testing::Tables;
 
@@ -32,11 +35,11 @@ async fn an_append_and_its_rows_come_together() {
         assert_eq!(total(&read, "accounts").await, (120 + round, 120 + 2 * round));
     }
     let health = inline.projections().health().await.unwrap().remove(0);
-    assert_eq!((health.state, health.lag), (ProjectorState::Live, 0));
+    assert_eq!((health.state, health.lag), (ConsumerState::Live, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn l43_a_failing_inline_projector_refuses_the_append() {
+async fn a_failing_inline_projector_refuses_the_append() {
     let (store, read) = super::fresh::stores().await;
     let knobs: Arc<Knobs> = Arc::default();
     let inline = InlineStore::builder(store.clone(), read.clone())
@@ -128,7 +131,7 @@ async fn an_inline_read_model_is_rebuilt_beside_the_live_one() {
     add_many(&inline, 60, 3).await;
     inline.projections().rebuild("accounts").await.unwrap();
     add(&inline, 1, 1).await;
-    assert!(inline.projections().built("accounts", WITHIN).await.unwrap());
+    assert!(inline.projections().wait_until_built("accounts", WITHIN).await.unwrap());
     assert_eq!(total(&read, "accounts").await, (61, 61));
     add(&inline, 1, 1).await;
     assert_eq!(total(&read, "accounts").await, (62, 62));

@@ -12,7 +12,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cqrs::projection::{Projections, ProjectionsBuilder, Waited};
-use cqrs::{FailurePolicy, Position, ProjectorOptions};
+use cqrs::{
+    Position,
+    projection::{FailurePolicy, ProjectorOptions},
+};
 use cqrs_testing::{Row, Tables};
 
 pub use super::fresh;
@@ -36,7 +39,7 @@ pub fn quick(policy: FailurePolicy) -> ProjectorOptions {
 
 /// Waits until a projector is built and knows a position.
 pub async fn known(projections: &Projections, name: &str, position: Position) {
-    assert!(projections.built(name, WITHIN).await.unwrap(), "{name} is not built");
+    assert!(projections.wait_until_built(name, WITHIN).await.unwrap(), "{name} is not built");
     let waited = projections.wait_for(name, position, WITHIN).await.unwrap();
     if waited != Waited::CaughtUp {
         panic!("{waited:?}: {:#?}", projections.health().await.unwrap());

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cqrs::projection::{Partition, Projections, Want};
-use cqrs::{Append, EventStore, ExpectedVersion, ProjectorOptions, ReadStore};
+use cqrs::projection::{Capability, Partition, Projections};
+use cqrs::{
+    EventStore, ExpectedVersion,
+    projection::{ProjectorOptions, ReadStore},
+    store::Append,
+};
 use cqrs_testing::eventually;
 
 use super::fresh::{Read, Store};
@@ -32,7 +36,7 @@ async fn spread(running: &Projections, expected: &[usize]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b178_b186_partitions_spread_over_nodes_and_come_back() {
+async fn partitions_spread_over_nodes_and_come_back() {
     let (store, read) = super::fresh::stores().await;
     let knobs: [Arc<Knobs>; 3] = Default::default();
     let first = node(&store, &read, &knobs[0]).await;
@@ -58,7 +62,7 @@ async fn b178_b186_partitions_spread_over_nodes_and_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn l17_another_node_takes_over_and_nothing_is_done_twice() {
+async fn another_node_takes_over_and_nothing_is_done_twice() {
     let (store, read) = super::fresh::stores().await;
     let (first_knobs, second_knobs): (Arc<Knobs>, Arc<Knobs>) = Default::default();
     let runtime =
@@ -86,7 +90,7 @@ async fn l17_another_node_takes_over_and_nothing_is_done_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn l47_b384_a_stop_finishes_the_batch_and_saves_the_checkpoint() {
+async fn a_stop_finishes_the_batch_and_saves_the_checkpoint() {
     let (store, read) = super::fresh::stores().await;
     for round in 1..=5_u64 {
         let knobs: Arc<Knobs> = Arc::default();
@@ -111,7 +115,7 @@ async fn l47_b384_a_stop_finishes_the_batch_and_saves_the_checkpoint() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b141_a_stop_saves_how_far_it_was_over_what_is_not_ours() {
+async fn a_stop_saves_how_far_it_was_over_what_is_not_ours() {
     let (store, read) = super::fresh::stores().await;
     // A heartbeat would save it too: there is none for a long time.
     let running = Projections::builder(store.clone(), read.clone())
@@ -122,7 +126,7 @@ async fn b141_a_stop_saves_how_far_it_was_over_what_is_not_ours() {
         .unwrap();
     let own = add(&store, 1, 1).await;
     known(&running, "accounts", own).await;
-    let foreign = cqrs::NewEvent::json("other.happened", "x").unwrap();
+    let foreign = cqrs::event::NewEvent::json("other.happened", "x").unwrap();
     let append = Append::to(account(1), ExpectedVersion::Any, vec![foreign]);
     let last = store.append(append).await.unwrap().position();
     known(&running, "accounts", last).await;
@@ -144,12 +148,12 @@ async fn a_partition_that_its_owner_does_not_run_is_given_back() {
     let live = record.live().unwrap();
     let (one, other) = (live.partitions[0].owner.unwrap(), live.partitions[5].owner.unwrap());
     assert_ne!(one, other);
-    let want = Want { projector: record.name.clone(), version: 1, inline: false };
+    let capability = Capability { consumer: record.name.clone(), version: 1, inline: false };
     let partition =
-        Partition { projector: want.projector.clone(), generation: live.number, number: 5 };
+        Partition { consumer: capability.consumer.clone(), generation: live.number, number: 5 };
     read.leave(other).await.unwrap();
-    read.lease(one, &partition).await.unwrap().expect("nobody has it");
-    read.heartbeat(other, Duration::from_secs(1), &[want], &[]).await.unwrap();
+    read.acquire(one, &partition).await.unwrap().expect("nobody has it");
+    read.heartbeat(other, Duration::from_secs(1), &[capability], &[]).await.unwrap();
     // It has its share without this one, so the other should have it.
     let last = add_many(&store, 100, 50).await;
     known(&second, "accounts", last).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cqrs::{FailurePolicy, ProjectorOptions, ProjectorState, RebuildError, Waited};
+use cqrs::projection::{ConsumerState, FailurePolicy, ProjectorOptions, RebuildError, Waited};
 use cqrs_testing::{Tables, eventually};
 
 use super::fresh::Rows;
@@ -12,7 +12,7 @@ use super::{Tally, WITHIN, known, projections, quick, rows, total};
 use crate::tally::{Accounts, Knobs, Second, add, add_many, told_once};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn l20_b369_readers_never_see_a_half_built_model_and_commands_go_on() {
+async fn readers_never_see_a_half_built_model_and_commands_go_on() {
     let (store, read) = super::fresh::stores().await;
     let knobs: Arc<Knobs> = Arc::default();
     let options = ProjectorOptions::new().batch(100);
@@ -21,7 +21,7 @@ async fn l20_b369_readers_never_see_a_half_built_model_and_commands_go_on() {
         .start()
         .await
         .unwrap();
-    assert!(running.built("accounts", WITHIN).await.unwrap());
+    assert!(running.wait_until_built("accounts", WITHIN).await.unwrap());
     let last = add_many(&store, 3_000, 7).await;
     known(&running, "accounts", last).await;
     let before = rows(&read, "accounts").await;
@@ -50,7 +50,7 @@ async fn l20_b369_readers_never_see_a_half_built_model_and_commands_go_on() {
         appended += 1;
         progress.extend(running.health().await.unwrap().remove(0).rebuild.map(|p| p.done));
     }
-    assert!(running.built("accounts", WITHIN).await.unwrap());
+    assert!(running.wait_until_built("accounts", WITHIN).await.unwrap());
     known(&running, "accounts", last).await;
     over.store(true, Ordering::Release);
     assert!(reading.await.unwrap() > 0);
@@ -67,13 +67,13 @@ async fn l20_b369_readers_never_see_a_half_built_model_and_commands_go_on() {
 }
 
 async fn live_generation(read: &super::fresh::Read) -> Option<u64> {
-    use cqrs::ReadStore;
+    use cqrs::projection::ReadStore;
     let records = read.inspect(None).await.unwrap();
     records.first()?.live().map(|live| live.number)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn l22_a_new_version_builds_that_projector_alone() {
+async fn a_new_version_builds_that_projector_alone() {
     let (store, read) = super::fresh::stores().await;
     let last = add_many(&store, 200, 3).await;
     let old = projections(&store, &read)
@@ -101,7 +101,7 @@ async fn l22_a_new_version_builds_that_projector_alone() {
     new.stop().await;
     let old = projections(&store, &read).projector(<Tally>::new()).start().await.unwrap();
     let health = old.health().await.unwrap().remove(0);
-    assert_eq!(health.state, ProjectorState::Superseded);
+    assert_eq!(health.state, ConsumerState::Superseded);
     assert_eq!(total(&read, "accounts").await, (200, 200));
 }
 
@@ -140,7 +140,7 @@ async fn a_rebuild_goes_on_after_a_restart_and_can_be_cancelled() {
     second.rebuild("accounts").await.unwrap();
     let stuck = eventually(WITHIN, || async {
         let health = second.health().await.unwrap().remove(0);
-        if health.state == ProjectorState::Stopped { Ok(health) } else { Err("not yet") }
+        if health.state == ConsumerState::Stopped { Ok(health) } else { Err("not yet") }
     })
     .await;
     assert_eq!(stuck.rebuild.unwrap().done, 199);

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cqrs::{EventStore, Position, Waited};
+use cqrs::{EventStore, Position, projection::Waited};
 use futures_util::StreamExt;
 
 use super::{Tally, WITHIN, known, projections, total};
 use crate::tally::{Knobs, Second, add};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn l31_b276_waiting_for_a_read_model_shows_the_write() {
+async fn waiting_for_a_read_model_shows_the_write() {
     let (store, read) = super::fresh::stores().await;
     let running = projections(&store, &read)
         .projector(<Tally>::new())
@@ -19,7 +19,7 @@ async fn l31_b276_waiting_for_a_read_model_shows_the_write() {
         .await
         .unwrap();
     for name in ["accounts", "second"] {
-        assert!(running.built(name, WITHIN).await.unwrap());
+        assert!(running.wait_until_built(name, WITHIN).await.unwrap());
     }
     let all = running.waiter([]).unwrap();
     for round in 1..=20 {
@@ -34,7 +34,7 @@ async fn l31_b276_waiting_for_a_read_model_shows_the_write() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn l32_b279_b291_being_late_is_an_answer() {
+async fn being_late_is_an_answer() {
     let (store, read) = super::fresh::stores().await;
     let slow: Arc<Knobs> = Arc::default();
     let running = projections(&store, &read)
@@ -44,7 +44,7 @@ async fn l32_b279_b291_being_late_is_an_answer() {
         .await
         .unwrap();
     for name in ["accounts", "second"] {
-        assert!(running.built(name, WITHIN).await.unwrap());
+        assert!(running.wait_until_built(name, WITHIN).await.unwrap());
     }
     *slow.delay.lock().unwrap() = Duration::from_millis(500);
     let position = add(&store, 1, 1).await;
@@ -57,7 +57,7 @@ async fn l32_b279_b291_being_late_is_an_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b288_waiting_works_from_another_process() {
+async fn waiting_works_from_another_process() {
     let (store, read) = super::fresh::stores().await;
     let works = projections(&store, &read).projector(<Tally>::new()).start().await.unwrap();
     let position = add(&store, 1, 1).await;
@@ -71,9 +71,9 @@ async fn b288_waiting_works_from_another_process() {
         assert_eq!(total(&read, "accounts").await.0, round);
     }
     // Also for what does not concern the projector.
-    let foreign = cqrs::NewEvent::json("other.happened", "x").unwrap();
+    let foreign = cqrs::event::NewEvent::json("other.happened", "x").unwrap();
     let stream = crate::tally::account(1);
-    let append = cqrs::Append::to(stream, cqrs::ExpectedVersion::Any, vec![foreign]);
+    let append = cqrs::store::Append::to(stream, cqrs::ExpectedVersion::Any, vec![foreign]);
     let position = store.append(append).await.unwrap().position();
     let waited = looks_on.wait_for("accounts", position, WITHIN).await.unwrap();
     assert_eq!(waited, Waited::CaughtUp);
@@ -90,7 +90,7 @@ async fn an_unknown_projector_is_an_error_before_anything_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b290_a_read_model_that_is_built_for_the_first_time_is_told_apart() {
+async fn a_read_model_that_is_built_for_the_first_time_is_told_apart() {
     let (store, read) = super::fresh::stores().await;
     let slow: Arc<Knobs> = Arc::default();
     let position = add(&store, 1, 1).await;
@@ -125,7 +125,7 @@ async fn changes_are_told_here_and_elsewhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn b277_b280_nothing_new_is_not_waited_for() {
+async fn nothing_new_is_not_waited_for() {
     let (store, read) = super::fresh::stores().await;
     let stuck: Arc<Knobs> = Arc::default();
     let running =

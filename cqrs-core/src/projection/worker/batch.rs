@@ -6,10 +6,10 @@ use std::panic::AssertUnwindSafe;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use super::trouble::store_pauses;
+use super::failure::store_pauses;
 use super::{Ended, Failed, Worker};
 use crate::event::as_stored;
-use crate::failures::chain;
+use crate::failures::error_chain;
 use crate::panics::panic_message;
 use crate::projection::projector::{ProjectError, Projector};
 use crate::projection::read_store::{CommitError, ReadStore};
@@ -50,13 +50,13 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
                 Err(Failed::Ended) => return Err(Ended),
                 Err(Failed::Store(error)) => {
                     let backoff = store_backoff.get_or_insert_with(store_pauses);
-                    self.store_in_trouble(&error, backoff).await?;
+                    self.store_failed(&error, backoff).await?;
                 }
                 Err(Failed::Projector(error)) if is_one(now) => {
                     attempts += 1;
                     let backoff = backoff.get_or_insert_with(|| self.options.on_failure.backoff());
                     let Some(first) = now.first() else { continue };
-                    if self.failed(first, end, chain(&*error), attempts, backoff).await? {
+                    if self.failed(first, end, error_chain(&*error), attempts, backoff).await? {
                         // Parked, or to be looked at anew.
                         self.reader.reset();
                         return Ok(());
@@ -164,9 +164,9 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
     fn judge(&self, ended: std::thread::Result<Result<(), ProjectError>>) -> Result<(), Failed> {
         match ended {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) if self.shared.read.passes_by_itself(&*error) => {
+            Ok(Err(error)) if self.shared.read.is_transient(&*error) => {
                 let kind = crate::StoreErrorKind::Unavailable;
-                Err(Failed::Store(StoreError::new(kind, chain(&*error)).with_source(error)))
+                Err(Failed::Store(StoreError::new(kind, error_chain(&*error)).with_source(error)))
             }
             Ok(Err(error)) => Err(Failed::Projector(error)),
             Err(panic) => {
@@ -186,7 +186,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
                 Ok(())
             }
             Err(CommitError::Lost) => Err(Failed::Ended),
-            Err(CommitError::Refused(error)) => Err(Failed::Projector(error)),
+            Err(CommitError::Failed(error)) => Err(Failed::Projector(error)),
             Err(CommitError::Unknown(error)) => {
                 // See the third invariant.
                 tracing::warn!(partition = %self.lease.partition, %error, "commit unknown");

@@ -6,10 +6,10 @@
 //! - When it is not known whether a commit took place, the worker ends; the next lease brings the
 //!   checkpoint that tells.
 
-mod aside;
 mod batch;
-mod building;
-mod trouble;
+mod failure;
+mod parked;
+mod rebuild;
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
@@ -22,11 +22,11 @@ use tokio::sync::watch;
 use crate::panics::panic_message;
 use crate::projection::node::Shared;
 use crate::projection::options::ProjectorOptions;
-use crate::projection::partition::Lease;
+use crate::projection::partition::PartitionLease;
 use crate::projection::projector::{ProjectError, Projector};
 use crate::projection::read_store::{CommitError, LeaseError, ReadStore};
 use crate::projection::reader::Reader;
-use crate::projection::records::Trouble;
+use crate::projection::records::Failure;
 use crate::projection::share::partition_of;
 use crate::projection::status::{Control, Doing, Status};
 use crate::store::Filter;
@@ -57,7 +57,7 @@ pub(in crate::projection) struct Worker<S: ReadStore, P: Projector<S>> {
     shared: Arc<Shared<S>>,
     projector: Arc<P>,
     options: ProjectorOptions,
-    lease: Lease,
+    lease: PartitionLease,
     partitions: u32,
     status: Arc<Status>,
     control: watch::Receiver<Control>,
@@ -106,7 +106,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
             retried: 0,
             head: Position::START,
             lag: u64::MAX,
-            rest: building::REST,
+            rest: rebuild::REST,
             swapped: false,
         }
     }
@@ -119,8 +119,8 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
                 // User code outside of a transaction: how it decodes, or what its key is.
                 let error = format!("panicked: {}", panic_message(&*panic));
                 let position = self.cursor();
-                let trouble = Trouble { position, error, attempts: 1, stopped: true };
-                if self.stand_still(trouble).await.is_ok() {
+                let failure = Failure { position, error, attempts: 1, stopped: true };
+                if self.stand_still(failure).await.is_ok() {
                     self.finish().await;
                 }
                 return;
@@ -156,7 +156,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
             match self.reader.next(self.cursor()).await {
                 Ok(Some(chunk)) => self.take_in(chunk).await?,
                 Ok(None) => self.wait_at_head().await?,
-                Err(error) => self.log_in_trouble(&error).await?,
+                Err(error) => self.log_failed(&error).await?,
             }
         }
     }
@@ -199,7 +199,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         }
         let mut looked = self.shared.looked.subscribe();
         tokio::select! {
-            () = self.shared.events.head_beyond(cursor) => {}
+            () = self.shared.events.wait_for_head_after(cursor) => {}
             // The head as it was looked up for all; a store's own hints may get lost.
             _ = looked.wait_for(|head| *head > cursor) => {}
             changed = self.control.changed() => changed.map_err(|_| Ended)?,
@@ -228,7 +228,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
                 self.status.inner().saved = cursor;
             }
             Err(CommitError::Unknown(error)) => return Err(error),
-            Err(CommitError::Lost | CommitError::Refused(_)) => {}
+            Err(CommitError::Lost | CommitError::Failed(_)) => {}
         }
         Ok(())
     }
@@ -243,7 +243,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
             inner.cursor = inner.cursor.max(through);
             if handled > 0 {
                 inner.saved = inner.cursor;
-                inner.trouble = None;
+                inner.failure = None;
                 if inner.doing == Doing::Retrying {
                     inner.doing = Doing::CatchingUp;
                 }

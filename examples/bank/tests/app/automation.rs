@@ -10,11 +10,16 @@ use bank::process::{FlagLargeWithdrawals, MoneyTransfer, ProcessSide};
 use cluster::Database;
 use cqrs::memory::MemoryReadStore;
 use cqrs::{
-    App, Clock, Event, EventHandler, EventStoreExt, Filter, InstanceStatus, LogRead, Persistence,
-    ProcessManager, Recorded, SnapshotPolicy, Uuid, Waited,
+    App, Event, EventHandler, EventStoreExt, ProcessManager, Recorded,
+    app::{Clock, Persistence},
+    event::Uuid,
+    process::InstanceStatus,
+    projection::Waited,
+    repository::SnapshotPolicy,
+    store::{Filter, LogRead},
 };
 use cqrs_testing::{ManualClock, eventually};
-use example_store::{OpenReadStore, StoreArguments};
+use example_shared::{OpenReadStore, StoreArguments};
 use futures_util::TryStreamExt;
 
 use crate::{account, close, deposit, eur, noon, open, withdraw};
@@ -51,7 +56,7 @@ impl Bank {
         let running = ProcessSide::start(&self.app, self.clock.clone(), LEASE, store);
         let running = running.await.unwrap();
         for name in [MoneyTransfer::NAME, FlagLargeWithdrawals::NAME, "end_of_day"] {
-            assert!(running.consumers().built(name, WITHIN).await.unwrap());
+            assert!(running.consumers().wait_until_built(name, WITHIN).await.unwrap());
         }
         running
     }
@@ -177,7 +182,7 @@ async fn bank_b33_b41_closing_and_cents() {
     for bank in Bank::both(&database).await {
         bank.app.dispatch(open(1, "Alice", "10.00")).await.unwrap();
         let left = bank.app.dispatch(close(1)).await.unwrap_err();
-        assert_eq!(left.refused(), Some(&AccountError::BalanceLeft { balance: eur("10.00") }));
+        assert_eq!(left.rejected(), Some(&AccountError::BalanceLeft { balance: eur("10.00") }));
         bank.app.dispatch(withdraw(1, "10.00")).await.unwrap();
         bank.app.dispatch(deposit(1, "0.10")).await.unwrap();
         bank.app.dispatch(deposit(1, "0.20")).await.unwrap();
@@ -185,7 +190,7 @@ async fn bank_b33_b41_closing_and_cents() {
         bank.app.dispatch(withdraw(1, "0.30")).await.unwrap();
         bank.app.dispatch(close(1)).await.unwrap();
         let closed = bank.app.dispatch(deposit(1, "1.00")).await.unwrap_err();
-        assert_eq!(closed.refused(), Some(&AccountError::AccountClosed));
+        assert_eq!(closed.rejected(), Some(&AccountError::AccountClosed));
     }
 }
 

@@ -1,7 +1,7 @@
 use bank::domain::account::DepositMoney;
 use bank::read::{Entry, RECENT, history};
 use cqrs::memory::MemoryStore;
-use cqrs::{App, Uuid, Version};
+use cqrs::{App, Version, event::Uuid};
 
 use crate::{account, close, deposit, eur, noon, open, withdraw};
 

@@ -3,7 +3,10 @@
 use bank::domain::transfer::StartTransfer;
 use bank::domain::{Account, AccountError, AccountEvent, TransferError};
 use cqrs::memory::MemoryStore;
-use cqrs::{App, DispatchError, EventStore, EventStoreExt, Position, StreamName, StreamRead, Uuid};
+use cqrs::{
+    App, EventStore, EventStoreExt, Position, StreamName, app::DispatchError, event::Uuid,
+    store::StreamRead,
+};
 use futures_util::TryStreamExt;
 
 use crate::{account, deposit, eur, noon, open, withdraw};
@@ -28,10 +31,10 @@ async fn bank_b03_b06_b11_a_refused_command_leaves_no_trace() {
         (open(A, "\0", "1.00"), AccountError::OwnerUnprintable),
     ] {
         let error = app.dispatch(command).await.unwrap_err();
-        assert_eq!(error.refused(), Some(&refusal));
+        assert_eq!(error.rejected(), Some(&refusal));
     }
     let error = app.dispatch(deposit(A, "1.00")).await.unwrap_err();
-    assert!(matches!(error, DispatchError::Refused(AccountError::AccountNotFound)));
+    assert!(matches!(error, DispatchError::Rejected(AccountError::AccountNotFound)));
     assert_eq!(store.head().await.unwrap(), Position::START);
 }
 
@@ -39,7 +42,7 @@ async fn bank_b03_b06_b11_a_refused_command_leaves_no_trace() {
 async fn bank_b04_a_second_opening_changes_nothing() {
     let (store, app) = alice_with("100.00").await;
     let error = app.dispatch(open(A, "Mallory", "5.00")).await.unwrap_err();
-    assert_eq!(error.refused(), Some(&AccountError::AlreadyOpened));
+    assert_eq!(error.rejected(), Some(&AccountError::AlreadyOpened));
     let loaded = app.load::<Account>(&account(A)).await.unwrap();
     assert_eq!(loaded.state().balance(), Ok(eur("100.00")));
     assert_eq!(store.head().await.unwrap(), Position::new(1));
@@ -51,7 +54,7 @@ async fn bank_b13_after_a_refusal_the_account_works_on() {
     let error = app.dispatch(withdraw(A, "100.01")).await.unwrap_err();
     let (balance, requested) = (eur("100.00"), eur("100.01"));
     let refusal = AccountError::InsufficientFunds { balance, requested };
-    assert_eq!(error.refused(), Some(&refusal));
+    assert_eq!(error.rejected(), Some(&refusal));
     assert_eq!(store.head().await.unwrap(), Position::new(1));
     app.dispatch(withdraw(A, "1.00")).await.unwrap();
     let loaded = app.load::<Account>(&account(A)).await.unwrap();
@@ -74,7 +77,7 @@ async fn bank_b19_b20_a_refused_transfer_has_no_stream() {
             (start(0xB, "-5.00"), TransferError::NonPositiveAmount),
         ] {
             let error = app.dispatch(command).await.unwrap_err();
-            assert_eq!(error.refused(), Some(&refusal));
+            assert_eq!(error.rejected(), Some(&refusal));
         }
         assert_eq!(app.store().head().await.unwrap(), Position::START);
     }
@@ -94,7 +97,10 @@ async fn ten_withdrawals(store: &MemoryStore, apps: [App; 10]) {
     for task in tasks {
         match task.await.unwrap() {
             Ok(outcome) => assert_eq!(outcome.events.len(), 1),
-            Err(DispatchError::Refused(AccountError::InsufficientFunds { balance, requested })) => {
+            Err(DispatchError::Rejected(AccountError::InsufficientFunds {
+                balance,
+                requested,
+            })) => {
                 assert_eq!((balance, requested), (eur("0.00"), eur("20.00")));
                 refused += 1;
             }

@@ -15,7 +15,7 @@ mod transfers;
 
 use bank::domain::account::{CloseAccount, DepositMoney, OpenAccount, WithdrawMoney};
 use bank::domain::{AccountId, Money};
-use cqrs::{Timestamp, Uuid};
+use cqrs::{Timestamp, event::Uuid};
 
 fn account(n: u128) -> AccountId {
     Uuid::from_u128(n).into()

@@ -4,7 +4,7 @@ use bank::cli::{DEFAULT_STORY, Paint, run};
 use cluster::Database;
 use cqrs::App;
 use cqrs_postgres::PgStore;
-use example_store::StoreArguments;
+use example_shared::StoreArguments;
 
 use bank::domain::Account;
 
@@ -73,7 +73,7 @@ async fn bank_b14_ten_tills_at_one_account_on_postgres() {
     for till in tills {
         match till.await.unwrap() {
             Ok(_) => paid += 1,
-            Err(error) if error.refused().is_some() => refused += 1,
+            Err(error) if error.rejected().is_some() => refused += 1,
             Err(error) => panic!("{error}"),
         }
     }

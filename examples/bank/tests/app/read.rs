@@ -9,8 +9,8 @@ use bank::domain::transfer::{
 use bank::domain::{FailureReason, TransferId};
 use bank::read::{AccountRow, Month, QueryError, ReadSide, Statement, TransferRow, TransferStatus};
 use cluster::Database;
-use cqrs::{App, EventStore, Position, Timestamp, Uuid, Waited};
-use example_store::{OpenReadStore, StoreArguments};
+use cqrs::{App, EventStore, Position, Timestamp, event::Uuid, projection::Waited};
+use example_shared::{OpenReadStore, StoreArguments};
 
 use crate::{account, close, deposit, eur, noon, open, withdraw};
 
@@ -23,7 +23,7 @@ pub(crate) async fn banks() -> Vec<(&'static str, App, StoreArguments)> {
     let _ = database.keep();
     let mut banks = Vec::new();
     for (name, arguments) in [("memory", StoreArguments::default()), ("postgres", postgres)] {
-        let store = arguments.open("bank", cqrs::SystemClock).await.unwrap();
+        let store = arguments.open("bank", cqrs::app::SystemClock).await.unwrap();
         banks.push((name, App::new(store), arguments));
     }
     banks
@@ -40,7 +40,7 @@ async fn start_in(app: &App, read: OpenReadStore) -> ReadSide {
 
 /// Waits until everything is shown.
 async fn shown(app: &App, read: &ReadSide) -> Position {
-    assert!(read.built(WITHIN).await.unwrap());
+    assert!(read.wait_until_built(WITHIN).await.unwrap());
     let head = app.store().head().await.unwrap();
     assert_eq!(read.projections().waiter([]).unwrap().wait(head, WITHIN).await, Waited::CaughtUp);
     head
@@ -161,7 +161,7 @@ async fn bank_b36_a_rebuild_and_a_dropped_read_database_change_nothing() {
         for model in ReadSide::NAMES {
             read.projections().rebuild(model).await.unwrap();
         }
-        assert!(read.built(WITHIN).await.unwrap());
+        assert!(read.wait_until_built(WITHIN).await.unwrap());
         assert_eq!(everything(&read).await, before, "{name}: rebuilt");
         read.projections().stop().await;
 
@@ -234,7 +234,7 @@ async fn the_feed_shows_both_kinds_the_newest_first() {
 }
 
 #[tokio::test]
-async fn l31_a_command_waits_for_the_tables_in_one_call() {
+async fn a_command_waits_for_the_tables_in_one_call() {
     for (name, app, arguments) in banks().await {
         let read = start(&app, &arguments).await;
         app.dispatch(open(1, "Alice", "100.00")).await.unwrap();

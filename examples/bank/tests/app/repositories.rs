@@ -3,8 +3,9 @@
 use bank::domain::{Account, AccountCommand, AccountError, AccountEvent};
 use cqrs::memory::MemoryStore;
 use cqrs::{
-    Aggregate, App, Changes, Command, DispatchError, EventSourced, Metadata, Persistence,
-    RandomIds, Repository, StateStored, StreamName, Version,
+    Aggregate, App, Command, Metadata, StreamName, Version,
+    app::{DispatchError, Persistence, RandomIds},
+    repository::{Changes, EventSourced, Repository, StateStored},
 };
 
 use crate::{account, close, deposit, eur, open, withdraw};
@@ -27,7 +28,7 @@ impl Teller {
         match self {
             Self::App(app) => match app.dispatch(command).await {
                 Ok(outcome) => Ok(outcome.events.into_iter().map(|e| e.event).collect()),
-                Err(DispatchError::Refused(refusal)) => Err(refusal),
+                Err(DispatchError::Rejected(refusal)) => Err(refusal),
                 Err(error) => panic!("{error:?}"),
             },
             Self::Service(repository) => {
@@ -79,19 +80,19 @@ async fn account_suite(teller: Teller) {
 }
 
 #[tokio::test]
-async fn l38_the_account_over_its_events() {
+async fn the_account_over_its_events() {
     account_suite(Teller::App(App::new(MemoryStore::new()))).await;
 }
 
 #[tokio::test]
-async fn l38_the_account_over_its_state() {
+async fn the_account_over_its_state() {
     let store = MemoryStore::new();
     let kept = Persistence::<Account>::state(store.clone(), "account-1");
     account_suite(Teller::App(App::builder(store).aggregate(kept).build().unwrap())).await;
 }
 
 #[tokio::test]
-async fn l38_the_account_behind_an_application_service() {
+async fn the_account_behind_an_application_service() {
     let store = MemoryStore::new();
     account_suite(Teller::Service(Box::new(EventSourced::new(store)))).await;
     let store = MemoryStore::new();

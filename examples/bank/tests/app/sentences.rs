@@ -7,7 +7,7 @@ use bank::domain::transfer::{FailTransfer, MarkTransferAsCredited, MarkTransferA
 use bank::domain::{Account, AccountError, AccountEvent, FailureReason, TransferEvent, TransferId};
 use bank::process::MoneyTransfer;
 use bank::read::BankEvent;
-use cqrs::{Effects, Timestamp, Uuid};
+use cqrs::{Effects, Timestamp, event::Uuid};
 use cqrs_testing::{GivenProcess, given_process};
 
 use crate::{account, eur, noon};
@@ -83,7 +83,7 @@ fn bank_b16_a_refused_debit_ends_it() {
     let reason = FailureReason::InsufficientFunds;
     a_transfer()
         .given([started()])
-        .when_refused(&id().to_string(), withdraw(), refused)
+        .when_rejected(&id().to_string(), withdraw(), refused)
         .then(Effects::none().cancel_timer("too long").dispatch(fail(reason, false, THEN)));
 }
 
@@ -91,7 +91,7 @@ fn bank_b16_a_refused_debit_ends_it() {
 fn bank_b17_a_refused_credit_is_paid_back() {
     a_transfer()
         .given([started(), withdrawn()])
-        .when_refused(&id().to_string(), deposit(2, false, noon()), AccountError::AccountNotFound)
+        .when_rejected(&id().to_string(), deposit(2, false, noon()), AccountError::AccountNotFound)
         .then(Effects::none().cancel_timer("too long").dispatch(deposit(1, true, THEN)))
         .when(deposited(1, true))
         .then(Effects::none().cancel_timer("too long").dispatch(fail(
@@ -133,6 +133,6 @@ fn bank_b28_what_concerns_no_transfer_begins_nothing() {
 
 #[test]
 #[should_panic(expected = "- expected")]
-fn l49_what_differs_is_shown() {
+fn what_differs_is_shown() {
     a_transfer().when(started()).then(Effects::none().dispatch(withdraw()));
 }

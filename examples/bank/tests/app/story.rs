@@ -1,7 +1,7 @@
 //! Stories run in this process, and what they print.
 
 use bank::cli::{DEFAULT_STORY, Paint, Summary, run};
-use example_store::StoreArguments;
+use example_shared::StoreArguments;
 
 /// What goes to standard output and to standard error, and how it went.
 fn told(story: &[u8]) -> (String, String, Summary) {

@@ -12,9 +12,12 @@ use bank::process::MoneyTransfer;
 use bank::read::BankEvent;
 use cluster::{Chance, Database};
 use cqrs::{
-    App, CommandContext, Denial, EventStore, EventStoreExt, Flow, Instance, InstanceQuery,
-    InstanceStatus, LogRead, Middleware, ProcessOptions, ProcessStore, Processes, Recorded,
-    StartError, Uuid, async_trait,
+    App, EventStore, EventStoreExt, Processes, Recorded,
+    app::{CommandContext, Denial, Flow, Middleware},
+    event::Uuid,
+    process::{Instance, InstanceQuery, InstanceStatus, ProcessOptions, ProcessStore},
+    projection::StartError,
+    store::{LogRead, async_trait},
 };
 use cqrs_memory::{MemoryReadStore, MemoryStore};
 use cqrs_postgres::{PgReadStore, PgStore};
@@ -257,7 +260,7 @@ async fn bank_b17_a_refused_credit_is_paid_back<S: ProcessStore>(bank: Bank<S>) 
 async fn bank_b28_a_plain_deposit_concerns_no_transfer<S: ProcessStore>(bank: Bank<S>) {
     let running = bank.start().await;
     let position = bank.app.dispatch(deposit(1, "5.00")).await.unwrap().position;
-    running.consumers().built(NAME, WITHIN).await.unwrap();
+    running.consumers().wait_until_built(NAME, WITHIN).await.unwrap();
     running.consumers().wait_for(NAME, position, WITHIN).await.unwrap();
     assert!(running.instances(NAME, &InstanceQuery::all()).await.unwrap().is_empty());
 }
@@ -300,7 +303,7 @@ async fn bank_b32_a_refused_refund_waits_for_people_and_is_tried_again<S: Proces
     bank.clock.advance(Duration::from_secs(31));
     let stuck = settled_attention(&running, 1).await;
     assert!(stuck.contains("refund refused: the account is closed"), "{stuck}");
-    let listed = running.instances(NAME, &InstanceQuery::attention()).await.unwrap();
+    let listed = running.instances(NAME, &InstanceQuery::suspended()).await.unwrap();
     assert_eq!(listed.len(), 1);
     // Others go on.
     bank.hole.set(false);
@@ -311,7 +314,7 @@ async fn bank_b32_a_refused_refund_waits_for_people_and_is_tried_again<S: Proces
     assert!(!running.retry(NAME, "nobody").await.unwrap());
     eventually(WITHIN, || async {
         let found = instance(&running, 1).await.unwrap();
-        if found.needs_attention() { Ok(()) } else { Err(format!("{found:?}")) }
+        if found.is_suspended() { Ok(()) } else { Err(format!("{found:?}")) }
     })
     .await;
     running.end(NAME, &id(1).to_string()).await.unwrap();
@@ -344,7 +347,7 @@ async fn bank_b32_a_refund_that_was_denied_is_paid_when_people_have_seen_to_it<S
 async fn settled_attention<S: ProcessStore>(running: &Processes<S>, n: u128) -> String {
     eventually(WITHIN, || async {
         match instance(running, n).await.map(|found| found.status) {
-            Some(InstanceStatus::Attention { reason }) => Ok(reason),
+            Some(InstanceStatus::Suspended { reason }) => Ok(reason),
             found => Err(format!("{found:#?}")),
         }
     })
@@ -446,7 +449,7 @@ fn killed_again_and_again<S: ProcessStore>(open_bank: impl AsyncFn() -> Bank<S>)
             task.await.unwrap();
         }
         let running = bank.start().await;
-        running.consumers().built(NAME, WITHIN).await.unwrap();
+        running.consumers().wait_until_built(NAME, WITHIN).await.unwrap();
         eventually(WITHIN, || async {
             let events = bank.events().await;
             let (mut started, mut over) = (0, 0);

@@ -8,7 +8,7 @@ use std::path::Path;
 use bank::domain::day::{Day, DayEvent};
 use bank::domain::suspicion::SuspicionEvent;
 use bank::domain::{AccountEvent, FailureReason, TransferEvent};
-use cqrs_core::{Event, Payload};
+use cqrs_core::{Event, event::Payload};
 
 use crate::{A, B, account, eur, noon, transfer};
 

@@ -9,7 +9,7 @@ mod money;
 mod transfer;
 
 use bank::domain::{AccountId, Money, TransferId};
-use cqrs_core::{Timestamp, Uuid};
+use cqrs_core::{Timestamp, event::Uuid};
 
 const A: u128 = 0xA;
 const B: u128 = 0xB;

@@ -8,9 +8,9 @@ use tokio::task::AbortHandle;
 use uuid::Uuid;
 
 use super::acks::UnexpectedAck;
-use super::keeper::Held;
-use super::{CheckpointError, CheckpointStore, ClaimError, SubscriptionName};
-use crate::store::{Follow, Start, Subscribe};
+use super::lease::Held;
+use super::{AcquireError, CheckpointError, CheckpointStore, SubscriptionName};
+use super::{Follow, Start, SubscriptionOptions};
 use crate::{EventStore, Position, ReadError, RecordedEvent, Retry, StoreError};
 
 /// How long a claim lasts unless it is renewed, which it is three times as often.
@@ -21,11 +21,11 @@ const STAND_BY: Duration = Duration::from_millis(500);
 /// What to follow under which name, and how carefully.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Durable {
+pub struct DurableOptions {
     /// The name under which the checkpoint is kept.
     pub name: SubscriptionName,
     /// Which events, from where. The start counts when the name is used for the first time.
-    pub subscribe: Subscribe,
+    pub subscribe: SubscriptionOptions,
     /// At most this many events are delivered and not acknowledged, at least 1.
     pub in_flight: usize,
     /// The checkpoint is saved when so many events were acknowledged, at least 1 ...
@@ -36,11 +36,11 @@ pub struct Durable {
     pub lease: Duration,
 }
 
-impl Durable {
+impl DurableOptions {
     /// Follows under a name: one event at a time is saved at each acknowledgement, at most 1,000
     /// are in flight, and another process takes over within four seconds.
     #[must_use]
-    pub const fn new(name: SubscriptionName, subscribe: Subscribe) -> Self {
+    pub const fn new(name: SubscriptionName, subscribe: SubscriptionOptions) -> Self {
         Self {
             name,
             subscribe,
@@ -86,7 +86,7 @@ pub enum DurableError {
     Read(#[from] ReadError),
     /// The checkpoint could not be claimed, and waiting does not help.
     #[error("the subscription could not be claimed")]
-    Claim(#[source] StoreError),
+    SubscriptionLease(#[source] StoreError),
 }
 
 /// Why an acknowledgement was not taken, or not saved.
@@ -107,10 +107,10 @@ pub enum AckError {
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # async fn run<S>(store: S) -> Result<(), Box<dyn std::error::Error>>
-/// # where S: cqrs_core::EventStore + cqrs_core::CheckpointStore + Clone {
-/// use cqrs_core::{Durable, EventStoreExt, Subscribe, SubscriptionName};
+/// # where S: cqrs_core::EventStore + cqrs_core::subscription::CheckpointStore + Clone {
+/// use cqrs_core::{EventStoreExt, subscription::{DurableOptions, SubscriptionName, SubscriptionOptions}};
 ///
-/// let billing = Durable::new(SubscriptionName::new("billing")?, Subscribe::all());
+/// let billing = DurableOptions::new(SubscriptionName::new("billing")?, SubscriptionOptions::all());
 /// let mut events = store.subscribe_durable(store.clone(), billing);
 /// while let Ok(event) = events.next().await {
 ///     println!("bill {}", event.id);
@@ -122,7 +122,7 @@ pub enum AckError {
 pub struct DurableSubscription {
     store: Arc<dyn EventStore>,
     checkpoints: Arc<dyn CheckpointStore>,
-    durable: Durable,
+    durable: DurableOptions,
     owner: Uuid,
     serving: Option<Serving>,
 }
@@ -153,7 +153,7 @@ impl DurableSubscription {
     pub(crate) fn open(
         store: Arc<dyn EventStore>,
         checkpoints: Arc<dyn CheckpointStore>,
-        durable: Durable,
+        durable: DurableOptions,
     ) -> Self {
         Self { store, checkpoints, durable, owner: Uuid::now_v7(), serving: None }
     }
@@ -227,7 +227,7 @@ impl DurableSubscription {
             let claimed = async {
                 let start = self.start().await?;
                 let (name, lease) = (&self.durable.name, self.durable.lease);
-                Ok(self.checkpoints.claim(name, start, self.owner, lease).await)
+                Ok(self.checkpoints.acquire(name, start, self.owner, lease).await)
             };
             match claimed.await {
                 Ok(Ok(claim)) => {
@@ -242,11 +242,13 @@ impl DurableSubscription {
                     self.serving = Some(Serving { held, follow, arrived: VecDeque::new(), keeper });
                     return Ok(());
                 }
-                Ok(Err(ClaimError::Held { .. })) => {}
-                Ok(Err(ClaimError::Store(error))) if error.retry() != Retry::Never => {
+                Ok(Err(AcquireError::Held { .. })) => {}
+                Ok(Err(AcquireError::Store(error))) if error.retry() != Retry::Never => {
                     tracing::warn!(name = %self.durable.name, %error, "not claimed");
                 }
-                Ok(Err(ClaimError::Store(error))) => return Err(DurableError::Claim(error)),
+                Ok(Err(AcquireError::Store(error))) => {
+                    return Err(DurableError::SubscriptionLease(error));
+                }
                 Err(error) if ReadError::retry(&error) != Retry::Never => {
                     tracing::warn!(name = %self.durable.name, %error, "no start found");
                 }

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use super::{Ended, Worker};
-use crate::failures::chain;
+use crate::failures::error_chain;
 use crate::projection::projector::Projector;
 use crate::projection::read_store::{ReadStore, Swap};
-use crate::projection::records::Trouble;
+use crate::projection::records::Failure;
 
 /// How much longer than a transaction took a building read model rests while others append, unless
 /// it falls back.
@@ -20,7 +20,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         let partition = self.lease.partition.clone();
         // What is compared are the checkpoints.
         let swapped = match self.save().await {
-            Ok(()) => self.shared.read.swap(&partition.projector, partition.generation).await,
+            Ok(()) => self.shared.read.swap(&partition.consumer, partition.generation).await,
             Err(error) => Err(error),
         };
         match swapped {
@@ -38,9 +38,9 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
             }
             Err(error) => {
                 tracing::warn!(%partition, %error, "not swapped yet");
-                let (position, error) = (self.cursor(), chain(&error));
-                let trouble = Trouble { position, error, attempts: 1, stopped: false };
-                self.report(&trouble).await
+                let (position, error) = (self.cursor(), error_chain(&error));
+                let failure = Failure { position, error, attempts: 1, stopped: false };
+                self.report(&failure).await
             }
         }
     }

@@ -13,11 +13,14 @@
 
 mod acks;
 mod checkpoints;
-mod keeper;
+mod durable;
+mod lease;
 mod subscription;
 
 pub use acks::UnexpectedAck;
 pub use checkpoints::{
-    Checkpoint, CheckpointError, CheckpointStore, Claim, ClaimError, SubscriptionName,
+    AcquireError, Checkpoint, CheckpointError, CheckpointStore, SubscriptionLease, SubscriptionName,
 };
-pub use subscription::{AckError, Acks, Durable, DurableError, DurableSubscription};
+pub use durable::{AckError, Acks, DurableError, DurableOptions, DurableSubscription};
+pub(crate) use subscription::Follow;
+pub use subscription::{Start, Subscription, SubscriptionOptions};

@@ -1,6 +1,6 @@
 //! What only one aggregate may have at a time: an e-mail address, a seat, an invoice number.
 //!
-//! Each reference has a stream of its own, whose last event says who holds it. Whoever reserves it
+//! Each key has a stream of its own, whose last event says who holds it. Whoever reserves it
 //! appends to that stream in the append of its events, at the version it has looked at. So it is
 //! held exactly when the events are stored, by one, and nothing of it can be lost or left behind.
 
@@ -17,23 +17,23 @@ use serde::{Deserialize, Serialize};
 /// Something that only one aggregate may hold at a time.
 ///
 /// ```
-/// use cqrs_core::Reference;
+/// use cqrs_core::aggregate::UniqueKey;
 ///
-/// let address = Reference::new("e-mail", "Alice@Example.com").ignoring_case();
+/// let address = UniqueKey::new("e-mail", "Alice@Example.com").ignoring_case();
 /// assert_eq!(address.to_string(), "e-mail `alice@example.com`");
-/// let seat = Reference::of_parts("seat", ["LH 400", "12A"]);
-/// assert_ne!(seat, Reference::of_parts("seat", ["LH 40", "012A"]));
+/// let seat = UniqueKey::of_parts("seat", ["LH 400", "12A"]);
+/// assert_ne!(seat, UniqueKey::of_parts("seat", ["LH 40", "012A"]));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Reference {
+pub struct UniqueKey {
     kind: String,
     value: String,
 }
 
-/// Between the parts of a reference.
+/// Between the parts of a key.
 const SEPARATOR: char = '\u{1f}';
 
-impl Reference {
+impl UniqueKey {
     /// Of a kind, for example `e-mail`, which has values of its own.
     pub fn new(kind: impl Into<String>, value: impl fmt::Display) -> Self {
         Self { kind: kind.into(), value: value.to_string() }
@@ -60,7 +60,7 @@ impl Reference {
     }
 }
 
-impl fmt::Display for Reference {
+impl fmt::Display for UniqueKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} `{}`", self.kind, self.value.replace(SEPARATOR, " "))
     }
@@ -71,24 +71,24 @@ impl fmt::Display for Reference {
 #[must_use]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reservations {
-    wishes: Vec<(Reference, bool)>,
+    changes: Vec<(UniqueKey, bool)>,
 }
 
 impl Reservations {
     /// Nothing.
     pub const fn none() -> Self {
-        Self { wishes: Vec::new() }
+        Self { changes: Vec::new() }
     }
 
-    /// Reserves a reference. One that the aggregate holds already stays with it.
-    pub fn reserve(mut self, reference: Reference) -> Self {
-        self.wishes.push((reference, true));
+    /// Reserves a key. One that the aggregate holds already stays with it.
+    pub fn reserve(mut self, key: UniqueKey) -> Self {
+        self.changes.push((key, true));
         self
     }
 
-    /// Gives a reference back, so that others can reserve it.
-    pub fn release(mut self, reference: Reference) -> Self {
-        self.wishes.push((reference, false));
+    /// Gives a key back, so that others can reserve it.
+    pub fn release(mut self, key: UniqueKey) -> Self {
+        self.changes.push((key, false));
         self
     }
 }
@@ -98,39 +98,39 @@ impl Reservations {
 #[non_exhaustive]
 pub enum ReservationError {
     /// Somebody else holds it.
-    #[error("{reference} is already taken")]
+    #[error("{key} is already taken")]
     AlreadyTaken {
         /// What was to be reserved.
-        reference: Reference,
+        key: UniqueKey,
         /// The stream of the aggregate that holds it.
         owner: StreamName,
     },
     /// It was given back by an aggregate that does not hold it.
-    #[error("{reference} is not held, so it cannot be given back")]
+    #[error("{key} is not held, so it cannot be given back")]
     NotHeld {
         /// What was given back.
-        reference: Reference,
+        key: UniqueKey,
     },
     /// It cannot be part of a stream's name.
-    #[error("{reference} is refused")]
+    #[error("{key} is refused")]
     Invalid {
         /// What was to be reserved.
-        reference: Reference,
+        key: UniqueKey,
         /// Why.
         #[source]
         source: InvalidName,
     },
 }
 
-/// What is recorded of a reference.
+/// What is recorded of a key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum ReservationEvent {
+pub(crate) enum ReservationEvent {
     Reserved { owner: StreamName },
     Released,
 }
 
-const RESERVED: EventType = EventType::new("cqrs.reference-reserved", 1);
-const RELEASED: EventType = EventType::new("cqrs.reference-released", 1);
+const RESERVED: EventType = EventType::new("cqrs.unique-key-reserved", 1);
+const RELEASED: EventType = EventType::new("cqrs.unique-key-released", 1);
 
 impl Event for ReservationEvent {
     const TYPES: &'static [EventType] = &[RESERVED, RELEASED];
@@ -155,39 +155,39 @@ impl Event for ReservationEvent {
     }
 }
 
-/// A change of who holds a reference.
-pub(super) struct Transfer {
-    pub(super) stream: StreamName,
-    pub(super) expected: ExpectedVersion,
-    pub(super) event: ReservationEvent,
+/// A change of who holds a key.
+pub(crate) struct Transfer {
+    pub(crate) stream: StreamName,
+    pub(crate) expected: ExpectedVersion,
+    pub(crate) event: ReservationEvent,
 }
 
 /// Why it could not be found out who holds what.
-pub(super) enum Unreserved {
-    Refused(ReservationError),
+pub(crate) enum Unreserved {
+    Rejected(ReservationError),
     Read(ReadError),
 }
 
 /// What has to be appended beside the events of `owner` so that it gets what it reserves.
-pub(super) async fn transfers(
+pub(crate) async fn transfers(
     store: &dyn EventStore,
     owner: &StreamName,
     reservations: Reservations,
 ) -> Result<Vec<Transfer>, Unreserved> {
     let mut transfers = Vec::new();
-    for (nth, (reference, _)) in reservations.wishes.iter().enumerate() {
-        if reservations.wishes.iter().take(nth).any(|(before, _)| before == reference) {
+    for (nth, (key, _)) in reservations.changes.iter().enumerate() {
+        if reservations.changes.iter().take(nth).any(|(before, _)| before == key) {
             continue;
         }
-        let stream = reference.stream().map_err(|source| {
-            let reference = reference.clone();
-            Unreserved::Refused(ReservationError::Invalid { reference, source })
+        let stream = key.stream().map_err(|source| {
+            let key = key.clone();
+            Unreserved::Rejected(ReservationError::Invalid { key, source })
         })?;
         let (before, version) = held(store, &stream).await.map_err(Unreserved::Read)?;
-        let wishes = reservations.wishes.iter().filter(|(wished, _)| wished == reference);
+        let changes = reservations.changes.iter().filter(|(changed, _)| changed == key);
         let mut after = before.clone();
-        for (_, takes) in wishes {
-            after = granted(reference, after, owner, *takes).map_err(Unreserved::Refused)?;
+        for (_, takes) in changes {
+            after = granted(key, after, owner, *takes).map_err(Unreserved::Rejected)?;
         }
         if after != before {
             let event = after
@@ -198,28 +198,28 @@ pub(super) async fn transfers(
     Ok(transfers)
 }
 
-/// Who holds a reference after a wish.
+/// Who holds a key after a change.
 fn granted(
-    reference: &Reference,
+    key: &UniqueKey,
     holder: Option<StreamName>,
     owner: &StreamName,
     takes: bool,
 ) -> Result<Option<StreamName>, ReservationError> {
-    let reference = reference.clone();
+    let key = key.clone();
     match holder {
         Some(holder) if holder == *owner => Ok(takes.then_some(holder)),
-        Some(owner) if takes => Err(ReservationError::AlreadyTaken { reference, owner }),
+        Some(owner) if takes => Err(ReservationError::AlreadyTaken { key, owner }),
         None if takes => Ok(Some(owner.clone())),
-        _ => Err(ReservationError::NotHeld { reference }),
+        _ => Err(ReservationError::NotHeld { key }),
     }
 }
 
-/// Who holds a reference.
-pub(super) async fn holder(
+/// Who holds a key.
+pub(crate) async fn holder(
     store: &dyn EventStore,
-    reference: &Reference,
+    key: &UniqueKey,
 ) -> Result<Option<StreamName>, ReadError> {
-    let Ok(stream) = reference.stream() else { return Ok(None) };
+    let Ok(stream) = key.stream() else { return Ok(None) };
     Ok(held(store, &stream).await?.0)
 }
 

@@ -5,15 +5,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cqrs::{
-    App, Clock, Destinations, DispatchError, EventStoreExt, Instance, InstanceQuery,
-    InstanceStatus, LogRead, Missed, NotCancelled, Plan, PlanError, Planner, Processes, Recorded,
-    Schedule, StreamName, Timestamp,
+    App, EventStoreExt, Processes, Recorded, StreamName, Timestamp,
+    app::{Clock, DispatchError},
+    process::{
+        CancelError, CommandScheduler, Destinations, Instance, InstanceQuery, InstanceStatus,
+        MissedTicks, RecurringCommand, ScheduleError, ScheduledCommand,
+    },
+    store::LogRead,
 };
 use cqrs_testing::{ManualClock, eventually};
 use futures_util::StreamExt;
 
 use super::fresh::Kept;
-use crate::script::{Said, Say, Speaker, Trouble, say};
+use crate::script::{Failure, Said, Say, Speaker, say};
 
 const WITHIN: Duration = Duration::from_secs(60);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -22,17 +26,17 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 struct EachMinute {
     speaker: &'static str,
-    missed: Missed,
+    missed: MissedTicks,
     refused: Arc<AtomicBool>,
 }
 
 impl EachMinute {
-    fn new(missed: Missed) -> Self {
+    fn new(missed: MissedTicks) -> Self {
         Self { speaker: "clock", missed, refused: Arc::default() }
     }
 }
 
-impl Schedule for EachMinute {
+impl RecurringCommand for EachMinute {
     type Command = Say;
     const NAME: &'static str = "each_minute";
 
@@ -47,7 +51,7 @@ impl Schedule for EachMinute {
         }
     }
 
-    fn missed(&self) -> Missed {
+    fn missed(&self) -> MissedTicks {
         self.missed
     }
 }
@@ -57,7 +61,7 @@ struct World {
     kept: Kept,
     clock: ManualClock,
     began: Timestamp,
-    trouble: Trouble,
+    failure: Failure,
 }
 
 impl World {
@@ -65,9 +69,9 @@ impl World {
         let clock = ManualClock::new();
         let (store, kept) = super::fresh::stores(&clock).await;
         let began = clock.now();
-        let trouble = Trouble::default();
-        let app = App::builder(store).middleware(trouble.clone()).build().unwrap();
-        Self { app, kept, clock, began, trouble }
+        let failure = Failure::default();
+        let app = App::builder(store).middleware(failure.clone()).build().unwrap();
+        Self { app, kept, clock, began, failure }
     }
 
     async fn start(&self, schedule: &EachMinute) -> Processes<Kept> {
@@ -75,13 +79,13 @@ impl World {
             .clock(self.clock.clone())
             .lease(Duration::from_millis(300))
             .poll_interval(Duration::from_millis(10))
-            .schedule(schedule.clone())
-            .planned_commands(Destinations::new().to::<Speaker>())
+            .recurring(schedule.clone())
+            .scheduled_commands(Destinations::new().to::<Speaker>())
             .start()
             .await
             .unwrap();
-        for name in ["each_minute", "planned_commands"] {
-            assert!(running.consumers().built(name, WITHIN).await.unwrap());
+        for name in ["each_minute", "scheduled_commands"] {
+            assert!(running.consumers().wait_until_built(name, WITHIN).await.unwrap());
         }
         running
     }
@@ -96,7 +100,7 @@ impl World {
     }
 
     async fn said(&self) -> Vec<String> {
-        let clock = cqrs::StreamRead::forward(StreamName::new("speaker-clock").unwrap());
+        let clock = cqrs::store::StreamRead::forward(StreamName::new("speaker-clock").unwrap());
         let events = self.app.store().stream_events_as::<Said>(clock);
         let events: Vec<Recorded<Said>> =
             events.filter_map(async |event| event.ok()).collect().await;
@@ -129,9 +133,9 @@ async fn until(running: &Processes<Kept>, name: &str, id: &str, check: impl Fn(&
 }
 
 #[tokio::test]
-async fn b378_each_tick_sends_one_command_whoever_is_at_work() {
+async fn each_tick_sends_one_command_whoever_is_at_work() {
     let world = World::new().await;
-    let schedule = EachMinute::new(Missed::Each);
+    let schedule = EachMinute::new(MissedTicks::Each);
     let (first, second) = (world.start(&schedule).await, world.start(&schedule).await);
     assert!(world.said().await.is_empty());
     for n in 1..=5 {
@@ -146,16 +150,16 @@ async fn b378_each_tick_sends_one_command_whoever_is_at_work() {
 }
 
 #[tokio::test]
-async fn b378_ticks_that_were_missed_are_made_up_for_as_told() {
+async fn ticks_that_were_missed_are_made_up_for_as_told() {
     let world = World::new().await;
-    let each = EachMinute::new(Missed::Each);
+    let each = EachMinute::new(MissedTicks::Each);
     world.start(&each).await.stop().await;
     world.clock.advance(MINUTE * 200);
     let running = world.start(&each).await;
     world.until_said(&(1..=200).map(|n| world.minute(n)).collect::<Vec<_>>()).await;
     running.stop().await;
     world.clock.advance(MINUTE * 50);
-    let running = world.start(&EachMinute::new(Missed::First)).await;
+    let running = world.start(&EachMinute::new(MissedTicks::First)).await;
     let mut expected: Vec<String> = (1..=201).map(|n| world.minute(n)).collect();
     world.until_said(&expected).await;
     world.clock.advance(MINUTE);
@@ -165,10 +169,10 @@ async fn b378_ticks_that_were_missed_are_made_up_for_as_told() {
 }
 
 #[tokio::test]
-async fn b378_ticks_wait_while_many_commands_have_no_answer() {
+async fn ticks_wait_while_many_commands_have_no_answer() {
     let world = World::new().await;
-    world.trouble.0.store(true, Ordering::Release);
-    let slow = EachMinute { speaker: "slow", ..EachMinute::new(Missed::Each) };
+    world.failure.0.store(true, Ordering::Release);
+    let slow = EachMinute { speaker: "slow", ..EachMinute::new(MissedTicks::Each) };
     let running = world.start(&slow).await;
     world.clock.advance(MINUTE * 500);
     let full = |found: &Instance| found.commands.len() == 64 && found.timers.len() == 1;
@@ -179,13 +183,13 @@ async fn b378_ticks_wait_while_many_commands_have_no_answer() {
 }
 
 #[tokio::test]
-async fn b378_a_schedule_whose_command_is_refused_waits_for_people() {
+async fn a_schedule_whose_command_is_refused_waits_for_people() {
     let world = World::new().await;
-    let schedule = EachMinute::new(Missed::Each);
+    let schedule = EachMinute::new(MissedTicks::Each);
     schedule.refused.store(true, Ordering::Release);
     let running = world.start(&schedule).await;
     world.clock.advance(MINUTE);
-    until(&running, "each_minute", "schedule", Instance::needs_attention).await;
+    until(&running, "each_minute", "schedule", Instance::is_suspended).await;
     world.clock.advance(MINUTE);
     // Whoever has mended it retries, or ends it.
     assert!(running.end("each_minute", "schedule").await.unwrap());
@@ -195,26 +199,29 @@ async fn b378_a_schedule_whose_command_is_refused_waits_for_people() {
 }
 
 #[tokio::test]
-async fn b377_a_planned_command_is_sent_once_at_its_time_also_after_a_restart() {
+async fn a_planned_command_is_sent_once_at_its_time_also_after_a_restart() {
     let world = World::new().await;
-    let schedule = EachMinute::new(Missed::Each);
-    let planner = Planner::new(world.app.clone());
+    let schedule = EachMinute::new(MissedTicks::Each);
+    let planner = CommandScheduler::new(world.app.clone());
     let due = |seconds: u64| world.began.plus(Duration::from_secs(seconds));
     // Before anybody runs.
-    planner.plan(Plan::new("early", due(10), say("plan", "early"))).await.unwrap();
+    planner.schedule(ScheduledCommand::new("early", due(10), say("plan", "early"))).await.unwrap();
     let running = world.start(&schedule).await;
-    planner.plan(Plan::new("late", due(30), say("plan", "late"))).await.unwrap();
-    let taken = planner.plan(Plan::new("late", due(40), say("plan", "other"))).await.unwrap_err();
-    assert!(matches!(&taken, PlanError::AlreadyPlanned { id } if id == "late"), "{taken:?}");
+    planner.schedule(ScheduledCommand::new("late", due(30), say("plan", "late"))).await.unwrap();
+    let taken = planner
+        .schedule(ScheduledCommand::new("late", due(40), say("plan", "other")))
+        .await
+        .unwrap_err();
+    assert!(matches!(&taken, ScheduleError::AlreadyScheduled { id } if id == "late"), "{taken:?}");
     // All of several, or none.
     let several = [
-        Plan::new("a", due(20), say("plan", "a")),
-        Plan::new("early", due(20), say("plan", "again")),
+        ScheduledCommand::new("a", due(20), say("plan", "a")),
+        ScheduledCommand::new("early", due(20), say("plan", "again")),
     ];
-    assert!(planner.plan_all(several).await.is_err());
-    let several = ["b", "c"].map(|id| Plan::new(id, due(20), say("plan", id)));
-    planner.plan_all(several).await.unwrap();
-    planner.plan_all([]).await.unwrap();
+    assert!(planner.schedule_all(several).await.is_err());
+    let several = ["b", "c"].map(|id| ScheduledCommand::new(id, due(20), say("plan", id)));
+    planner.schedule_all(several).await.unwrap();
+    planner.schedule_all([]).await.unwrap();
     let said = || async {
         let all = world.app.store().log_events_as::<Said>(LogRead::forward());
         let all: Vec<_> = all.filter_map(async |event| event.ok()).collect().await;
@@ -233,25 +240,28 @@ async fn b377_a_planned_command_is_sent_once_at_its_time_also_after_a_restart() 
         .await;
     };
     planner.cancel("b").await.unwrap();
-    let refused = |answer: Result<(), DispatchError<NotCancelled>>| match answer {
-        Err(DispatchError::Refused(refused)) => refused,
+    let refused = |answer: Result<(), DispatchError<CancelError>>| match answer {
+        Err(DispatchError::Rejected(refused)) => refused,
         other => panic!("{other:?}"),
     };
-    assert_eq!(refused(planner.cancel("b").await), NotCancelled::AlreadyCancelled);
-    assert_eq!(refused(planner.cancel("nobody").await), NotCancelled::NotPlanned);
-    assert_eq!(refused(planner.cancel("a").await), NotCancelled::NotPlanned);
+    assert_eq!(refused(planner.cancel("b").await), CancelError::AlreadyCancelled);
+    assert_eq!(refused(planner.cancel("nobody").await), CancelError::NotScheduled);
+    assert_eq!(refused(planner.cancel("a").await), CancelError::NotScheduled);
     world.clock.advance(Duration::from_secs(9));
     assert!(said().await.is_empty());
     world.clock.advance(Duration::from_secs(1));
     until_said(&["early"]).await;
-    assert_eq!(refused(planner.cancel("early").await), NotCancelled::AlreadyDue);
+    assert_eq!(refused(planner.cancel("early").await), CancelError::AlreadyDue);
     running.stop().await;
     world.clock.advance(Duration::from_secs(60));
     let running = world.start(&schedule).await;
     until_said(&["c", "early", "late"]).await;
     // One that is refused is on record for people, and goes on when they say so.
-    planner.plan(Plan::new("wrong", world.clock.now(), say("plan", "no"))).await.unwrap();
-    until(&running, "planned_commands", "wrong", Instance::needs_attention).await;
+    planner
+        .schedule(ScheduledCommand::new("wrong", world.clock.now(), say("plan", "no")))
+        .await
+        .unwrap();
+    until(&running, "scheduled_commands", "wrong", Instance::is_suspended).await;
     running.stop().await;
     until_said(&["c", "early", "late"]).await;
 }

@@ -13,7 +13,9 @@ use std::time::Duration;
 use futures_core::Stream;
 use futures_util::StreamExt;
 
-use super::{EventStore, Filter, LogRead, Page, Pages, ReadError, Retry, StoreError};
+use crate::store::{
+    DEFAULT_PAGE_SIZE, EventStore, Filter, LogRead, Page, Pages, ReadError, Retry, StoreError,
+};
 use crate::{Position, RecordedEvent, Timestamp};
 
 /// How long a subscription waits for a hint before it looks by itself.
@@ -38,7 +40,7 @@ pub enum Start {
 /// What to subscribe to.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Subscribe {
+pub struct SubscriptionOptions {
     /// Which events.
     pub filter: Filter,
     /// From where on.
@@ -49,14 +51,14 @@ pub struct Subscribe {
     pub poll_interval: Duration,
 }
 
-impl Subscribe {
+impl SubscriptionOptions {
     /// To the events that pass a filter, from the first one there is.
     #[must_use]
     pub const fn to(filter: Filter) -> Self {
         Self {
             filter,
             start: Start::Origin,
-            page_size: super::DEFAULT_PAGE_SIZE,
+            page_size: DEFAULT_PAGE_SIZE,
             poll_interval: DEFAULT_POLL_INTERVAL,
         }
     }
@@ -106,9 +108,9 @@ impl std::fmt::Debug for Subscription {
 }
 
 impl Subscription {
-    pub(super) async fn open(
+    pub(crate) async fn open(
         store: Arc<dyn EventStore>,
-        subscribe: Subscribe,
+        subscribe: SubscriptionOptions,
     ) -> Result<Self, StoreError> {
         let cursor = match subscribe.start {
             Start::Origin | Start::At(_) => Position::START,
@@ -166,7 +168,7 @@ impl Stream for Subscription {
 /// The loop behind every subscription.
 pub(crate) struct Follow {
     store: Arc<dyn EventStore>,
-    subscribe: Subscribe,
+    subscribe: SubscriptionOptions,
     /// Everything up to here was handed out or did not pass the filter.
     cursor: Position,
     /// Set until the first event that is recent enough.
@@ -184,7 +186,7 @@ impl std::fmt::Debug for Follow {
 impl Follow {
     pub(crate) const fn after(
         store: Arc<dyn EventStore>,
-        subscribe: Subscribe,
+        subscribe: SubscriptionOptions,
         cursor: Position,
     ) -> Self {
         Self { store, subscribe, cursor, not_before: None, reading: None, pause: FIRST_PAUSE }
@@ -250,7 +252,7 @@ impl Follow {
                 }
                 None => {
                     self.reading = None;
-                    let hint = self.store.head_beyond(self.cursor);
+                    let hint = self.store.wait_for_head_after(self.cursor);
                     // Either way the log is read again; the time-out is not an error.
                     let _ = tokio::time::timeout(self.subscribe.poll_interval, hint).await;
                 }

@@ -1,6 +1,9 @@
 //! The two who meet.
 
-use cqrs_core::{Append, AppendError, Appended, EventStore};
+use cqrs_core::{
+    EventStore,
+    store::{Append, AppendError, Appended},
+};
 use cqrs_postgres::PgStore;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
@@ -29,7 +32,7 @@ pub(crate) enum End {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Stored(Appended),
-    Refused(AppendError),
+    Rejected(AppendError),
     RolledBack,
     /// It does not know.
     Unknown,
@@ -40,7 +43,7 @@ impl From<Result<Appended, AppendError>> for Outcome {
         match answer {
             Ok(appended) => Self::Stored(appended),
             Err(AppendError::OutcomeUnknown(_)) => Self::Unknown,
-            Err(error) => Self::Refused(error),
+            Err(error) => Self::Rejected(error),
         }
     }
 }
@@ -74,7 +77,7 @@ pub(crate) async fn run(
     };
     match run.await {
         // Its own session is gone, so it cannot know.
-        Err(_) | Ok(Outcome::Refused(AppendError::Store(_))) if end == End::Killed => {
+        Err(_) | Ok(Outcome::Rejected(AppendError::Store(_))) if end == End::Killed => {
             Outcome::Unknown
         }
         outcome => outcome.unwrap(),

@@ -6,8 +6,10 @@ use cqrs::memory::MemoryReadStore;
 use cqrs::postgres::PgReadStore;
 use cqrs::process::ProcessesBuilder;
 use cqrs::{
-    App, Clock, Instance, InstanceQuery, OperatorError, ProcessStore, Processes, Projections,
-    StartError,
+    App, Processes, Projections,
+    app::Clock,
+    process::{Instance, InstanceQuery, ProcessStore},
+    projection::{OperatorError, StartError},
 };
 
 use crate::OpenReadStore;

@@ -13,16 +13,16 @@ pub use crate::names::SubscriptionName;
 /// The right to move a checkpoint, until somebody else gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Claim {
+pub struct SubscriptionLease {
     /// The subscription.
     pub name: SubscriptionName,
-    /// Tells this claim from all others ever made in the store, and is higher than those before.
+    /// Tells this lease from all others ever made in the store, and is higher than those before.
     pub epoch: u64,
     /// The checkpoint as it was then.
     pub checkpoint: Position,
 }
 
-impl Claim {
+impl SubscriptionLease {
     /// From its parts.
     #[must_use]
     pub const fn new(name: SubscriptionName, epoch: u64, checkpoint: Position) -> Self {
@@ -38,9 +38,9 @@ pub struct Checkpoint {
     pub name: SubscriptionName,
     /// Everything up to here is done.
     pub position: Position,
-    /// Who holds it, if the claim has not run out.
+    /// Who holds it, if the lease has not run out.
     pub owner: Option<Uuid>,
-    /// When that claim runs out unless it is renewed.
+    /// When that lease runs out unless it is renewed.
     pub held_until: Option<Timestamp>,
 }
 
@@ -60,15 +60,15 @@ impl Checkpoint {
 /// Why a subscription could not be claimed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ClaimError {
+pub enum AcquireError {
     /// Somebody else holds it. Trying again later can help.
     #[error("somebody else holds the subscription until {until}")]
     Held {
-        /// When their claim runs out unless they renew it.
+        /// When their lease runs out unless they renew it.
         until: Timestamp,
     },
-    /// The store is in trouble.
-    #[error("the store did not answer the claim")]
+    /// The store failed.
+    #[error("the store did not answer the lease")]
     Store(#[from] StoreError),
 }
 
@@ -76,11 +76,11 @@ pub enum ClaimError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// The claim is not the newest any more: somebody else has the subscription, or it was reset
-    /// or deleted. Nothing was changed, and never will be under this claim.
-    #[error("the claim on the subscription was lost")]
+    /// The lease is not the newest any more: somebody else has the subscription, or it was reset
+    /// or deleted. Nothing was changed, and never will be under this lease.
+    #[error("the lease on the subscription was lost")]
     Lost,
-    /// The store is in trouble. Saving the same position again is harmless.
+    /// The store failed. Saving the same position again is harmless.
     #[error("the store did not save the checkpoint")]
     Store(#[from] StoreError),
 }
@@ -93,18 +93,18 @@ pub trait CheckpointStore: std::fmt::Debug + Send + Sync + 'static {
     /// # Behavior
     /// - One that is not there is created, with its checkpoint at `start`. Of one that is there,
     ///   `start` changes nothing.
-    /// - One that nobody holds, whose claim has run out, or that the same owner holds, is given
-    ///   out; every older claim is lost from then on.
+    /// - One that nobody holds, whose lease has run out, or that the same owner holds, is given
+    ///   out; every older lease is lost from then on.
     ///
     /// # Errors
-    /// [`ClaimError`].
-    async fn claim(
+    /// [`AcquireError`].
+    async fn acquire(
         &self,
         name: &SubscriptionName,
         start: Position,
         owner: Uuid,
-        lease: Duration,
-    ) -> Result<Claim, ClaimError>;
+        duration: Duration,
+    ) -> Result<SubscriptionLease, AcquireError>;
 
     /// Holds a subscription for a while longer, from now on.
     ///
@@ -113,7 +113,11 @@ pub trait CheckpointStore: std::fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`CheckpointError`].
-    async fn renew(&self, claim: &Claim, lease: Duration) -> Result<(), CheckpointError>;
+    async fn renew(
+        &self,
+        lease: &SubscriptionLease,
+        duration: Duration,
+    ) -> Result<(), CheckpointError>;
 
     /// Moves the checkpoint forward. A lower position changes nothing and is no error.
     ///
@@ -121,21 +125,21 @@ pub trait CheckpointStore: std::fmt::Debug + Send + Sync + 'static {
     /// [`CheckpointError`].
     async fn save_checkpoint(
         &self,
-        claim: &Claim,
+        lease: &SubscriptionLease,
         position: Position,
     ) -> Result<(), CheckpointError>;
 
-    /// Gives a subscription back, so that others need not wait. Nothing happens when the claim is
+    /// Gives a subscription back, so that others need not wait. Nothing happens when the lease is
     /// lost already.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble; the claim then runs out by itself.
-    async fn release(&self, claim: &Claim) -> Result<(), StoreError>;
+    /// [`StoreError`] if the store fails; the lease then runs out by itself.
+    async fn release(&self, lease: &SubscriptionLease) -> Result<(), StoreError>;
 
     /// One subscription; `None` when it is not there.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn find_checkpoint(
         &self,
         name: &SubscriptionName,
@@ -144,51 +148,55 @@ pub trait CheckpointStore: std::fmt::Debug + Send + Sync + 'static {
     /// All subscriptions, by name.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn list_checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError>;
 
-    /// Moves a checkpoint to any position and ends the claim on it; whoever held it starts again
+    /// Moves a checkpoint to any position and ends the lease on it; whoever held it starts again
     /// from there. Says whether the subscription is there.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn reset_checkpoint(
         &self,
         name: &SubscriptionName,
         position: Position,
     ) -> Result<bool, StoreError>;
 
-    /// Removes a subscription and ends the claim on it. Says whether it was there.
+    /// Removes a subscription and ends the lease on it. Says whether it was there.
     ///
     /// # Errors
-    /// [`StoreError`] when the store is in trouble.
+    /// [`StoreError`] if the store fails.
     async fn delete_checkpoint(&self, name: &SubscriptionName) -> Result<bool, StoreError>;
 }
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<S: CheckpointStore + ?Sized> CheckpointStore for Arc<S> {
-    async fn claim(
+    async fn acquire(
         &self,
         name: &SubscriptionName,
         start: Position,
         owner: Uuid,
-        lease: Duration,
-    ) -> Result<Claim, ClaimError> {
-        (**self).claim(name, start, owner, lease).await
+        duration: Duration,
+    ) -> Result<SubscriptionLease, AcquireError> {
+        (**self).acquire(name, start, owner, duration).await
     }
-    async fn renew(&self, claim: &Claim, lease: Duration) -> Result<(), CheckpointError> {
-        (**self).renew(claim, lease).await
+    async fn renew(
+        &self,
+        lease: &SubscriptionLease,
+        duration: Duration,
+    ) -> Result<(), CheckpointError> {
+        (**self).renew(lease, duration).await
     }
     async fn save_checkpoint(
         &self,
-        claim: &Claim,
+        lease: &SubscriptionLease,
         position: Position,
     ) -> Result<(), CheckpointError> {
-        (**self).save_checkpoint(claim, position).await
+        (**self).save_checkpoint(lease, position).await
     }
-    async fn release(&self, claim: &Claim) -> Result<(), StoreError> {
-        (**self).release(claim).await
+    async fn release(&self, lease: &SubscriptionLease) -> Result<(), StoreError> {
+        (**self).release(lease).await
     }
     async fn find_checkpoint(
         &self,

@@ -15,7 +15,7 @@ use crate::{
 ///
 /// ```
 /// # use std::time::Duration;
-/// # use cqrs_core::*;
+/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
 /// # fn close_day(day: Timestamp) -> impl Command { NoCommand }
 /// # #[derive(Clone, serde::Serialize, serde::Deserialize)] struct NoCommand;
 /// # #[derive(Default)] struct Ledger;
@@ -35,7 +35,7 @@ use crate::{
 /// # }
 /// struct EndOfDay;
 ///
-/// impl Schedule for EndOfDay {
+/// impl RecurringCommand for EndOfDay {
 ///     type Command = NoCommand;
 ///     const NAME: &'static str = "end_of_day";
 ///
@@ -48,7 +48,7 @@ use crate::{
 ///     }
 /// }
 /// ```
-pub trait Schedule: Send + Sync + 'static {
+pub trait RecurringCommand: Send + Sync + 'static {
     /// What is sent.
     type Command: Command;
 
@@ -64,14 +64,14 @@ pub trait Schedule: Send + Sync + 'static {
     fn command(&self, tick: Timestamp) -> Self::Command;
 
     /// What is to be done about ticks at which nothing was running.
-    fn missed(&self) -> Missed {
-        Missed::Each
+    fn missed(&self) -> MissedTicks {
+        MissedTicks::Each
     }
 }
 
 /// What is to be done about ticks at which nothing was running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missed {
+pub enum MissedTicks {
     /// Each gets its command, in order.
     Each,
     /// The first of them gets its command; then it goes on with the next one to come.
@@ -104,7 +104,7 @@ impl Event for Never {
     }
 }
 
-impl<S: Schedule> Recurring<S> {
+impl<S: RecurringCommand> Recurring<S> {
     /// What is to be done when it runs for the first time.
     pub(super) fn first(&self, now: Timestamp) -> Effects {
         self.tick_after(now)
@@ -114,13 +114,13 @@ impl<S: Schedule> Recurring<S> {
         match self.0.next(moment) {
             Some(next) if next > moment => Effects::none().start_timer_at(TICK, next),
             Some(next) => Effects::none()
-                .attention(format!("the tick after {moment} is to be {next}, which is not later")),
+                .suspend(format!("the tick after {moment} is to be {next}, which is not later")),
             None => Effects::none().end(),
         }
     }
 }
 
-impl<S: Schedule> ProcessManager for Recurring<S>
+impl<S: RecurringCommand> ProcessManager for Recurring<S>
 where
     Target<S>: Aggregate<Command: Command<Aggregate = Target<S>>>,
 {
@@ -147,11 +147,11 @@ where
     fn on_timeout(&self, (): &mut (), timeout: &Timeout) -> Effects {
         let tick = timeout.due();
         let next_after = match self.0.missed() {
-            Missed::Each => tick,
-            Missed::First => tick.max(timeout.at()),
+            MissedTicks::Each => tick,
+            MissedTicks::First => tick.max(timeout.at()),
         };
         self.tick_after(next_after).dispatch(self.0.command(tick))
     }
 }
 
-type Target<S> = <<S as Schedule>::Command as Command>::Aggregate;
+type Target<S> = <<S as RecurringCommand>::Command as Command>::Aggregate;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use cqrs::memory::{MemoryReadStore, MemoryStore};
 use cqrs::postgres::{PgReadStore, PgStore};
-use cqrs::{Clock, EventStore, StoreError};
+use cqrs::{EventStore, app::Clock, store::StoreError};
 pub use processes::{Automation, OpenProcesses};
 
 /// The arguments that choose a store.

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 
 use crate::writer::Writers;
 
-pub(crate) struct Trouble<'a> {
+pub(crate) struct Failure<'a> {
     pub(crate) lasts: Duration,
     /// Connections and processes are killed.
     pub(crate) kills: bool,
@@ -16,7 +16,7 @@ pub(crate) struct Trouble<'a> {
     pub(crate) crashes: Option<&'a Cluster>,
 }
 
-impl Trouble<'_> {
+impl Failure<'_> {
     pub(crate) async fn happen(
         self,
         options: &PgConnectOptions,
@@ -27,7 +27,7 @@ impl Trouble<'_> {
         let (mut kills, mut crashes, mut processes) = (0, 0, 0);
         let mut connection = None;
         while Instant::now() < until {
-            // Not to wait for something: this is the pace of the trouble.
+            // Not to wait for something: this is the pace of the failure.
             tokio::time::sleep(Duration::from_millis(20 + chance.below(200))).await;
             if !self.kills {
                 continue;

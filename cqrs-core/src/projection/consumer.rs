@@ -10,20 +10,21 @@ use tokio::sync::watch;
 
 use super::node::Shared;
 use super::options::ProjectorOptions;
-use super::partition::Lease;
+use super::partition::PartitionLease;
 use super::projector::{ProjectError, Projector};
 use super::read_store::ReadStore;
 use super::status::{Control, Status};
 use super::worker::Worker;
-use crate::names::{ProjectorName, is_projector_name};
+use crate::names::{ConsumerName, is_consumer_name};
 use crate::panics::panic_message;
-use crate::store::{Filter, Start};
+use crate::store::Filter;
+use crate::subscription::Start;
 use crate::{Event, RecordedEvent};
 
 /// What a node needs of a projector.
 #[async_trait]
-pub(crate) trait Runs<S: ReadStore>: Send + Sync {
-    fn name(&self) -> &ProjectorName;
+pub(crate) trait Consumer<S: ReadStore>: Send + Sync {
+    fn name(&self) -> &ConsumerName;
     fn version(&self) -> u32;
     fn options(&self) -> &ProjectorOptions;
     /// Whether the live generation is kept up to date by appends.
@@ -51,7 +52,7 @@ pub(crate) trait Runs<S: ReadStore>: Send + Sync {
 }
 
 pub(crate) struct Registered<P> {
-    name: ProjectorName,
+    name: ConsumerName,
     projector: Arc<P>,
     options: ProjectorOptions,
     inline: bool,
@@ -76,20 +77,20 @@ impl<P> Registered<P> {
     {
         const {
             assert!(
-                is_projector_name(P::NAME),
+                is_consumer_name(P::NAME),
                 "a projector's name has 1 to 32 lower-case letters, digits and underscores, a letter first"
             );
         }
         #[allow(clippy::expect_used)] // just checked, while compiling
-        let name = ProjectorName::new(P::NAME).expect("a checked name");
+        let name = ConsumerName::new(P::NAME).expect("a checked name");
         let (start, is_process) = (Start::Origin, false);
         Self { name, projector: Arc::new(projector), options, inline, start, is_process }
     }
 }
 
 #[async_trait]
-impl<S: ReadStore, P: Projector<S>> Runs<S> for Registered<P> {
-    fn name(&self) -> &ProjectorName {
+impl<S: ReadStore, P: Projector<S>> Consumer<S> for Registered<P> {
+    fn name(&self) -> &ConsumerName {
         &self.name
     }
 
@@ -155,8 +156,9 @@ impl<S: ReadStore, P: Projector<S>> Runs<S> for Registered<P> {
 }
 
 /// Something that works under the lease of a partition, beside its worker, and ends it when it ends.
-type Work<S> =
-    dyn Fn(Arc<Shared<S>>, Lease, watch::Receiver<Control>) -> BoxFuture<'static, ()> + Send + Sync;
+type Work<S> = dyn Fn(Arc<Shared<S>>, PartitionLease, watch::Receiver<Control>) -> BoxFuture<'static, ()>
+    + Send
+    + Sync;
 
 /// A projector with something beside it.
 pub(crate) struct Beside<S: ReadStore, P> {
@@ -167,7 +169,11 @@ pub(crate) struct Beside<S: ReadStore, P> {
 impl<S: ReadStore, P: Projector<S>> Beside<S, P> {
     pub(crate) fn new(
         registered: Registered<P>,
-        work: impl Fn(Arc<Shared<S>>, Lease, watch::Receiver<Control>) -> BoxFuture<'static, ()>
+        work: impl Fn(
+            Arc<Shared<S>>,
+            PartitionLease,
+            watch::Receiver<Control>,
+        ) -> BoxFuture<'static, ()>
         + Send
         + Sync
         + 'static,
@@ -175,14 +181,14 @@ impl<S: ReadStore, P: Projector<S>> Beside<S, P> {
         Self { registered, work: Box::new(work) }
     }
 
-    fn runs(&self) -> &dyn Runs<S> {
+    fn runs(&self) -> &dyn Consumer<S> {
         &self.registered
     }
 }
 
 #[async_trait]
-impl<S: ReadStore, P: Projector<S>> Runs<S> for Beside<S, P> {
-    fn name(&self) -> &ProjectorName {
+impl<S: ReadStore, P: Projector<S>> Consumer<S> for Beside<S, P> {
+    fn name(&self) -> &ConsumerName {
         self.runs().name()
     }
 

@@ -43,27 +43,27 @@ async fn meet_everywhere(held: Side) {
 }
 
 #[tokio::test]
-async fn g1_g5_an_append_of_one_event_held_at_every_statement() {
+async fn an_append_of_one_event_held_at_every_statement() {
     meet_everywhere(Side::One).await;
 }
 
 #[tokio::test]
-async fn b042_an_append_to_several_streams_held_at_every_statement() {
+async fn an_append_to_several_streams_held_at_every_statement() {
     meet_everywhere(Side::Several).await;
 }
 
 #[tokio::test]
-async fn b040_a_callers_transaction_that_commits_held_at_every_statement() {
+async fn a_callers_transaction_that_commits_held_at_every_statement() {
     meet_everywhere(Side::Transaction(End::Commit)).await;
 }
 
 #[tokio::test]
-async fn b021_a_callers_transaction_that_rolls_back_held_at_every_statement() {
+async fn a_callers_transaction_that_rolls_back_held_at_every_statement() {
     meet_everywhere(Side::Transaction(End::Rollback)).await;
 }
 
 #[tokio::test]
-async fn b045_a_callers_transaction_that_is_killed_at_every_statement() {
+async fn a_callers_transaction_that_is_killed_at_every_statement() {
     meet_everywhere(Side::Transaction(End::Killed)).await;
 }
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::destinations::Destinations;
-use super::effects::{Effects, Rejected, Timeout};
+use super::effects::{Effects, RejectedCommand, Timeout};
 use super::manager::{ProcessManager, Route};
 use crate::app::DispatchError;
 use crate::store::EventStore;
@@ -15,14 +15,14 @@ use crate::{
 
 /// A command that is to be sent at a moment.
 #[derive(Debug)]
-pub struct Plan {
+pub struct ScheduledCommand {
     id: String,
     due: Timestamp,
     category: &'static str,
     command: Result<Payload, PayloadError>,
 }
 
-impl Plan {
+impl ScheduledCommand {
     /// A command, to be sent then or later, under an id that no other plan has.
     pub fn new<C: Command>(id: impl Into<String>, due: Timestamp, command: C) -> Self {
         let command: <C::Aggregate as Aggregate>::Command = command.into();
@@ -33,15 +33,15 @@ impl Plan {
 
 /// Plans commands for later. They are sent by the [`Processes`](super::Processes) of the
 /// application, whichever node that is, if
-/// [`planned_commands`](super::ProcessesBuilder::planned_commands) is among them: once, then or
+/// [`scheduled_commands`](super::ProcessesBuilder::scheduled_commands) is among them: once, then or
 /// later, also after a restart. One that is refused waits for an operator as the instance of its
-/// id in the process `planned_commands`.
+/// id in the process `scheduled_commands`.
 #[derive(Clone, Debug)]
-pub struct Planner {
+pub struct CommandScheduler {
     app: App,
 }
 
-impl Planner {
+impl CommandScheduler {
     /// Over an application.
     #[must_use]
     pub const fn new(app: App) -> Self {
@@ -51,23 +51,27 @@ impl Planner {
     /// Plans a command.
     ///
     /// # Errors
-    /// [`PlanError`].
-    pub async fn plan(&self, plan: Plan) -> Result<(), PlanError> {
-        self.plan_all([plan]).await
+    /// [`ScheduleError`].
+    pub async fn schedule(&self, plan: ScheduledCommand) -> Result<(), ScheduleError> {
+        self.schedule_all([plan]).await
     }
 
     /// Plans several commands, or none of them.
     ///
     /// # Errors
-    /// [`PlanError`].
-    pub async fn plan_all(&self, plans: impl IntoIterator<Item = Plan>) -> Result<(), PlanError> {
+    /// [`ScheduleError`].
+    pub async fn schedule_all(
+        &self,
+        plans: impl IntoIterator<Item = ScheduledCommand>,
+    ) -> Result<(), ScheduleError> {
         let mut append = Append::empty();
-        for Plan { id, due, category, command } in plans {
-            let stream = StreamName::of(Planned::CATEGORY, &id);
-            let stream = stream.map_err(|source| PlanError::InvalidId { source })?;
-            let command = command.map_err(PlanError::Unstorable)?.as_str().to_owned();
-            let event = PlannedEvent::Planned { id, due, category: category.to_owned(), command };
-            let event = NewEvent::of(&event).map_err(PlanError::Unstorable)?;
+        for ScheduledCommand { id, due, category, command } in plans {
+            let stream = StreamName::of(Scheduled::CATEGORY, &id);
+            let stream = stream.map_err(|source| ScheduleError::InvalidId { source })?;
+            let command = command.map_err(ScheduleError::Unstorable)?.as_str().to_owned();
+            let event =
+                ScheduleEvent::Scheduled { id, due, category: category.to_owned(), command };
+            let event = NewEvent::of(&event).map_err(ScheduleError::Unstorable)?;
             append = append.and_to(stream, ExpectedVersion::NoStream, vec![event]);
         }
         if append.streams.is_empty() {
@@ -75,19 +79,19 @@ impl Planner {
         }
         match self.app.store().append(append).await {
             Ok(_) => Ok(()),
-            Err(AppendError::Conflict(conflict)) => Err(PlanError::AlreadyPlanned {
+            Err(AppendError::Conflict(conflict)) => Err(ScheduleError::AlreadyScheduled {
                 id: conflict.stream.id().unwrap_or_default().to_owned(),
             }),
-            Err(error) => Err(PlanError::Append(error)),
+            Err(error) => Err(ScheduleError::Append(error)),
         }
     }
 
     /// Cancels a plan: it is not sent, unless it was due already.
     ///
     /// # Errors
-    /// A [`DispatchError`]; refused as [`NotCancelled`] when there is nothing to cancel.
-    pub async fn cancel(&self, id: impl Into<String>) -> Result<(), DispatchError<NotCancelled>> {
-        self.app.dispatch(ChangePlan::Cancel { id: id.into() }).await?;
+    /// A [`DispatchError`]; refused as [`CancelError`] when there is nothing to cancel.
+    pub async fn cancel(&self, id: impl Into<String>) -> Result<(), DispatchError<CancelError>> {
+        self.app.dispatch(ChangeSchedule::Cancel { id: id.into() }).await?;
         Ok(())
     }
 }
@@ -95,10 +99,10 @@ impl Planner {
 /// Why a plan was not accepted. Nothing was planned.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum PlanError {
+pub enum ScheduleError {
     /// There is, or was, a plan of this id.
     #[error("`{id}` is planned already")]
-    AlreadyPlanned {
+    AlreadyScheduled {
         /// The id.
         id: String,
     },
@@ -112,7 +116,7 @@ pub enum PlanError {
     /// The command cannot be stored.
     #[error("the command cannot be stored")]
     Unstorable(#[source] PayloadError),
-    /// The store is in trouble. When the answer got lost, planning again tells: what was stored is
+    /// The store failed. When the answer got lost, planning again tells: what was stored is
     /// planned already.
     #[error("the plan was not stored")]
     Append(#[source] AppendError),
@@ -120,10 +124,10 @@ pub enum PlanError {
 
 /// Why a plan cannot be cancelled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotCancelled {
+pub enum CancelError {
     /// There is none of this id.
     #[error("there is no such plan")]
-    NotPlanned,
+    NotScheduled,
     /// It was cancelled before.
     #[error("the plan was cancelled before")]
     AlreadyCancelled,
@@ -134,7 +138,7 @@ pub enum NotCancelled {
 
 /// A planned command: of its moment and its cancellation one comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Planned {
+pub(super) enum Scheduled {
     #[default]
     Unknown,
     Waiting,
@@ -143,15 +147,15 @@ pub(super) enum Planned {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum ChangePlan {
+pub(super) enum ChangeSchedule {
     Cancel { id: String },
     Send { id: String },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum PlannedEvent {
+pub(super) enum ScheduleEvent {
     /// The command is text, so that not a byte of it changes.
-    Planned {
+    Scheduled {
         id: String,
         due: Timestamp,
         category: String,
@@ -165,8 +169,8 @@ pub(super) enum PlannedEvent {
     },
 }
 
-impl Command for ChangePlan {
-    type Aggregate = Planned;
+impl Command for ChangeSchedule {
+    type Aggregate = Scheduled;
 
     fn aggregate_id(&self) -> String {
         let (Self::Cancel { id } | Self::Send { id }) = self;
@@ -174,16 +178,16 @@ impl Command for ChangePlan {
     }
 }
 
-const PLANNED: EventType = EventType::new("cqrs.command-planned", 1);
-const CANCELLED: EventType = EventType::new("cqrs.planned-command-cancelled", 1);
-const DUE: EventType = EventType::new("cqrs.planned-command-due", 1);
+const SCHEDULED: EventType = EventType::new("cqrs.command-scheduled", 1);
+const CANCELLED: EventType = EventType::new("cqrs.scheduled-command-cancelled", 1);
+const DUE: EventType = EventType::new("cqrs.scheduled-command-due", 1);
 
-impl Event for PlannedEvent {
-    const TYPES: &'static [EventType] = &[PLANNED, CANCELLED, DUE];
+impl Event for ScheduleEvent {
+    const TYPES: &'static [EventType] = &[SCHEDULED, CANCELLED, DUE];
 
     fn event_type(&self) -> EventType {
         match self {
-            Self::Planned { .. } => PLANNED,
+            Self::Scheduled { .. } => SCHEDULED,
             Self::Cancelled { .. } => CANCELLED,
             Self::Due { .. } => DUE,
         }
@@ -198,34 +202,36 @@ impl Event for PlannedEvent {
     }
 }
 
-impl Aggregate for Planned {
-    const CATEGORY: &'static str = "cqrs_plan";
+impl Aggregate for Scheduled {
+    const CATEGORY: &'static str = "cqrs_schedule";
     type Id = String;
-    type Command = ChangePlan;
-    type Event = PlannedEvent;
-    type Error = NotCancelled;
+    type Command = ChangeSchedule;
+    type Event = ScheduleEvent;
+    type Error = CancelError;
 
-    fn execute(&self, command: ChangePlan) -> Result<Vec<PlannedEvent>, NotCancelled> {
+    fn execute(&self, command: ChangeSchedule) -> Result<Vec<ScheduleEvent>, CancelError> {
         match (self, command) {
-            (Self::Unknown, _) => Err(NotCancelled::NotPlanned),
-            (Self::Cancelled, _) => Err(NotCancelled::AlreadyCancelled),
-            (Self::Due, _) => Err(NotCancelled::AlreadyDue),
-            (Self::Waiting, ChangePlan::Cancel { id }) => Ok(vec![PlannedEvent::Cancelled { id }]),
-            (Self::Waiting, ChangePlan::Send { id }) => Ok(vec![PlannedEvent::Due { id }]),
+            (Self::Unknown, _) => Err(CancelError::NotScheduled),
+            (Self::Cancelled, _) => Err(CancelError::AlreadyCancelled),
+            (Self::Due, _) => Err(CancelError::AlreadyDue),
+            (Self::Waiting, ChangeSchedule::Cancel { id }) => {
+                Ok(vec![ScheduleEvent::Cancelled { id }])
+            }
+            (Self::Waiting, ChangeSchedule::Send { id }) => Ok(vec![ScheduleEvent::Due { id }]),
         }
     }
 
-    fn apply(&mut self, event: &PlannedEvent) {
+    fn apply(&mut self, event: &ScheduleEvent) {
         *self = match event {
-            PlannedEvent::Planned { .. } => Self::Waiting,
-            PlannedEvent::Cancelled { .. } => Self::Cancelled,
-            PlannedEvent::Due { .. } => Self::Due,
+            ScheduleEvent::Scheduled { .. } => Self::Waiting,
+            ScheduleEvent::Cancelled { .. } => Self::Cancelled,
+            ScheduleEvent::Due { .. } => Self::Due,
         };
     }
 }
 
 /// Sends planned commands.
-pub(super) struct PlannedCommands {
+pub(super) struct ScheduledCommands {
     pub(super) destinations: Destinations,
 }
 
@@ -236,33 +242,33 @@ pub(super) struct Content {
     command: String,
 }
 
-impl ProcessManager for PlannedCommands {
-    type Event = PlannedEvent;
+impl ProcessManager for ScheduledCommands {
+    type Event = ScheduleEvent;
     type State = Content;
-    const NAME: &'static str = "planned_commands";
+    const NAME: &'static str = "scheduled_commands";
 
     fn destinations(&self) -> Destinations {
-        self.destinations.clone().to::<Planned>()
+        self.destinations.clone().to::<Scheduled>()
     }
 
-    fn route(&self, event: &Recorded<PlannedEvent>) -> Vec<Route> {
+    fn route(&self, event: &Recorded<ScheduleEvent>) -> Vec<Route> {
         vec![match &event.event {
-            PlannedEvent::Planned { id, .. } => Route::start(id),
-            PlannedEvent::Cancelled { id } | PlannedEvent::Due { id } => Route::end(id),
+            ScheduleEvent::Scheduled { id, .. } => Route::start_or_continue(id),
+            ScheduleEvent::Cancelled { id } | ScheduleEvent::Due { id } => Route::end(id),
         }]
     }
 
-    fn apply(&self, content: &mut Content, event: &Recorded<PlannedEvent>) {
-        if let PlannedEvent::Planned { category, command, .. } = &event.event {
+    fn apply(&self, content: &mut Content, event: &Recorded<ScheduleEvent>) {
+        if let ScheduleEvent::Scheduled { category, command, .. } = &event.event {
             *content = Content { category: category.clone(), command: command.clone() };
         }
     }
 
-    fn react(&self, content: &Content, event: &Recorded<PlannedEvent>) -> Effects {
+    fn react(&self, content: &Content, event: &Recorded<ScheduleEvent>) -> Effects {
         match &event.event {
-            PlannedEvent::Planned { id, due, .. } => Effects::none().start_timer_at(id, *due),
-            PlannedEvent::Cancelled { .. } => Effects::none(),
-            PlannedEvent::Due { .. } => {
+            ScheduleEvent::Scheduled { id, due, .. } => Effects::none().start_timer_at(id, *due),
+            ScheduleEvent::Cancelled { .. } => Effects::none(),
+            ScheduleEvent::Due { .. } => {
                 let command = Payload::from_stored(content.command.clone());
                 Effects::none().dispatch_stored(content.category.clone(), command)
             }
@@ -270,14 +276,14 @@ impl ProcessManager for PlannedCommands {
     }
 
     fn on_timeout(&self, _: &mut Content, timeout: &Timeout) -> Effects {
-        Effects::none().dispatch(ChangePlan::Send { id: timeout.name().to_owned() })
+        Effects::none().dispatch(ChangeSchedule::Send { id: timeout.name().to_owned() })
     }
 
-    fn on_rejected(&self, _: &mut Content, rejected: &Rejected) -> Effects {
-        match rejected.error::<NotCancelled>() {
+    fn on_rejected(&self, _: &mut Content, rejected: &RejectedCommand) -> Effects {
+        match rejected.error::<CancelError>() {
             // The cancellation came first.
             Some(_) => Effects::none(),
-            None => Effects::none().attention(rejected.reason()),
+            None => Effects::none().suspend(rejected.reason()),
         }
     }
 }

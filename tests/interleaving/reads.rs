@@ -2,8 +2,10 @@
 
 use cluster::Database;
 use cqrs_core::{
-    Append, CheckpointStore, Durable, EventStore, EventStoreExt, ExpectedVersion, LogRead,
-    NewEvent, Position, StreamName, StreamRead, Subscribe, SubscriptionName,
+    EventStore, EventStoreExt, ExpectedVersion, Position, StreamName,
+    event::NewEvent,
+    store::{Append, LogRead, StreamRead},
+    subscription::{CheckpointStore, DurableOptions, SubscriptionName, SubscriptionOptions},
 };
 use cqrs_postgres::PgStore;
 use futures_util::StreamExt;
@@ -49,7 +51,7 @@ async fn write_all(store: &PgStore, database: &Database) {
 }
 
 #[tokio::test]
-async fn g2_a_read_of_the_log_held_between_any_two_pages() {
+async fn a_read_of_the_log_held_between_any_two_pages() {
     let database = Database::create().await;
     let store = filled(&database).await;
     for held_after in 0..=EVENTS {
@@ -71,7 +73,7 @@ async fn g2_a_read_of_the_log_held_between_any_two_pages() {
 }
 
 #[tokio::test]
-async fn g3_a_read_of_a_stream_held_between_any_two_pages() {
+async fn a_read_of_a_stream_held_between_any_two_pages() {
     let database = Database::create().await;
     let store = filled(&database).await;
     for held_after in 1..=EVENTS {
@@ -94,12 +96,12 @@ async fn g3_a_read_of_a_stream_held_between_any_two_pages() {
 /// Held before the event is handled, before it is acknowledged, and before the checkpoint is
 /// given back; each time the process may also be gone there.
 #[tokio::test]
-async fn g4_a_checkpoint_held_between_any_two_steps() {
+async fn a_checkpoint_held_between_any_two_steps() {
     let database = Database::create().await;
     let store = filled(&database).await;
     let name = SubscriptionName::new("held").unwrap();
     let open = || {
-        let durable = Durable::new(name.clone(), Subscribe::all());
+        let durable = DurableOptions::new(name.clone(), SubscriptionOptions::all());
         store.subscribe_durable(store.clone(), durable)
     };
     for step in ["delivered", "acknowledged", "closed"] {

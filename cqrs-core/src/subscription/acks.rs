@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn b143_the_checkpoint_waits_for_the_lowest_open_event() {
+    fn the_checkpoint_waits_for_the_lowest_open_event() {
         let mut flight = delivered(1..=8);
         for (acked, checkpoint) in [(1, 1), (2, 2), (3, 3), (6, 3), (5, 3), (4, 6), (7, 7), (8, 8)]
         {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn b142_what_is_not_in_flight_cannot_be_acknowledged() {
+    fn what_is_not_in_flight_cannot_be_acknowledged() {
         let mut flight = InFlight::behind(Position::new(2));
         flight.arrived([3, 4, 7].map(Position::new).into_iter(), Position::new(9));
         flight.deliver(Position::new(3));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn b144_an_acknowledgement_covers_what_was_delivered_before() {
+    fn an_acknowledgement_covers_what_was_delivered_before() {
         let mut flight = delivered(1..=5);
         flight.ack_one(Position::new(2)).unwrap();
         flight.ack_through(Position::new(4)).unwrap();
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn b150_what_does_not_pass_the_filter_is_done_when_it_was_looked_at() {
+    fn what_does_not_pass_the_filter_is_done_when_it_was_looked_at() {
         let mut flight = InFlight::behind(Position::START);
         flight.arrived(std::iter::empty(), Position::new(6));
         assert_eq!(flight.checkpoint().get(), 6);

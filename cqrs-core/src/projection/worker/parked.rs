@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::trouble::store_pauses;
+use super::failure::store_pauses;
 use super::{Ended, Failed, Worker};
-use crate::failures::chain;
+use crate::failures::error_chain;
 use crate::projection::projector::Projector;
 use crate::projection::read_store::ReadStore;
-use crate::projection::records::{ParkedEvent, Trouble};
+use crate::projection::records::{Failure, ParkedEvent};
 use crate::{Position, ReadError};
 
 impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
@@ -33,11 +33,11 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
     pub(super) async fn put_aside(
         &mut self,
         key: String,
-        trouble: Trouble,
+        failure: Failure,
         through: Position,
     ) -> Result<(), Ended> {
         let entry =
-            self.entry(trouble.position, key.clone(), Some(trouble.error), trouble.attempts);
+            self.entry(failure.position, key.clone(), Some(failure.error), failure.attempts);
         let read = self.shared.read.clone();
         let mut backoff = store_pauses();
         loop {
@@ -48,7 +48,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
             };
             match parked.await {
                 Ok(()) => break,
-                Err(Failed::Store(error)) => self.store_in_trouble(&error, &mut backoff).await?,
+                Err(Failed::Store(error)) => self.store_failed(&error, &mut backoff).await?,
                 Err(_) => return Err(Ended),
             }
             if self.is_interrupted() {
@@ -75,10 +75,10 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         let mut backoff = store_pauses();
         loop {
             let partition = &self.lease.partition;
-            let (projector, generation) = (&partition.projector, partition.generation);
+            let (projector, generation) = (&partition.consumer, partition.generation);
             match read.parked(projector, generation, Some(partition.number)).await {
                 Ok(entries) => return Ok(entries),
-                Err(error) => self.store_in_trouble(&error, &mut backoff).await?,
+                Err(error) => self.store_failed(&error, &mut backoff).await?,
             }
             if self.is_interrupted() {
                 return Err(Ended);
@@ -109,10 +109,10 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
                 Err(Failed::Store(_)) => return Ok(()),
                 Err(Failed::Projector(error)) => {
                     failed.insert(entry.key.clone());
-                    let (position, error) = (entry.position, chain(&*error));
+                    let (position, error) = (entry.position, error_chain(&*error));
                     let attempts = entry.attempts.saturating_add(1);
-                    let trouble = Trouble { position, error, attempts, stopped: false };
-                    self.note_retry(&entry.key, Some(&trouble)).await;
+                    let failure = Failure { position, error, attempts, stopped: false };
+                    self.note_retry(&entry.key, Some(&failure)).await;
                 }
             }
         }
@@ -123,7 +123,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         self.load_parked().await
     }
 
-    async fn note_retry(&mut self, key: &str, failed: Option<&Trouble>) {
+    async fn note_retry(&mut self, key: &str, failed: Option<&Failure>) {
         if let Err(error) = self.shared.read.retried(&self.lease, key, failed).await {
             tracing::warn!(partition = %self.lease.partition, key, %error, "retry not on record");
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use super::acks::InFlight;
-use super::{CheckpointError, CheckpointStore, Claim};
+use super::{CheckpointError, CheckpointStore, SubscriptionLease};
 use crate::Position;
 
 /// A timer needs some time.
@@ -15,7 +15,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// One claim and what is in flight under it.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) claim: Claim,
+    pub(super) claim: SubscriptionLease,
     checkpoints: Arc<dyn CheckpointStore>,
     in_flight: Mutex<InFlight>,
     /// One at a time, so that a slow save is not overtaken by an older one.
@@ -26,7 +26,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn new(claim: Claim, checkpoints: Arc<dyn CheckpointStore>) -> Self {
+    pub(super) fn new(claim: SubscriptionLease, checkpoints: Arc<dyn CheckpointStore>) -> Self {
         let in_flight = Mutex::new(InFlight::behind(claim.checkpoint));
         Self {
             claim,

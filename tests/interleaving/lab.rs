@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use cluster::Database;
 use cqrs_core::{
-    Append, AppendError, CommandId, CommandKey, EventStore, EventStoreExt, ExpectedVersion,
-    LogRead, NewEvent, Payload, Position, RecordedEvent, StreamName, Subscribe, Subscription,
-    Version,
+    CommandId, EventStore, EventStoreExt, ExpectedVersion, Position, StreamName, Version,
+    event::{NewEvent, Payload, RecordedEvent},
+    store::{Append, AppendError, CommandKey, LogRead},
+    subscription::{Subscription, SubscriptionOptions},
 };
 use cqrs_postgres::PgStore;
 use futures_util::{StreamExt, TryStreamExt};
@@ -66,7 +67,7 @@ impl Lab {
         let (one, several) = gates::install(&mut connection, without_lock).await;
         let rows = "create table public.callers_rows (n int)";
         sqlx::raw_sql(rows).execute(&mut connection).await.unwrap();
-        let tail = free.subscribe(Subscribe::all()).await.unwrap();
+        let tail = free.subscribe(SubscriptionOptions::all()).await.unwrap();
         let keeper = Keeper::new(connection);
         Self { options, keeper, free, one, several, tail, tailed: 0, rounds: 0 }
     }
@@ -231,7 +232,7 @@ impl Lab {
                         "G1: {place}"
                     );
                 }
-                Outcome::Refused(AppendError::Conflict(conflict)) => {
+                Outcome::Rejected(AppendError::Conflict(conflict)) => {
                     assert_eq!(relation, Relation::SameVersion, "a conflict: {place}");
                     assert_eq!(conflict.actual, Version::new(2), "G3: {place}");
                     assert_eq!(there, 0, "G1: {place}");
@@ -245,7 +246,7 @@ impl Lab {
                     stored.extend(ids.iter().filter(|id| at.contains_key(id)));
                     winners += usize::from(there > 0);
                 }
-                Outcome::Refused(error) => panic!("refused {error:?}: {place}"),
+                Outcome::Rejected(error) => panic!("refused {error:?}: {place}"),
             }
         }
         assert!(at.keys().all(|id| stored.contains(id)), "G1: nobody wrote it: {place}");
