@@ -4,6 +4,7 @@
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+mod aggregate;
 mod attributes;
 mod command;
 mod content;
@@ -118,4 +119,49 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 pub fn derive_command(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     command::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Fills in the associated items of an `impl Aggregate` that its signatures already name.
+///
+/// ```
+/// # use cqrs::{Command, Event};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Clone, Serialize, Deserialize, Command)] #[command(aggregate = Counter, id = counter)]
+/// # struct Count { counter: String }
+/// # #[derive(Event)] #[event(name = "counter.counted")] struct Counted {}
+/// use cqrs::{Aggregate, aggregate};
+///
+/// #[derive(Default)]
+/// struct Counter(u32);
+///
+/// #[aggregate(category = "counter", id = String)]
+/// impl Aggregate for Counter {
+///     fn execute(&self, _: Count) -> Result<Vec<Counted>, std::convert::Infallible> {
+///         Ok(vec![Counted {}])
+///     }
+///
+///     fn apply(&mut self, _: &Counted) {
+///         self.0 += 1;
+///     }
+/// }
+///
+/// assert_eq!(Counter::CATEGORY, "counter");
+/// assert_eq!(Counter::replay(&[Counted {}, Counted {}]).0, 2);
+/// ```
+///
+/// The impl gets these items, which you can also write by hand instead of using the attribute:
+///
+/// - `const CATEGORY`, from `category`. An invalid category is a compile error.
+/// - `type Id`, from `id`.
+/// - `type Command`, `type Event` and `type Error`, from the signature of `execute`, which must be
+///   `fn execute(&self, command: Command) -> Result<Vec<Event>, Error>`.
+///
+/// `crate = cqrs_core` names the crate with the traits if it is not `::cqrs`.
+#[proc_macro_attribute]
+pub fn aggregate(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    let mut attributes = aggregate::AggregateAttributes::default();
+    let parser = syn::meta::parser(|meta| attributes.read(&meta));
+    parse_macro_input!(attribute with parser);
+    let item = parse_macro_input!(item as syn::ItemImpl);
+    aggregate::expand(&attributes, item).unwrap_or_else(syn::Error::into_compile_error).into()
 }
