@@ -1,7 +1,7 @@
 //! Putting an application together; everything that can be wrong with it is found here.
 
 use std::any::{Any, TypeId};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -102,6 +102,7 @@ pub struct AppBuilder {
     cache: CachePolicy,
     retries: u32,
     deadline: Option<Duration>,
+    propagated: BTreeSet<String>,
     aggregates: Vec<Named>,
 }
 
@@ -131,6 +132,7 @@ impl AppBuilder {
             cache: CachePolicy::default(),
             retries: 8,
             deadline: None,
+            propagated: BTreeSet::new(),
             aggregates: Vec::new(),
         }
     }
@@ -180,6 +182,17 @@ impl AppBuilder {
     #[must_use]
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    /// Names the [headers](crate::Metadata::headers) that commands of processes, handlers and timers
+    /// inherit from the events that caused them, for example `traceparent` or a tenant. Adds to the
+    /// keys that are already named. Default: none.
+    ///
+    /// The events of a dispatched command carry all headers of that command in any case.
+    #[must_use]
+    pub fn propagate<K: Into<String>>(mut self, headers: impl IntoIterator<Item = K>) -> Self {
+        self.propagated.extend(headers.into_iter().map(Into::into));
         self
     }
 
@@ -239,6 +252,7 @@ impl AppBuilder {
                 cache: Cache::new(self.cache, self.clock),
                 retries: self.retries,
                 deadline: self.deadline,
+                propagated: self.propagated,
             }),
         }
     }

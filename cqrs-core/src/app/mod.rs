@@ -19,20 +19,22 @@ pub use middleware::{Answer, CommandContext, Done, Flow, Middleware};
 pub use outcome::Outcome;
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use serde_json::Value;
 
 use crate::aggregate::{UniqueKey, holder};
 use crate::names::is_category;
 use crate::panics::panic_message;
 use crate::repository::{AsOf, EventSourced, Loaded, Past, Repository, load_as_of};
 use crate::{
-    Aggregate, Command, EventStore, InvalidName, InvalidUpcasters, ReadError, StreamName, Upcasters,
+    Aggregate, Command, EventStore, InvalidName, InvalidUpcasters, Metadata, ReadError, StreamName,
+    Upcasters,
 };
 
 /// Decides commands over one store. Cloning is cheap and gives a handle to the same application.
@@ -60,6 +62,8 @@ struct Shared {
     cache: cache::Cache,
     retries: u32,
     deadline: Option<Duration>,
+    /// The headers that caused commands inherit.
+    propagated: BTreeSet<String>,
     /// An `Arc<dyn Repository<A>>` for each kind of aggregate.
     repositories: RwLock<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
 }
@@ -153,6 +157,17 @@ impl App {
         let mut known = self.shared.repositories.write().unwrap_or_else(PoisonError::into_inner);
         let entry = known.entry(key).or_insert_with(|| Arc::new(Arc::clone(&repository)));
         Ok(typed::<A>(entry).unwrap_or(repository))
+    }
+
+    /// The headers that a command inherits from the event or command that caused it: those named
+    /// with [`AppBuilder::propagate`].
+    #[allow(dead_code)] // until processes use it
+    pub(crate) fn propagated(&self, cause: &Metadata) -> BTreeMap<String, Value> {
+        let headers = cause.headers.iter();
+        headers
+            .filter(|(key, _)| self.shared.propagated.contains(*key))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
     }
 }
 
