@@ -278,6 +278,7 @@
 //! | `postgres` | no | the Postgres store |
 //! | `testing` | no | given/when/then, clock, ids, the conformance suites |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 

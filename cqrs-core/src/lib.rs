@@ -4,6 +4,7 @@
 //! the parts: the [`Aggregate`], [`Command`] and [`Event`] traits of domain code, and the ports
 //! [`EventStore`], [`SnapshotStore`] and [`StateStore`] of backends. It knows no database.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 

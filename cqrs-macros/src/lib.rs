@@ -1,6 +1,7 @@
 //! The derives of the `cqrs` crates. They save typing and hide nothing: each expands to the impl
 //! that the trait's own documentation shows written by hand.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
@@ -165,3 +166,8 @@ pub fn aggregate(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as syn::ItemImpl);
     aggregate::expand(&attributes, item).unwrap_or_else(syn::Error::into_compile_error).into()
 }
+
+/// Runs the examples of the README as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -32,6 +32,7 @@
 //!   points lets a test do both.
 //! - Reads use the narrowest index for their filter and never look through the rest of the log.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
@@ -56,3 +57,8 @@ pub use read_store::{
 };
 pub use step::Step;
 pub use store::MemoryStore;
+
+/// Runs the examples of the README as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -24,6 +24,7 @@
 //!
 //! [`max_read_connections`]: PgStoreBuilder::max_read_connections
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
@@ -55,3 +56,8 @@ pub use schema::Migration;
 /// The driver, so that an application can use the version this crate speaks.
 pub use sqlx;
 pub use store::PgStore;
+
+/// Runs the examples of the README as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

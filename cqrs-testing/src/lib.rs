@@ -26,6 +26,7 @@
 //! # Time, ids, waiting
 //! [`ManualClock`], [`SeededIds`], [`eventually`].
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 // A testing kit speaks by panicking.
