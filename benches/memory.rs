@@ -9,7 +9,7 @@ use cqrs::memory::MemoryStore;
 use cqrs::{
     Event, EventStore, EventStoreExt, ExpectedVersion, StreamName,
     event::{DecodeFailure, EventType, NewEvent, Payload, PayloadError},
-    store::{Append, LogRead, StreamRead},
+    store::{Append, LogRead, Read, StreamRead},
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::{StreamExt, TryStreamExt};
@@ -129,7 +129,7 @@ fn reads(c: &mut Criterion) {
     });
     group.bench_function("log typed", |b| {
         b.to_async(&runtime).iter(|| async {
-            let events = store.log_events_as::<Deposited>(LogRead::forward());
+            let events = store.read_as::<Deposited>(Read::all()).await.unwrap();
             let total =
                 events.try_fold(0, |sum, event| async move { Ok(sum + event.event.amount) });
             black_box(total.await.unwrap());

@@ -171,9 +171,9 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use cqrs::memory::MemoryStore;
-//! use cqrs::{EventStore, EventStoreExt, ExpectedVersion, event::NewEvent, store::{Append, Filter, LogRead}};
+//! use cqrs::{EventStore, EventStoreExt, ExpectedVersion, event::NewEvent, store::{Append, Filter, Read}};
 //! use cqrs::{StreamName, store::Category, subscription::SubscriptionOptions};
-//! use futures_util::{StreamExt, TryStreamExt};
+//! use futures_util::StreamExt;
 //!
 //! let store = MemoryStore::new();
 //! for (stream, sku) in [("cart-1", "abc"), ("order-1", "xyz"), ("cart-2", "abc")] {
@@ -183,8 +183,7 @@
 //!
 //! // Everything about carts, in the order in which it happened.
 //! let carts = Filter::category(Category::new("cart")?);
-//! let read = LogRead::forward().filter(carts.clone());
-//! let events: Vec<_> = store.log_events(read).try_collect().await?;
+//! let events = store.read(Read::filter(carts.clone())).await?.collect().await?;
 //! assert_eq!(events.len(), 2);
 //!
 //! // The same, and then each new event as it comes.

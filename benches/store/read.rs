@@ -5,10 +5,10 @@ use std::time::Instant;
 use cqrs::{
     Event, EventStore, EventStoreExt, StreamName,
     event::{DecodeFailure, EventType, Payload, PayloadError},
-    store::{LogRead, StreamRead},
+    store::{LogRead, Read},
 };
 use cqrs_postgres::PgStore;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use sqlx::ConnectOptions;
 
@@ -61,7 +61,7 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
         let bare = f64::from(count) / start.elapsed().as_secs_f64();
 
         let start = Instant::now();
-        let mut events = store.log_events_as::<Deposited>(LogRead::forward());
+        let mut events = store.read_as::<Deposited>(Read::all()).await.unwrap();
         let mut count = 0;
         while let Some(event) = events.next().await {
             event.unwrap();
@@ -102,8 +102,8 @@ async fn load(store: &PgStore, length: usize) -> Sample {
     let begin = Instant::now();
     for _ in 0..(20_000 / length).clamp(3, 500) {
         let start = Instant::now();
-        let read = StreamRead::forward(stream.clone());
-        let loaded: Vec<_> = store.stream_events_as::<Deposited>(read).try_collect().await.unwrap();
+        let events = store.read_as::<Deposited>(Read::stream(stream.clone())).await.unwrap();
+        let loaded = events.collect().await.unwrap();
         assert_eq!(loaded.len(), length);
         latencies.push(start.elapsed());
     }

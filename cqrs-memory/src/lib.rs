@@ -6,9 +6,8 @@
 //! works here works on a database. Only, it does not outlive the process.
 //!
 //! ```
-//! use cqrs_core::{EventStore, EventStoreExt, ExpectedVersion, StreamName, event::NewEvent, store::{Append, StreamRead}};
+//! use cqrs_core::{EventStore, EventStoreExt, ExpectedVersion, StreamName, event::NewEvent, store::{Append, Read}};
 //! use cqrs_memory::MemoryStore;
-//! use futures_util::TryStreamExt;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,7 +16,7 @@
 //! let added = NewEvent::json("cart.added", "sku-7")?;
 //! store.append(Append::to(cart.clone(), ExpectedVersion::NoStream, vec![added])).await?;
 //!
-//! let events: Vec<_> = store.stream_events(StreamRead::forward(cart)).try_collect().await?;
+//! let events = store.read(Read::stream(cart)).await?.collect().await?;
 //! assert_eq!(events[0].event.payload.decode::<String>()?, "sku-7");
 //! # Ok(())
 //! # }

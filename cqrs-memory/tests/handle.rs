@@ -12,12 +12,12 @@ use cqrs_core::{
     app::Clock,
     event::{NewEvent, Payload, RecordedEvent},
     store::{
-        Append, AppendError, CommandKey, LogRead, Snapshot, SnapshotStore, State, StateStore,
+        Append, AppendError, CommandKey, LogRead, Read, Snapshot, SnapshotStore, State, StateStore,
         StreamQuery, StreamRead,
     },
 };
 use cqrs_memory::MemoryStore;
-use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use futures_util::{FutureExt, StreamExt};
 
 #[derive(Clone, Debug, Default)]
 struct Hands(Arc<AtomicI64>);
@@ -48,7 +48,7 @@ fn append(name: &str, expected: ExpectedVersion) -> Append {
 }
 
 async fn log(store: &MemoryStore) -> Vec<RecordedEvent> {
-    store.log_events(LogRead::forward()).try_collect().await.unwrap()
+    store.read(Read::all()).await.unwrap().collect().await.unwrap()
 }
 
 #[tokio::test]

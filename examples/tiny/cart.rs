@@ -6,8 +6,7 @@
 use std::collections::BTreeSet;
 
 use cqrs::memory::MemoryStore;
-use cqrs::{Event, EventStoreExt, ExpectedVersion, Recorded, StreamName, store::StreamRead};
-use futures_util::TryStreamExt;
+use cqrs::{Event, EventStoreExt, ExpectedVersion, StreamName, store::Read};
 
 #[derive(Debug, PartialEq, Event)]
 enum CartEvent {
@@ -28,8 +27,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     ];
     store.append_events(&cart, ExpectedVersion::NoStream, &history).await?;
 
-    let events: Vec<Recorded<CartEvent>> =
-        store.stream_events_as(StreamRead::forward(cart)).try_collect().await?;
+    let events = store.read_as::<CartEvent>(Read::stream(cart)).await?.collect().await?;
     let mut items = BTreeSet::new();
     for recorded in &events {
         println!("v{} {:?}", recorded.version, recorded.event);

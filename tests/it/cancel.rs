@@ -7,7 +7,6 @@ use std::task::{Context, Poll, Wake};
 
 use super::fresh::fresh;
 use cqrs::{aggregate::*, app::*, event::*, store::*};
-use futures_util::TryStreamExt;
 
 use super::cases::hooked::Hooked;
 use super::cases::ledger::{Ledger, LedgerEvent, put, take};
@@ -65,8 +64,8 @@ async fn a_dropped_dispatch_is_stored_whole_or_not_at_all() {
         // One more command works, and the log holds both events of the dropped one or none.
         let after = app.dispatch(take("a", 1)).with_state().await.unwrap();
         let stream = StreamName::new("ledger-a").unwrap();
-        let events: Vec<Recorded<LedgerEvent>> =
-            store.stream_events_as(StreamRead::forward(stream)).try_collect().await.unwrap();
+        let events = store.read_as::<LedgerEvent>(Read::stream(stream)).await.unwrap();
+        let events = events.collect().await.unwrap();
         let events: Vec<_> = events.into_iter().map(|event| event.event).collect();
         let whole = [
             LedgerEvent::Put(10),

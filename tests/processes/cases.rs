@@ -7,11 +7,10 @@ use cqrs::{
     App, EventStoreExt, Processes, Recorded,
     process::{Instance, InstanceQuery, InstanceStatus, ProcessOptions},
     projection::Waited,
-    store::LogRead,
+    store::Read,
     subscription::Start,
 };
 use cqrs_testing::{ManualClock, eventually};
-use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 
 use super::fresh::Kept;
@@ -68,7 +67,7 @@ impl World {
     async fn said_by(&self, speaker: &str) -> Vec<String> {
         let stream = cqrs::StreamName::new(format!("speaker-{speaker}")).unwrap();
         let all: Vec<Recorded<Said>> =
-            self.app.store().log_events_as(LogRead::forward()).try_collect().await.unwrap();
+            self.app.store().read_as(Read::all()).await.unwrap().collect().await.unwrap();
         let ours = all.into_iter().filter(|event| event.stream == stream);
         ours.map(|event| match event.event {
             Said::Said { word } => word,
@@ -204,7 +203,7 @@ async fn commands_are_sent_in_order_with_their_cause() {
     world.say(&running, "start:a!say=other/1!say=other/2!say=other/3").await;
     world.until_said("other", &["1", "2", "3"]).await;
     let all: Vec<Recorded<Said>> =
-        world.app.store().log_events_as(LogRead::forward()).try_collect().await.unwrap();
+        world.app.store().read_as(Read::all()).await.unwrap().collect().await.unwrap();
     let cause = all[0].id.as_uuid();
     for event in &all[1..] {
         assert_eq!(event.metadata.causation_id.unwrap().as_uuid(), cause);

@@ -9,11 +9,10 @@ use cqrs::{
     app::Clock,
     process::{HandlerContext, HandlerError, HandlerOptions},
     projection::{ConsumerState, FailurePolicy, Waited},
-    store::{LogRead, async_trait},
+    store::{Read, async_trait},
     subscription::Start,
 };
 use cqrs_testing::{ManualClock, eventually};
-use futures_util::TryStreamExt;
 use tokio::sync::Semaphore;
 
 use super::fresh::Kept;
@@ -118,7 +117,7 @@ impl World {
     }
 
     async fn log(&self) -> Vec<Recorded<Said>> {
-        self.app.store().log_events_as(LogRead::forward()).try_collect().await.unwrap()
+        self.app.store().read_as(Read::all()).await.unwrap().collect().await.unwrap()
     }
 
     async fn echoed(&self) -> Vec<String> {

@@ -5,16 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cqrs::{
-    App, EventStoreExt, Processes, Recorded, StreamName, Timestamp,
+    App, EventStoreExt, Processes, StreamName, Timestamp,
     app::{Clock, DispatchError},
     process::{
         CancelError, CommandScheduler, Destinations, Instance, InstanceQuery, InstanceStatus,
         MissedTicks, RecurringCommand, ScheduleError, ScheduledCommand,
     },
-    store::LogRead,
+    store::Read,
 };
 use cqrs_testing::{ManualClock, eventually};
-use futures_util::StreamExt;
 
 use super::fresh::Kept;
 use crate::script::{Failure, Said, Say, Speaker, say};
@@ -100,10 +99,9 @@ impl World {
     }
 
     async fn said(&self) -> Vec<String> {
-        let clock = cqrs::store::StreamRead::forward(StreamName::new("speaker-clock").unwrap());
-        let events = self.app.store().stream_events_as::<Said>(clock);
-        let events: Vec<Recorded<Said>> =
-            events.filter_map(async |event| event.ok()).collect().await;
+        let clock = Read::stream(StreamName::new("speaker-clock").unwrap());
+        let events = self.app.store().read_as::<Said>(clock).await.unwrap();
+        let events = events.collect().await.unwrap();
         events
             .into_iter()
             .map(|event| match event.event {
@@ -223,8 +221,8 @@ async fn a_planned_command_is_sent_once_at_its_time_also_after_a_restart() {
     planner.schedule_all(several).await.unwrap();
     planner.schedule_all([]).await.unwrap();
     let said = || async {
-        let all = world.app.store().log_events_as::<Said>(LogRead::forward());
-        let all: Vec<_> = all.filter_map(async |event| event.ok()).collect().await;
+        let all = world.app.store().read_as::<Said>(Read::all()).await.unwrap();
+        let all = all.collect().await.unwrap();
         let mine = all.into_iter().filter(|event| event.stream.as_str() == "speaker-plan");
         mine.map(|event| match event.event {
             Said::Said { word } => word,

@@ -6,9 +6,13 @@
 
 mod append;
 mod error;
+mod event_stream;
 mod ext;
+mod filter;
 mod list;
+mod pages;
 mod read;
+mod request;
 
 pub use crate::names::{
     Category, InvalidName, MAX_CATEGORY_BYTES, MAX_STREAM_NAME_BYTES, StreamName,
@@ -26,9 +30,12 @@ pub use error::{
     AppendError, Conflict, ConflictKind, InvalidAppend, ReadError, Retry, StoreError,
     StoreErrorKind,
 };
+pub use event_stream::EventStream;
 pub use ext::EventStoreExt;
+pub use filter::Filter;
 pub use list::{StreamInfo, StreamListing, StreamOrder, StreamQuery};
-pub use read::{DEFAULT_PAGE_SIZE, Direction, Filter, LogRead, Page, Pages, StreamRead};
+pub use pages::{DEFAULT_PAGE_SIZE, Direction, LogRead, Page, Pages, StreamRead};
+pub use read::{OneStream, Read, WholeLog};
 
 use std::sync::Arc;
 

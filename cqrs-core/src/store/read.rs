@@ -1,254 +1,160 @@
-//! Reads as values, and the pages they answer with.
+//! What a user asks for when reading events.
 
-use std::pin::Pin;
+use std::marker::PhantomData;
 
-use futures_core::Stream;
+use super::Filter;
+use super::request::{Request, Start};
+use crate::{Category, Event, Position, StreamName, Version};
 
-use super::ReadError;
-use crate::{
-    Category, CorrelationId, EventName, EventType, Position, RecordedEvent, StreamName, Version,
-};
-
-/// Events in a page unless a read says otherwise.
-pub const DEFAULT_PAGE_SIZE: usize = 1_000;
-
-/// Which way to read. Exhaustive on purpose: a store must handle both.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// Oldest first.
-    #[default]
-    Forward,
-    /// Newest first.
-    Backward,
-}
-
-/// A read of one stream, by version.
-#[derive(Clone, Debug)]
+/// Marks a [`Read`] of the log: of all streams, or of the events that pass a filter.
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct StreamRead {
-    /// The stream.
-    pub stream: StreamName,
-    /// Which way.
-    pub direction: Direction,
-    /// The first version to return; the stream's end in that direction when `None`.
-    pub from: Option<Version>,
-    /// At most this many events.
-    pub limit: Option<u64>,
-    /// At most this many events a page, at least 1.
-    pub page_size: usize,
-}
+pub struct WholeLog;
 
-impl StreamRead {
-    /// From the first event on.
-    #[must_use]
-    pub const fn forward(stream: StreamName) -> Self {
-        Self {
-            stream,
-            direction: Direction::Forward,
-            from: None,
-            limit: None,
-            page_size: DEFAULT_PAGE_SIZE,
-        }
-    }
-
-    /// From the last event back.
-    #[must_use]
-    pub fn backward(stream: StreamName) -> Self {
-        Self { direction: Direction::Backward, ..Self::forward(stream) }
-    }
-
-    /// Starts at this version, which is returned too if it exists.
-    #[must_use]
-    pub fn from(mut self, version: impl Into<Version>) -> Self {
-        self.from = Some(version.into());
-        self
-    }
-
-    /// Returns at most this many events.
-    #[must_use]
-    pub const fn limit(mut self, events: u64) -> Self {
-        self.limit = Some(events);
-        self
-    }
-
-    /// Returns at most this many events a page; 0 counts as 1.
-    #[must_use]
-    pub const fn page_size(mut self, events: usize) -> Self {
-        self.page_size = if events == 0 { 1 } else { events };
-        self
-    }
-}
-
-/// A read of the whole log, by position.
-#[derive(Clone, Debug)]
+/// Marks a [`Read`] of one stream, which can start at a version.
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct LogRead {
-    /// Which events.
-    pub filter: Filter,
-    /// Which way.
-    pub direction: Direction,
-    /// The first position to look at; the log's end in that direction when `None`.
-    pub from: Option<Position>,
-    /// At most this many events.
-    pub limit: Option<u64>,
-    /// At most this many events a page, at least 1.
-    pub page_size: usize,
-}
+pub struct OneStream;
 
-impl LogRead {
-    /// From the first event on.
-    #[must_use]
-    pub fn forward() -> Self {
-        Self {
-            filter: Filter::all(),
-            direction: Direction::Forward,
-            from: None,
-            limit: None,
-            page_size: DEFAULT_PAGE_SIZE,
-        }
-    }
-
-    /// From the last event back.
-    #[must_use]
-    pub fn backward() -> Self {
-        Self { direction: Direction::Backward, ..Self::forward() }
-    }
-
-    /// Returns only the events that the filter lets through.
-    #[must_use]
-    pub fn filter(mut self, filter: Filter) -> Self {
-        self.filter = filter;
-        self
-    }
-
-    /// Starts at this position, which is returned too if it passes the filter.
-    #[must_use]
-    pub fn from(mut self, position: impl Into<Position>) -> Self {
-        self.from = Some(position.into());
-        self
-    }
-
-    /// Starts behind this position: what a reader that has seen it asks for.
-    #[must_use]
-    pub const fn after(mut self, position: Position) -> Self {
-        self.from = Some(position.next());
-        self
-    }
-
-    /// Returns at most this many events.
-    #[must_use]
-    pub const fn limit(mut self, events: u64) -> Self {
-        self.limit = Some(events);
-        self
-    }
-
-    /// Returns at most this many events a page; 0 counts as 1.
-    #[must_use]
-    pub const fn page_size(mut self, events: usize) -> Self {
-        self.page_size = if events == 0 { 1 } else { events };
-        self
-    }
-}
-
-/// Which events of the log. An event passes when it meets every condition that is set; the store
-/// filters, so what does not pass is not transferred.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Filter {
-    /// Only this stream.
-    pub stream: Option<StreamName>,
-    /// Only these categories; no condition when empty.
-    pub categories: Vec<Category>,
-    /// Only these event types; no condition when empty.
-    pub types: Vec<EventName>,
-    /// Only this conversation.
-    pub correlation_id: Option<CorrelationId>,
-}
-
-impl Filter {
-    /// Everything.
-    #[must_use]
-    pub fn all() -> Self {
-        Self::default()
-    }
-
-    /// One stream.
-    #[must_use]
-    pub fn stream(stream: StreamName) -> Self {
-        Self { stream: Some(stream), ..Self::default() }
-    }
-
-    /// One category. Call [`and_category`](Self::and_category) for more.
-    #[must_use]
-    pub fn category(category: Category) -> Self {
-        Self::default().and_category(category)
-    }
-
-    /// The event types of an [`Event`](crate::Event): `Filter::types(AccountEvent::TYPES)`.
-    #[must_use]
-    pub fn types(types: &[EventType]) -> Self {
-        Self { types: types.iter().map(|known| known.event_name()).collect(), ..Self::default() }
-    }
-
-    /// One conversation, whatever it touched.
-    #[must_use]
-    pub fn correlation(id: CorrelationId) -> Self {
-        Self { correlation_id: Some(id), ..Self::default() }
-    }
-
-    /// Lets one more category through.
-    #[must_use]
-    pub fn and_category(mut self, category: Category) -> Self {
-        self.categories.push(category);
-        self
-    }
-
-    /// Lets one more event type through.
-    #[must_use]
-    pub fn and_type(mut self, name: EventName) -> Self {
-        self.types.push(name);
-        self
-    }
-
-    /// Whether it lets everything through.
-    #[must_use]
-    pub fn is_all(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// Whether it lets this event through.
-    #[must_use]
-    pub fn matches(&self, event: &RecordedEvent) -> bool {
-        self.stream.as_ref().is_none_or(|stream| *stream == event.stream)
-            && (self.categories.is_empty()
-                || self.categories.iter().any(|c| c.as_str() == event.stream.category()))
-            && (self.types.is_empty() || self.types.contains(&event.event.name))
-            && self.correlation_id.is_none_or(|id| event.metadata.correlation_id == Some(id))
-    }
-}
-
-/// Some events in a row, and how far the reader has got with them.
+/// A request to read events: of the log, of a category or of one stream, forward or backward.
 ///
-/// `through` moves also when nothing passed a filter, so that a reader of rare events does not
-/// look at the same stretch of the log again.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Page<At> {
-    /// The events, in the read's direction.
-    pub events: Vec<RecordedEvent>,
-    /// Everything up to here, inclusive, has been looked at. Where a forward read ends of its own
-    /// accord (not by its limit), the last page's is the head as it was when the read began.
-    pub through: At,
+/// Pass it to [`EventStoreExt::read`](super::EventStoreExt::read) for stored events, or to
+/// [`read_as`](super::EventStoreExt::read_as) for decoded ones. A read returns the events that
+/// were stored when it began and never waits for new ones;
+/// [`subscribe`](super::EventStoreExt::subscribe) does.
+///
+/// Conditions add up: an event is returned if it meets all of them.
+/// [`from_version`](Self::from_version) and [`must_exist`](Self::must_exist) apply to one stream,
+/// so only a `Read<OneStream>`, made by [`Read::stream`], has them. `From` converts it to a plain
+/// `Read` where one variable holds either.
+///
+/// ```
+/// use cqrs_core::{EventStore, EventStoreExt, StreamName};
+/// use cqrs_core::store::{Read, ReadError};
+///
+/// async fn run(store: &impl EventStore, cart: StreamName) -> Result<(), ReadError> {
+///     // The whole log, oldest first.
+///     let log = store.read(Read::all()).await?.collect().await?;
+///
+///     // The newest event of a stream, if there is one.
+///     let mut newest = store.read(Read::stream(cart.clone()).backward().limit(1)).await?;
+///     if let Some(event) = newest.next().await {
+///         println!("version {} of {} events", event?.version, log.len());
+///     }
+///
+///     // A stream without events is an empty read, unless it must exist.
+///     match store.read(Read::stream(cart).must_exist()).await {
+///         Err(ReadError::StreamNotFound { stream }) => println!("no {stream}"),
+///         events => println!("{} events", events?.collect().await?.len()),
+///     }
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "nothing is read until the request is passed to `EventStoreExt::read`"]
+pub struct Read<Scope = WholeLog> {
+    request: Request,
+    scope: PhantomData<fn() -> Scope>,
 }
 
-impl<At> Page<At> {
-    /// From its parts.
-    #[must_use]
-    pub const fn new(events: Vec<RecordedEvent>, through: At) -> Self {
-        Self { events, through }
+impl Read {
+    /// Reads all events of the log.
+    pub fn all() -> Self {
+        Self::filter(Filter::all())
+    }
+
+    /// Reads the events that pass a filter.
+    pub const fn filter(filter: Filter) -> Self {
+        Self { request: Request::new(filter), scope: PhantomData }
+    }
+
+    /// Reads the events of all streams of a category.
+    pub fn category(category: Category) -> Self {
+        Self::filter(Filter::category(category))
+    }
+
+    /// Reads the events of one stream.
+    pub fn stream(stream: StreamName) -> Read<OneStream> {
+        Read { request: Request::new(Filter::stream(stream)), scope: PhantomData }
+    }
+
+    pub(super) fn into_request(self) -> Request {
+        self.request
     }
 }
 
-/// The pages of a read. Nothing is read before the first is asked for, and dropping the stream
-/// frees all it holds.
-pub type Pages<At> = Pin<Box<dyn Stream<Item = Result<Page<At>, ReadError>> + Send>>;
+impl<Scope> Read<Scope> {
+    /// Returns the newest event first. Default: the oldest first.
+    pub const fn backward(mut self) -> Self {
+        self.request.backward = true;
+        self
+    }
+
+    /// Starts at this position, inclusive: returns events at or after it, or at or before it when
+    /// reading backward. Replaces an earlier [`after`](Self::after).
+    pub fn from_position(mut self, position: impl Into<Position>) -> Self {
+        self.request.start = Start::At(position.into());
+        self
+    }
+
+    /// Continues after this position in the direction of the read, exclusive: returns events at
+    /// higher positions, or at lower ones when reading backward. Replaces an earlier
+    /// [`from_position`](Self::from_position).
+    pub fn after(mut self, position: impl Into<Position>) -> Self {
+        self.request.start = Start::After(position.into());
+        self
+    }
+
+    /// Returns only events of the types of `E`. Call it again to add the types of another
+    /// [`Event`].
+    ///
+    /// ```
+    /// use cqrs_core::{Event, EventStore, EventStoreExt, Recorded, store::{Read, ReadError}};
+    ///
+    /// async fn all_of<E: Event>(store: &impl EventStore) -> Result<Vec<Recorded<E>>, ReadError> {
+    ///     store.read_as::<E>(Read::all().of::<E>()).await?.collect().await
+    /// }
+    /// ```
+    pub fn of<E: Event>(mut self) -> Self {
+        self.request.filter.types.extend(E::TYPES.iter().map(|known| known.event_name()));
+        self
+    }
+
+    /// Returns at most this many events. Default: no limit.
+    ///
+    /// The limit counts stored events: if an [upcaster](crate::upcast) turns one into several, all
+    /// of them are returned.
+    pub const fn limit(mut self, events: u64) -> Self {
+        self.request.limit = Some(events);
+        self
+    }
+
+    /// Fetches at most this many events at a time, which bounds the memory of a read that is not
+    /// collected; 0 counts as 1. Default: 1,000 events.
+    pub const fn page_size(mut self, events: usize) -> Self {
+        self.request.page_size = if events == 0 { 1 } else { events };
+        self
+    }
+}
+
+impl Read<OneStream> {
+    /// Starts at this version, inclusive: returns events at or after it, or at or before it when
+    /// reading backward.
+    pub fn from_version(mut self, version: impl Into<Version>) -> Self {
+        self.request.from_version = Some(version.into());
+        self
+    }
+
+    /// Fails with [`ReadError::StreamNotFound`](super::ReadError::StreamNotFound) if the stream
+    /// has no events at all. By default, such a read returns no events.
+    pub const fn must_exist(mut self) -> Self {
+        self.request.must_exist = true;
+        self
+    }
+}
+
+impl From<Read<OneStream>> for Read {
+    fn from(read: Read<OneStream>) -> Self {
+        Self { request: read.request, scope: PhantomData }
+    }
+}

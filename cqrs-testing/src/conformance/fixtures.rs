@@ -3,7 +3,7 @@
 use cqrs_core::{
     EventStore, EventStoreExt, ExpectedVersion, StreamName, Version,
     event::{NewEvent, RecordedEvent},
-    store::{Append, AppendError, Appended, Conflict, LogRead, Page, Pages, ReadError, StreamRead},
+    store::{Append, AppendError, Appended, Conflict, Page, Pages, Read},
 };
 use futures_util::TryStreamExt;
 
@@ -37,18 +37,20 @@ pub(super) async fn append(
 }
 
 pub(super) async fn log(store: &impl EventStore) -> Vec<RecordedEvent> {
-    store.log_events(LogRead::forward()).try_collect().await.unwrap()
+    store.read(Read::all()).await.unwrap().collect().await.unwrap()
 }
 
 pub(super) async fn read(store: &impl EventStore, name: &str) -> Vec<RecordedEvent> {
-    match store.stream_events(StreamRead::forward(stream(name))).try_collect().await {
-        Err(ReadError::StreamNotFound { .. }) => Vec::new(),
-        events => events.unwrap(),
-    }
+    store.read(Read::stream(stream(name))).await.unwrap().collect().await.unwrap()
 }
 
 pub(super) async fn pages<At>(pages: Pages<At>) -> Vec<Page<At>> {
     pages.try_collect().await.unwrap()
+}
+
+/// The events of all pages.
+pub(super) async fn events_of<At>(read: Pages<At>) -> Vec<RecordedEvent> {
+    pages(read).await.into_iter().flat_map(|page| page.events).collect()
 }
 
 pub(super) fn versions(events: &[RecordedEvent]) -> Vec<u64> {

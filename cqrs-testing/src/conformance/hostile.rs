@@ -1,15 +1,14 @@
 //! Input that somebody made up to do harm, and numbers from the edge.
 
 use cqrs_core::{
-    EventStoreExt, Metadata, Position, StreamName, Version,
+    Metadata, Position, StreamName, Version,
     event::{EventName, NewEvent, Payload},
     store::{Append, Filter, LogRead, StreamQuery, StreamRead},
 };
-use futures_util::TryStreamExt;
 
 use super::Store;
 use super::fixtures::{
-    Any, NoStream, append, assert_sound, conflict, event, exact, log, read, stream,
+    Any, NoStream, append, assert_sound, conflict, event, events_of, exact, log, read, stream,
 };
 
 pub(super) async fn names_are_data<S: Store>(fresh: &impl AsyncFn() -> S) {
@@ -36,7 +35,7 @@ pub(super) async fn names_are_data<S: Store>(fresh: &impl AsyncFn() -> S) {
         assert_eq!(read(&store, name).await.len(), 1, "{name:.40}");
         assert!(store.stream_info(&stream(name)).await.unwrap().is_some());
         let only = LogRead::forward().filter(Filter::stream(stream(name)));
-        let found: Vec<_> = store.log_events(only).try_collect().await.unwrap();
+        let found = events_of(store.read_log(only)).await;
         assert!(matches!(found.as_slice(), [event] if event.stream.as_str() == name), "{name:.40}");
         let listed = store.list_streams(StreamQuery::default().search(name)).await.unwrap();
         assert!(listed.streams.iter().any(|info| info.stream.as_str() == name), "{name:.40}");
@@ -83,13 +82,13 @@ pub(super) async fn numbers_out_of_any_range<S: Store>(fresh: &impl AsyncFn() ->
             Version::new(3)
         );
         let from = StreamRead::forward(stream("a-1")).from(expected);
-        assert!(store.stream_events(from).try_collect::<Vec<_>>().await.unwrap().is_empty());
+        assert!(events_of(store.read_stream(from)).await.is_empty());
         let from = StreamRead::backward(stream("a-1")).from(expected).limit(expected);
-        assert_eq!(store.stream_events(from).try_collect::<Vec<_>>().await.unwrap().len(), 3);
+        assert_eq!(events_of(store.read_stream(from)).await.len(), 3);
         let from = LogRead::forward().after(Position::new(expected));
-        assert!(store.log_events(from).try_collect::<Vec<_>>().await.unwrap().is_empty());
+        assert!(events_of(store.read_log(from)).await.is_empty());
         let all = LogRead::backward().from(expected).limit(expected).page_size(usize::MAX);
-        assert_eq!(store.log_events(all).try_collect::<Vec<_>>().await.unwrap().len(), 3);
+        assert_eq!(events_of(store.read_log(all)).await.len(), 3);
         let query = StreamQuery::default().page(expected).page_size(expected);
         assert_eq!(store.list_streams(query).await.unwrap().total, 1);
     }
@@ -108,5 +107,5 @@ pub(super) async fn hostile_metadata_and_types<S: Store>(fresh: &impl AsyncFn() 
     let long = "t".repeat(255);
     store.append(Append::to(stream("a-1"), Any, vec![event(&long)])).await.unwrap();
     let only = LogRead::forward().filter(Filter::all().and_type(EventName::new(&long).unwrap()));
-    assert_eq!(store.log_events(only).try_collect::<Vec<_>>().await.unwrap().len(), 1);
+    assert_eq!(events_of(store.read_log(only)).await.len(), 1);
 }

@@ -2,9 +2,8 @@
 
 use cqrs_core::{
     EventStoreExt, Position,
-    store::{Append, AppendError, LogRead},
+    store::{Append, AppendError, Read},
 };
-use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 
 use super::Store;
@@ -86,8 +85,8 @@ pub(super) async fn a_reader_sees_every_event_once_and_in_order<S: Store>(
                 () = tokio::task::yield_now() => {}
             }
         }
-        let read = LogRead::forward().after(cursor).page_size(7);
-        let events: Vec<_> = store.log_events(read).try_collect().await.unwrap();
+        let read = Read::all().after(cursor).page_size(7);
+        let events = store.read(read).await.unwrap().collect().await.unwrap();
         assert!(!(written && events.is_empty()), "{seen} of {total}, and no more comes");
         for event in events {
             assert_eq!(event.position, cursor.next(), "nothing skipped, repeated or late");

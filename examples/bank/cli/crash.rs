@@ -13,12 +13,11 @@ use cqrs::{
     event::Uuid,
     process::InstanceStatus,
     projection::Waited,
-    store::LogRead,
+    store::Read,
 };
 use cqrs_memory::{MemoryReadStore, MemoryStore};
 use cqrs_testing::{CrashPoint, ManualClock, crash_at_every_step, kill_at_many_moments};
 use example_shared::{OpenReadStore, StoreArguments};
-use futures_util::TryStreamExt;
 
 use super::{Operation, parse};
 use crate::domain::account::{CloseAccount, DepositMoney, OpenAccount, WithdrawMoney};
@@ -165,10 +164,10 @@ async fn handled(app: &App, bank: &ProcessSide, name: &str) -> bool {
 /// How everything stands: what happened in each stream. Checks that no money was made or lost.
 async fn ending(app: &App) -> Result<String, String> {
     let wrong = |error: &dyn std::error::Error| error.to_string();
-    let log = app.store().log_events(LogRead::forward()).try_collect::<Vec<_>>().await;
+    let log = app.store().read(Read::all()).await.map_err(|error| wrong(&error))?;
     let mut streams = std::collections::BTreeMap::<String, String>::new();
     let (mut there, mut came) = (std::collections::BTreeMap::new(), 0);
-    for event in log.map_err(|error| wrong(&error))? {
+    for event in log.collect().await.map_err(|error| wrong(&error))? {
         let told = streams.entry(event.stream.to_string()).or_default();
         let _ = write!(told, " {}", event.event.name);
         if event.stream.category() != "account" {

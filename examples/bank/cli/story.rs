@@ -14,10 +14,9 @@ use cqrs::{
     process::InstanceStatus,
     projection::{OperatorError, Waited},
     repository::AsOf,
-    store::{Filter, LogRead, ReadError, StreamRead},
+    store::{Filter, Read},
 };
 use example_shared::StoreArguments;
-use futures_util::TryStreamExt;
 
 use super::clock::StoryClock;
 use super::operation::{Label, When};
@@ -302,8 +301,9 @@ impl<'a> Story<'a> {
             Err(_) => self.say(self.paint.dim("  it is still under way"))?,
         }
         let conversation = started.metadata.correlation_id.map(Filter::correlation);
-        let told = LogRead::forward().filter(conversation.unwrap_or_default());
-        match self.app.store().log_events_as::<BankEvent>(told).try_collect::<Vec<_>>().await {
+        let read = Read::filter(conversation.unwrap_or_default());
+        let events = async { self.app.store().read_as::<BankEvent>(read).await?.collect().await };
+        match events.await {
             Ok(events) => self.tell_causes(&events),
             Err(error) => self.failed(&error),
         }
@@ -319,12 +319,8 @@ impl<'a> Story<'a> {
             return Err(io::Error::other("not everything is looked at yet"));
         }
         let stream = StreamName::of(Suspicion::CATEGORY, &account).map_err(io::Error::other)?;
-        let read = self.app.store().stream_events_as::<SuspicionEvent>(StreamRead::forward(stream));
-        let events: Vec<Recorded<SuspicionEvent>> = match read.try_collect().await {
-            Ok(events) => events,
-            Err(ReadError::StreamNotFound { .. }) => Vec::new(),
-            Err(error) => return Err(io::Error::other(error)),
-        };
+        let read = self.app.store().read_as::<SuspicionEvent>(Read::stream(stream)).await;
+        let events = read.map_err(io::Error::other)?.collect().await.map_err(io::Error::other)?;
         Ok(events
             .iter()
             .map(|flag| {

@@ -2,10 +2,8 @@
 
 use cqrs::{
     Aggregate, Event, EventStore, EventStoreExt, Recorded, StreamName, Timestamp, Version,
-    app::LoadError,
-    store::{ReadError, StreamRead},
+    app::LoadError, store::Read,
 };
-use futures_util::TryStreamExt;
 
 use crate::domain::{Account, AccountEvent, AccountId, Money, TransferId};
 
@@ -40,11 +38,9 @@ pub async fn history(
     limit: u64,
 ) -> Result<Vec<Entry>, LoadError> {
     let stream = StreamName::of(Account::CATEGORY, &account).map_err(LoadError::InvalidId)?;
-    let events = store.stream_events_as(StreamRead::backward(stream).limit(limit));
-    match events.map_ok(|event| entry(&event)).try_collect().await {
-        Err(ReadError::StreamNotFound { .. }) => Ok(Vec::new()),
-        entries => Ok(entries?),
-    }
+    let newest = Read::stream(stream).backward().limit(limit);
+    let events = store.read_as(newest).await?.collect().await?;
+    Ok(events.iter().map(entry).collect())
 }
 
 fn entry(recorded: &Recorded<AccountEvent>) -> Entry {

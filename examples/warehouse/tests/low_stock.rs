@@ -15,12 +15,11 @@ use cqrs::{
     app::SystemClock,
     process::HandlerError,
     projection::{InlineStore, ProjectError, ReadStore},
-    store::{LogRead, async_trait},
+    store::{Read, async_trait},
 };
 use cqrs_postgres::{PgReadStore, PgStore};
 use cqrs_testing::eventually;
 use example_shared::{OpenProcesses, StoreArguments};
-use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use warehouse::domain::product::{IncreaseProductQuantity, ShipProductQuantity};
 use warehouse::domain::{ProductEvent, Sku};
@@ -114,7 +113,7 @@ impl Warehouse {
     }
 
     async fn log(&self) -> Vec<Recorded<ProductEvent>> {
-        self.app.store().log_events_as(LogRead::forward()).try_collect().await.unwrap()
+        self.app.store().read_as(Read::all()).await.unwrap().collect().await.unwrap()
     }
 
     /// What was asked to be told, according to the log, when everything is done.

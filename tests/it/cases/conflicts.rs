@@ -1,7 +1,7 @@
 //! Writers that meet in one stream.
 
 use super::fresh::{Store, fresh};
-use cqrs::{app::*, event::*, store::*};
+use cqrs::{app::*, store::*};
 use futures_util::future::join_all;
 
 use super::hooked::Hooked;
@@ -45,11 +45,8 @@ async fn two_applications_over_one_store_lose_and_double_nothing() {
     for n in 0..7 {
         let mut at_every_version = 0;
         let stream = StreamName::new(format!("ledger-l{n}")).unwrap();
-        let events: Vec<Recorded<LedgerEvent>> = futures_util::TryStreamExt::try_collect(
-            store.stream_events_as(StreamRead::forward(stream)),
-        )
-        .await
-        .unwrap();
+        let events = store.read_as::<LedgerEvent>(Read::stream(stream)).await.unwrap();
+        let events = events.collect().await.unwrap();
         for event in events {
             match event.event {
                 LedgerEvent::Put(amount) => at_every_version += amount,

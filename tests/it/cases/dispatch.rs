@@ -2,12 +2,11 @@
 
 use super::fresh::fresh;
 use cqrs::{app::*, event::*, store::*};
-use futures_util::TryStreamExt;
 
 use super::ledger::{Change, Ledger, LedgerError, LedgerEvent, What, change, put, take};
 
 async fn log(store: &impl EventStore) -> Vec<RecordedEvent> {
-    store.log_events(LogRead::forward()).try_collect().await.unwrap()
+    store.read(Read::all()).await.unwrap().collect().await.unwrap()
 }
 
 #[tokio::test]
@@ -139,8 +138,7 @@ async fn a_given_cause_and_conversation_are_kept() {
     assert_eq!(follow_up.events[0].metadata.causation_id, Some(cause.into()));
     assert_eq!(follow_up.correlation_id(), root.correlation_id());
     let filter = Filter::correlation(root.correlation_id().unwrap());
-    let talk: Vec<_> =
-        store.log_events(LogRead::forward().filter(filter)).try_collect().await.unwrap();
+    let talk = store.read(Read::filter(filter)).await.unwrap().collect().await.unwrap();
     assert_eq!(talk.len(), 2);
 }
 

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use super::fresh::{Store, fresh};
 use cqrs::{aggregate::*, app::*, event::*, store::*, subscription::*, upcast::*, *};
-use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -109,7 +108,7 @@ async fn every_reader_sees_todays_version() {
         ],
     )
     .await;
-    let before: Vec<_> = store.log_events(LogRead::forward()).try_collect().await.unwrap();
+    let before = store.read(Read::all()).await.unwrap().collect().await.unwrap();
 
     let app = app(&store, steps().build().unwrap());
     let till = app.load::<Till>(&1).await.unwrap();
@@ -120,15 +119,15 @@ async fn every_reader_sees_todays_version() {
     assert_eq!(outcome.version, Version::new(4));
 
     // Directly, by type, and subscribed.
-    let typed = LogRead::forward().filter(Filter::types(Paid::TYPES));
-    let seen: Vec<Recorded<Paid>> = app.store().log_events_as(typed).try_collect().await.unwrap();
+    let typed = Read::all().of::<Paid>();
+    let seen = app.store().read_as::<Paid>(typed).await.unwrap().collect().await.unwrap();
     assert_eq!(seen.len(), 4);
     let mut following = app.store().subscribe(SubscriptionOptions::all()).await.unwrap();
     let page = following.next_page().await.unwrap().unwrap();
     assert!(page.iter().all(|event| event.event.schema_version == 3));
 
     // Not a byte was rewritten.
-    let after: Vec<_> = store.log_events(LogRead::forward()).try_collect().await.unwrap();
+    let after = store.read(Read::all()).await.unwrap().collect().await.unwrap();
     assert_eq!(before[..], after[..3]);
 }
 
@@ -209,8 +208,8 @@ async fn one_event_becomes_two_another_or_none() {
     }
 
     // Asking for today's name finds what was stored under older ones.
-    let read = LogRead::forward().filter(Filter::types(Paid::TYPES)).page_size(1);
-    let found: Vec<Recorded<Paid>> = app.store().log_events_as(read).try_collect().await.unwrap();
+    let read = Read::all().of::<Paid>().page_size(1);
+    let found = app.store().read_as::<Paid>(read).await.unwrap().collect().await.unwrap();
     assert_eq!(found.iter().map(|e| e.event.cents).collect::<Vec<_>>(), [1, 10, 20, 5, 5]);
     let positions: HashSet<_> = found.iter().map(|event| event.position).collect();
     assert_eq!(positions.len(), 4);
@@ -249,8 +248,7 @@ async fn of_an_event_that_was_split_only_the_wanted_part_is_read() {
         .unwrap();
     let store = Upcasting::new(store, upcasters);
     let names = async |filter| {
-        let read = LogRead::forward().filter(filter);
-        let events: Vec<_> = store.log_events(read).try_collect().await.unwrap();
+        let events = store.read(Read::filter(filter)).await.unwrap().collect().await.unwrap();
         events.into_iter().map(|event| event.event.name.to_string()).collect::<Vec<_>>()
     };
     let only = |name| Filter::all().and_type(EventName::new(name).unwrap());

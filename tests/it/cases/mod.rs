@@ -10,6 +10,7 @@ pub mod ledger;
 mod memory_bounds;
 mod middleware;
 mod past;
+mod reading;
 pub mod repeated;
 mod repositories;
 mod reservations;

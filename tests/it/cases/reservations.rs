@@ -1,13 +1,12 @@
 //! What only one may have at a time.
 
 use cqrs::{
-    Aggregate, App, Command, Event, EventStoreExt, Recorded, StreamName,
+    Aggregate, App, Command, Event, EventStoreExt, StreamName,
     aggregate::{ReservationError, Reservations, UniqueKey},
     app::DispatchError,
     event::Uuid,
-    store::{Filter, LogRead},
+    store::Read,
 };
-use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
@@ -110,11 +109,8 @@ async fn of_many_that_want_the_same_at_once_one_wins() {
     for answer in answers.into_iter().filter(Result::is_err) {
         assert_eq!(refusal(answer), taken("a@b.c", &format!("u{winner}")));
     }
-    let log: Vec<Recorded<UserEvent>> = store
-        .log_events_as(LogRead::forward().filter(Filter::types(UserEvent::TYPES)))
-        .try_collect()
-        .await
-        .unwrap();
+    let log = store.read_as::<UserEvent>(Read::all().of::<UserEvent>()).await.unwrap();
+    let log = log.collect().await.unwrap();
     assert_eq!(log.len(), 1);
     // Also for an application that starts now.
     let later = App::new(store).dispatch(change("late", &["a@b.c"], &[])).await;

@@ -16,11 +16,10 @@ use cqrs::{
     process::InstanceStatus,
     projection::Waited,
     repository::SnapshotPolicy,
-    store::{Filter, LogRead},
+    store::Read,
 };
 use cqrs_testing::{ManualClock, eventually};
 use example_shared::{OpenReadStore, StoreArguments};
-use futures_util::TryStreamExt;
 
 use crate::{account, close, deposit, eur, noon, open, withdraw};
 
@@ -62,8 +61,8 @@ impl Bank {
     }
 
     async fn log<E: Event>(&self) -> Vec<Recorded<E>> {
-        let ours = LogRead::forward().filter(Filter::types(E::TYPES));
-        self.app.store().log_events_as(ours).try_collect().await.unwrap()
+        let events = self.app.store().read_as(Read::all().of::<E>()).await.unwrap();
+        events.collect().await.unwrap()
     }
 
     async fn handled(&self, running: &ProcessSide, name: &str) {

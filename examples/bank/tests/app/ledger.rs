@@ -5,9 +5,8 @@ use bank::domain::{Account, AccountError, AccountEvent, TransferError};
 use cqrs::memory::MemoryStore;
 use cqrs::{
     App, EventStore, EventStoreExt, Position, StreamName, app::DispatchError, event::Uuid,
-    store::StreamRead,
+    store::Read,
 };
-use futures_util::TryStreamExt;
 
 use crate::{account, deposit, eur, noon, open, withdraw};
 
@@ -109,11 +108,8 @@ async fn ten_withdrawals(store: &MemoryStore, apps: [App; 10]) {
     }
     assert_eq!(refused, 5);
     let stream = StreamName::of("account", &account(A)).unwrap();
-    let events: Vec<_> = store
-        .stream_events_as::<AccountEvent>(StreamRead::forward(stream).from(2))
-        .try_collect()
-        .await
-        .unwrap();
+    let read = Read::stream(stream).from_version(2);
+    let events = store.read_as::<AccountEvent>(read).await.unwrap().collect().await.unwrap();
     let balances: Vec<_> = events
         .iter()
         .map(|recorded| match &recorded.event {

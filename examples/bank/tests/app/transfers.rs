@@ -17,12 +17,11 @@ use cqrs::{
     event::Uuid,
     process::{Instance, InstanceQuery, InstanceStatus, ProcessOptions, ProcessStore},
     projection::StartError,
-    store::{LogRead, async_trait},
+    store::{Read, async_trait},
 };
 use cqrs_memory::{MemoryReadStore, MemoryStore};
 use cqrs_postgres::{PgReadStore, PgStore};
 use cqrs_testing::{CrashPoint, ManualClock, eventually};
-use futures_util::TryStreamExt;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::{account, close, deposit, eur, noon, open};
@@ -116,8 +115,7 @@ impl<S: ProcessStore> Bank<S> {
     }
 
     async fn events(&self) -> Vec<Recorded<BankEvent>> {
-        let all = LogRead::forward();
-        self.app.store().log_events_as(all).try_collect().await.unwrap()
+        self.app.store().read_as(Read::all()).await.unwrap().collect().await.unwrap()
     }
 
     /// What the log says of a transfer, in short.
