@@ -282,6 +282,8 @@
 #![forbid(unsafe_code)]
 
 // Listed, so that nothing becomes public by accident.
+#[cfg(feature = "derive")]
+pub use cqrs_core::Id;
 pub use cqrs_core::{
     Aggregate, App, Command, CommandId, CorrelationId, Dispatch, Effects, Event, EventHandler,
     EventId, EventStore, EventStoreExt, ExpectedVersion, Metadata, Outcome, Position,

@@ -48,7 +48,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     group.bench_function("warm cache", |bench| {
         bench.iter(|| {
             let command = warm.dispatch(Deposit { account: 1, cents: 1 });
-            runtime.block_on(command.into_future()).unwrap()
+            runtime.block_on(command).unwrap()
         });
     });
 
@@ -60,7 +60,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             },
             |app| {
                 let command = app.dispatch(Deposit { account: 1, cents: 1 });
-                runtime.block_on(command.into_future()).unwrap()
+                runtime.block_on(command).unwrap()
             },
             BatchSize::SmallInput,
         );

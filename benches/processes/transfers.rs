@@ -73,7 +73,7 @@ async fn measure_one<S: ProcessStore>(
         let at = Timestamp::UNIX_EPOCH;
         app.dispatch(OpenAccount { account_id: account(n), owner, initial_balance, at })
     });
-    join_all(opened.map(IntoFuture::into_future)).await;
+    join_all(opened).await;
     let processes = Processes::builder(app.clone(), kept).process(MoneyTransfer);
     let processes = processes.start().await.unwrap();
     let name = "money_transfer";

@@ -53,12 +53,33 @@ use crate::Aggregate;
     label = "nothing says which aggregate this is for",
     note = "add `#[derive(Command)]` and `#[command(aggregate = Account, id = account_id)]`"
 )]
-pub trait Command:
-    Into<<<Self as Command>::Aggregate as Aggregate>::Command> + Send + 'static
-{
+pub trait Command: CommandOf<<Self as Command>::Aggregate> + Send + 'static {
     /// The aggregate that decides it.
     type Aggregate: Aggregate;
 
     /// Which one of them.
     fn aggregate_id(&self) -> <Self::Aggregate as Aggregate>::Id;
+}
+
+/// A type that converts into the commands of an aggregate.
+///
+/// Every type that implements `Into` for the aggregate's [`Command`](Aggregate::Command) has it: the
+/// type of the commands itself, and each struct that a variant of that enum holds. You never
+/// implement it; it exists for its error message.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not one of the commands of `{A}`",
+    label = "no variant of the command enum of `{A}` holds `{Self}`",
+    note = "name the right aggregate in `#[command(aggregate = ..)]`, or add a variant that holds `{Self}` to the enum that is `type Command` of `{A}`"
+)]
+pub trait CommandOf<A: Aggregate> {
+    /// Converts the command into the aggregate's own type.
+    fn into_command(self) -> A::Command;
+}
+
+// Without this, errors name the missing `From` instead.
+#[diagnostic::do_not_recommend]
+impl<A: Aggregate, C: Into<A::Command>> CommandOf<A> for C {
+    fn into_command(self) -> A::Command {
+        self.into()
+    }
 }

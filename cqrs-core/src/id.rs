@@ -5,6 +5,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+/// Returns a new UUIDv7 for `derive(Id)`.
+#[doc(hidden)]
+#[must_use]
+pub fn random_uuid() -> Uuid {
+    Uuid::now_v7()
+}
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

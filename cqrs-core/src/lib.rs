@@ -33,7 +33,7 @@ pub use aggregate::Aggregate;
 pub use app::{App, Dispatch, Outcome};
 pub use command::Command;
 #[cfg(feature = "derive")]
-pub use cqrs_macros::{Command, Event, aggregate};
+pub use cqrs_macros::{Command, Event, Id, aggregate};
 pub use event::{Event, Recorded};
 pub use failures::error_chain;
 pub use id::{CommandId, CorrelationId, EventId};
@@ -71,6 +71,7 @@ pub mod private {
         DecodeFailure, EventType, Payload, PayloadError, concat_types, contains_name, count_types,
         names_are_unique,
     };
-    pub use crate::names::is_category;
+    pub use crate::id::random_uuid;
+    pub use crate::names::{InvalidName, check_id, is_category, parse_uuid};
     pub use serde;
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// Longest stream name in bytes of UTF-8. It fits every store's index entry.
 pub const MAX_STREAM_NAME_BYTES: usize = 2_048;
@@ -56,6 +57,14 @@ pub enum InvalidName {
         /// The name as given.
         name: String,
     },
+    /// The text is not a UUID.
+    #[error("{what} `{name}` is not a UUID such as 0198f6a4-7c1e-7d3a-9a64-3f0c5b1e2d4f")]
+    NotAUuid {
+        /// The type of the id, such as `AccountId`.
+        what: &'static str,
+        /// The first 64 characters of the text.
+        name: String,
+    },
     /// A category may not contain a dash: the first dash ends it.
     #[error("category `{category}` contains a dash")]
     DashInCategory {
@@ -76,6 +85,25 @@ fn check(what: &'static str, name: &str, max: usize) -> Result<(), InvalidName> 
     } else {
         Ok(())
     }
+}
+
+/// Checks the text of an id for `derive(Id)`. After the longest category and a dash, the longest id
+/// still fits a stream name.
+#[doc(hidden)]
+pub fn check_id(what: &'static str, id: &str) -> Result<(), InvalidName> {
+    const MAX: usize = MAX_STREAM_NAME_BYTES - MAX_CATEGORY_BYTES - 1;
+    match check(what, id, MAX) {
+        // A stream name starts with its category, so an id may start with `$`.
+        Err(InvalidName::Reserved { .. }) => Ok(()),
+        checked => checked,
+    }
+}
+
+/// Parses a UUID for `derive(Id)`.
+#[doc(hidden)]
+pub fn parse_uuid(what: &'static str, text: &str) -> Result<Uuid, InvalidName> {
+    Uuid::try_parse(text)
+        .map_err(|_| InvalidName::NotAUuid { what, name: text.chars().take(64).collect() })
 }
 
 /// The name of one stream: `category-id`, or a bare `category` for a stream that stands alone.

@@ -9,7 +9,7 @@ use syn::{
     Result, ReturnType, Type, parse_quote,
 };
 
-use crate::attributes::krate;
+use crate::attributes::{CATEGORY_RULE, krate, set, set_crate, unknown};
 
 /// The arguments of the attribute.
 #[derive(Default)]
@@ -20,28 +20,27 @@ pub(crate) struct AggregateAttributes {
 }
 
 impl AggregateAttributes {
-    pub(crate) fn read(&mut self, meta: &ParseNestedMeta<'_>) -> Result<()> {
+    pub(crate) fn parse(&mut self, meta: &ParseNestedMeta<'_>) -> Result<()> {
         if meta.path.is_ident("category") {
-            self.category = Some(meta.value()?.parse()?);
+            set(&mut self.category, meta, meta.value()?.parse()?)
         } else if meta.path.is_ident("id") {
-            self.id = Some(meta.value()?.parse()?);
+            set(&mut self.id, meta, meta.value()?.parse()?)
         } else if meta.path.is_ident("crate") {
-            self.krate = Some(meta.value()?.call(Path::parse_mod_style)?);
+            set_crate(&mut self.krate, meta)
         } else {
-            return Err(meta.error("expected `category`, `id` or `crate`"));
+            Err(unknown(meta, &["category", "id", "crate"]))
         }
-        Ok(())
     }
 }
 
 pub(crate) fn expand(attributes: &AggregateAttributes, mut item: ItemImpl) -> Result<TokenStream> {
     let AggregateAttributes { category: Some(category), id: Some(id), .. } = attributes else {
-        let advice = "write `#[aggregate(category = \"account\", id = AccountId)]`";
-        return Err(Error::new(item.span(), advice));
+        let message = "`category` or `id` is missing: write `#[aggregate(category = \"account\", id = AccountId)]`";
+        return Err(Error::new(item.self_ty.span(), message));
     };
     if item.trait_.is_none() {
-        let advice = "put `#[aggregate(..)]` on `impl Aggregate for ..`";
-        return Err(Error::new(item.self_ty.span(), advice));
+        let message = "`#[aggregate(..)]` needs a trait: write it on `impl Aggregate for ..`";
+        return Err(Error::new(item.self_ty.span(), message));
     }
     let (command, event, error) = types(&item)?;
     let krate = krate(attributes.krate.clone());
@@ -56,28 +55,27 @@ pub(crate) fn expand(attributes: &AggregateAttributes, mut item: ItemImpl) -> Re
     let check = quote_spanned! {category.span()=>
         const _: () = ::core::assert!(
             #krate::private::is_category(#category),
-            "a category has 1 to 255 bytes, no dash, no NUL and no leading `$`",
+            #CATEGORY_RULE,
         );
     };
     Ok(quote!(#item #check))
 }
 
-/// The types of command, event and error, from the signature of `execute`.
+/// Returns the types of command, event and error in the signature of `execute`.
 fn types(item: &ItemImpl) -> Result<(Type, Type, Type)> {
     let execute = item.items.iter().find_map(|item| match item {
         ImplItem::Fn(function) if function.sig.ident == "execute" => Some(function),
         _ => None,
     });
     let Some(execute) = execute else {
-        let advice =
-            "an aggregate needs `fn execute(&self, command: Command) -> Result<Vec<Event>, Error>`";
-        return Err(Error::new(item.self_ty.span(), advice));
+        let message = "`execute` is missing: write `fn execute(&self, command: Command) -> Result<Vec<Event>, Error>`";
+        return Err(Error::new(item.self_ty.span(), message));
     };
     signature(execute).ok_or_else(|| {
-        let advice = "`#[aggregate(..)]` reads the types from this signature: write \
+        let message = "`#[aggregate(..)]` reads the types from this signature: write \
                       `fn execute(&self, command: Command) -> Result<Vec<Event>, Error>` with the \
                       names of your types";
-        Error::new(execute.sig.span(), advice)
+        Error::new(execute.sig.span(), message)
     })
 }
 
@@ -91,7 +89,7 @@ fn signature(execute: &ImplItemFn) -> Option<(Type, Type, Type)> {
     is_given.then(|| ((*command.ty).clone(), event, error))
 }
 
-/// The type arguments of a path that ends in `name`.
+/// Returns the type arguments of a path that ends in `name`.
 fn arguments(ty: &Type, name: &str) -> Option<Vec<Type>> {
     let Type::Path(path) = ty else { return None };
     let last = path.path.segments.last().filter(|last| last.ident == name)?;

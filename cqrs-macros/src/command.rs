@@ -2,98 +2,221 @@
 
 use std::collections::HashSet;
 
-use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Data, DataEnum, DataStruct, DeriveInput, Error, Fields, Ident, Path, Result, Type};
+use syn::{
+    Attribute, Data, DataEnum, DeriveInput, Error, Field, Fields, Ident, Path, Result, Type,
+    Variant,
+};
 
-use crate::attributes::{CommandAttributes, krate};
+use crate::attributes::{CATEGORY_RULE, CommandAttributes, command_attributes, krate};
+use crate::suggestion::{did_you_mean, listed};
 
 pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
-    let attributes = CommandAttributes::read(&input.attrs)?;
+    let attributes = CommandAttributes::parse(&input.attrs)?;
     let ident = &input.ident;
     if !input.generics.params.is_empty() {
-        let advice = "a command cannot be generic: write `impl Command` by hand";
-        return Err(Error::new(input.generics.span(), advice));
+        let message = "a command cannot be generic: write `impl Command` by hand";
+        return Err(Error::new(input.generics.span(), message));
     }
     let krate = krate(attributes.krate.clone());
     let Some(aggregate) = &attributes.aggregate else {
-        let advice =
-            format!("`{ident}` has no destination: add `#[command(aggregate = Account, ..)]`");
-        return Err(Error::new(ident.span(), advice));
+        let message = format!(
+            "`{ident}` does not name its aggregate: add `#[command(aggregate = Account, ..)]`"
+        );
+        return Err(Error::new(ident.span(), message));
     };
     let (conversions, id) = match &input.data {
-        Data::Struct(data) => (TokenStream::new(), id_of_field(ident, data, &attributes)?),
+        Data::Struct(data) => {
+            (TokenStream::new(), id_of_struct(ident, &data.fields, attributes.id.as_ref())?)
+        }
         Data::Enum(data) => {
-            if let Some(id) = &attributes.id {
-                return Err(Error::new(id.span(), "the commands inside know their ids"));
-            }
-            let inner = inner_commands(data)?;
-            (conversions(ident, &inner), id_of_inner(&krate, &inner))
+            let cases = cases(ident, data, attributes.id.as_ref())?;
+            (conversions(ident, &cases), id_of_enum(&krate, &cases))
         }
         Data::Union(data) => {
-            return Err(Error::new(data.union_token.span(), "a union cannot be a command"));
+            let message = "a union cannot be a command: use a struct or an enum";
+            return Err(Error::new(data.union_token.span(), message));
         }
     };
     Ok(expand(ident, &krate, aggregate, &conversions, &id))
 }
 
-fn id_of_field(
-    ident: &Ident,
-    data: &DataStruct,
-    attributes: &CommandAttributes,
-) -> Result<TokenStream> {
-    let Some(id) = &attributes.id else {
-        let advice = format!(
-            "`{ident}` does not say which one it is for: add `#[command(id = account_id)]` with \
-             the field that holds the aggregate's id"
+fn id_of_struct(ident: &Ident, fields: &Fields, id: Option<&Ident>) -> Result<TokenStream> {
+    reject_attributes_of_fields(fields)?;
+    let Some(id) = id else {
+        let message = format!(
+            "`{ident}` does not name the field that holds the aggregate's id: add `id = ..` to \
+             `#[command(..)]`; {}",
+            description_of(fields)
         );
-        return Err(Error::new(ident.span(), advice));
+        return Err(Error::new(ident.span(), message));
     };
-    if !data.fields.iter().any(|field| field.ident.as_ref() == Some(id)) {
-        return Err(Error::new(id.span(), format!("`{ident}` has no field `{id}`")));
-    }
-    Ok(quote!(::core::clone::Clone::clone(&self.#id)))
+    let Some(field) = field_of(fields, id) else {
+        let hint = did_you_mean(&id.to_string(), &names_of(fields));
+        let message = format!("`{ident}` has no field `{id}`; {}{hint}", description_of(fields));
+        return Err(Error::new(id.span(), message));
+    };
+    Ok(cloned(field, |span| quote_spanned!(span=> &self.#id)))
 }
 
-fn inner_commands(data: &DataEnum) -> Result<Vec<(&Ident, &Type)>> {
+/// A variant of an enum of commands.
+enum Case<'a> {
+    /// Holds a command struct, which returns its id itself.
+    Struct { variant: &'a Ident, command: &'a Type },
+    /// Has named fields, one of which is the id.
+    Fields { variant: &'a Ident, id: &'a Field },
+}
+
+fn cases<'a>(ident: &Ident, data: &'a DataEnum, id: Option<&Ident>) -> Result<Vec<Case<'a>>> {
     let mut seen = HashSet::new();
-    let variants = data.variants.iter().map(|variant| {
-        let one = match &variant.fields {
-            Fields::Unnamed(fields) if fields.unnamed.len() == 1 => fields.unnamed.first(),
-            Fields::Unnamed(_) | Fields::Named(_) | Fields::Unit => None,
-        };
-        let Some(field) = one else {
-            let advice = format!("`{0}` must hold one command struct: `{0}(..)`", variant.ident);
-            return Err(Error::new(variant.span(), advice));
-        };
-        if !seen.insert(field.ty.to_token_stream().to_string()) {
-            let advice = "this command stands in the enum already";
-            return Err(Error::new(field.ty.span(), advice));
+    let mut cases = Vec::with_capacity(data.variants.len());
+    let mut errors: Option<Error> = None;
+    for variant in &data.variants {
+        match case(ident, variant, id, &mut seen) {
+            Ok(case) => cases.push(case),
+            Err(error) => match &mut errors {
+                None => errors = Some(error),
+                Some(errors) => errors.combine(error),
+            },
         }
-        Ok((&variant.ident, &field.ty))
-    });
-    variants.collect()
+    }
+    if let Some(errors) = errors {
+        return Err(errors);
+    }
+    if let Some(id) = id
+        && !cases.iter().any(|case| matches!(case, Case::Fields { .. }))
+    {
+        let message = format!(
+            "no variant of `{ident}` has named fields, so each command struct names its own id \
+             field: remove `id = {id}`"
+        );
+        return Err(Error::new(id.span(), message));
+    }
+    Ok(cases)
 }
 
-fn conversions(ident: &Ident, inner: &[(&Ident, &Type)]) -> TokenStream {
-    let each = inner.iter().map(|(variant, command)| {
-        quote! {
+fn case<'a>(
+    ident: &Ident,
+    variant: &'a Variant,
+    id: Option<&Ident>,
+    seen: &mut HashSet<String>,
+) -> Result<Case<'a>> {
+    let name = &variant.ident;
+    reject_attributes(&variant.attrs)?;
+    reject_attributes_of_fields(&variant.fields)?;
+    match (&variant.fields, id) {
+        (Fields::Unnamed(fields), _) if fields.unnamed.len() == 1 => {
+            let command = &fields.unnamed[0].ty;
+            if !seen.insert(command.to_token_stream().to_string()) {
+                let message = format!(
+                    "`{}` is in two variants of `{ident}`: remove one",
+                    command.to_token_stream()
+                );
+                return Err(Error::new(command.span(), message));
+            }
+            Ok(Case::Struct { variant: name, command })
+        }
+        (Fields::Named(_), None) => {
+            let message = format!(
+                "`{name}` has named fields, so `{ident}` has to name the one that holds the \
+                 aggregate's id: add `id = ..` to `#[command(..)]`; {}",
+                description_of(&variant.fields)
+            );
+            Err(Error::new(name.span(), message))
+        }
+        (Fields::Named(_), Some(id)) => match field_of(&variant.fields, id) {
+            Some(field) => Ok(Case::Fields { variant: name, id: field }),
+            None => {
+                let hint = did_you_mean(&id.to_string(), &names_of(&variant.fields));
+                let fields = description_of(&variant.fields);
+                let message = format!("`{name}` has no field `{id}`; {fields}{hint}");
+                Err(Error::new(name.span(), message))
+            }
+        },
+        (Fields::Unnamed(_) | Fields::Unit, id) => {
+            let id = id.map_or_else(|| "account_id".to_owned(), ToString::to_string);
+            let message = format!(
+                "`{name}` does not say which aggregate it is for: give it named fields, such as \
+                 `{name} {{ {id}: .. }}`, or let it hold one command struct: `{name}(..)`"
+            );
+            Err(Error::new(name.span(), message))
+        }
+    }
+}
+
+fn reject_attributes_of_fields(fields: &Fields) -> Result<()> {
+    fields.iter().try_for_each(|field| reject_attributes(&field.attrs))
+}
+
+fn reject_attributes(attributes: &[Attribute]) -> Result<()> {
+    match command_attributes(attributes).next() {
+        None => Ok(()),
+        Some(attribute) => {
+            let message = "`#[command(..)]` has no effect here: write it on the type";
+            Err(Error::new(attribute.span(), message))
+        }
+    }
+}
+
+fn field_of<'a>(fields: &'a Fields, name: &Ident) -> Option<&'a Field> {
+    fields.iter().find(|field| field.ident.as_ref() == Some(name))
+}
+
+fn names_of(fields: &Fields) -> Vec<String> {
+    fields.iter().filter_map(|field| field.ident.as_ref()).map(ToString::to_string).collect()
+}
+
+/// Returns a part of a sentence such as "its fields are `a` and `b`".
+fn description_of(fields: &Fields) -> String {
+    match (fields, &*names_of(fields)) {
+        (Fields::Unnamed(_), _) => "its fields have no names".to_owned(),
+        (_, []) => "it has no fields".to_owned(),
+        (_, [name]) => format!("its only field is `{name}`"),
+        (_, names) => format!("its fields are {}", listed(names, "and")),
+    }
+}
+
+/// Clones the id out of a reference.
+///
+/// The tokens have the position of the field's type, where the compiler then reports that the type is
+/// not the aggregate's `Id`.
+fn cloned(field: &Field, reference: impl Fn(Span) -> TokenStream) -> TokenStream {
+    let (ty, span) = (&field.ty, Span::call_site().located_at(field.ty.span()));
+    let reference = reference(span);
+    quote_spanned!(span=> <#ty as ::core::clone::Clone>::clone(#reference))
+}
+
+fn conversions(ident: &Ident, cases: &[Case<'_>]) -> TokenStream {
+    let each = cases.iter().map(|case| match case {
+        Case::Struct { variant, command } => quote! {
             #[automatically_derived]
             impl ::core::convert::From<#command> for #ident {
                 fn from(command: #command) -> Self {
                     Self::#variant(command)
                 }
             }
-        }
+        },
+        Case::Fields { .. } => TokenStream::new(),
     });
     quote!(#(#each)*)
 }
 
-fn id_of_inner(krate: &Path, inner: &[(&Ident, &Type)]) -> TokenStream {
-    let arms = inner.iter().map(
-        |(variant, _)| quote!(Self::#variant(command) => #krate::Command::aggregate_id(command)),
-    );
+fn id_of_enum(krate: &Path, cases: &[Case<'_>]) -> TokenStream {
+    if cases.is_empty() {
+        return quote!(match *self {});
+    }
+    let arms = cases.iter().map(|case| match case {
+        Case::Struct { variant, .. } => {
+            quote!(Self::#variant(command) => #krate::Command::aggregate_id(command))
+        }
+        Case::Fields { variant, id } => {
+            let name = &id.ident;
+            let clone = cloned(id, |span| quote_spanned!(span=> id));
+            quote!(Self::#variant { #name: id, .. } => #clone)
+        }
+    });
     quote!(match self { #(#arms,)* })
 }
 
@@ -104,6 +227,13 @@ fn expand(
     conversions: &TokenStream,
     id: &TokenStream,
 ) -> TokenStream {
+    // A constant of its own: `cargo check` evaluates it, unlike the constants of a trait.
+    let category = quote_spanned! {aggregate.span()=>
+        const _: () = assert!(
+            #krate::private::is_category(<#aggregate as #krate::Aggregate>::CATEGORY),
+            #CATEGORY_RULE,
+        );
+    };
     quote! {
         #conversions
 
@@ -115,5 +245,7 @@ fn expand(
                 #id
             }
         }
+
+        #category
     }
 }

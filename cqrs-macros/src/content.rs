@@ -1,13 +1,13 @@
-//! The stored content of one variant: how it is written and read.
+//! The code that writes and reads the stored content of one variant.
 //!
-//! A variant with fields gets two hidden structs with the same fields and serde attributes, one
-//! that borrows for writing and one that owns for reading.
+//! A variant with fields gets two hidden structs with the same fields and serde attributes: one
+//! borrows the fields and is written, the other owns them and is read.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::{Attribute, Field, Fields, Ident, Path};
 
-/// How to match, write and read one variant (or struct).
+/// The content of one variant or struct.
 pub(crate) struct Content<'a> {
     pub(crate) krate: &'a Path,
     /// `Self::Opened`, or `Self` for a struct.
@@ -22,7 +22,8 @@ impl Content<'_> {
         (0..self.fields.len()).map(|n| format_ident!("field{n}")).collect()
     }
 
-    /// A pattern that binds each field, and the same as an expression.
+    /// Returns tokens that are both a pattern that binds each field and the expression that builds
+    /// the value.
     fn shape(&self, constructor: &TokenStream) -> TokenStream {
         let bindings = self.bindings();
         match self.fields {
@@ -35,7 +36,7 @@ impl Content<'_> {
         }
     }
 
-    /// The match arm that writes it.
+    /// Returns the match arm that writes the content.
     pub(crate) fn encode(&self) -> TokenStream {
         let Self { krate, fields, .. } = self;
         let pattern = self.shape(&self.constructor);
@@ -52,7 +53,7 @@ impl Content<'_> {
         quote!(#pattern => #writing)
     }
 
-    /// The expression that reads it from `payload`.
+    /// Returns the expression that reads the content from `payload`.
     pub(crate) fn decode(&self) -> TokenStream {
         let Self { krate, constructor, fields, .. } = self;
         match fields {
@@ -95,7 +96,7 @@ impl Content<'_> {
     }
 }
 
-/// The `#[serde(..)]` attributes among others.
+/// Returns the `#[serde(..)]` attributes among others.
 pub(crate) fn serde_only(attributes: &[Attribute]) -> Vec<TokenStream> {
     let serde = attributes.iter().filter(|attribute| attribute.path().is_ident("serde"));
     serde.map(|attribute| quote!(#attribute)).collect()

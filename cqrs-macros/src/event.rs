@@ -10,20 +10,21 @@ use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitStr, Path, Resu
 use crate::attributes::{EventAttributes, krate};
 use crate::content::{Content, serde_only};
 
-/// A variant, or a struct as its own only one.
+/// A variant of an enum, or a struct as a whole.
 enum Part<'a> {
-    /// Stored under a name of its own.
+    /// Is stored under its own name.
     Stored { name: LitStr, version: u32, content: Content<'a> },
-    /// Stands for all events of another type.
+    /// Holds any event of another type.
     Transparent { constructor: TokenStream, inner: &'a Type },
 }
 
 pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
-    let attributes = EventAttributes::read(&input.attrs)?;
+    let attributes = EventAttributes::parse(&input.attrs)?;
     let krate = krate(attributes.krate.clone());
     if !input.generics.params.is_empty() {
-        let advice = "an event cannot be generic: its stored form must be one";
-        return Err(Error::new(input.generics.span(), advice));
+        let message = "an event cannot be generic, because its stored form must be the same for ever: \
+                       write one enum for each type";
+        return Err(Error::new(input.generics.span(), message));
     }
     let parts = parts(input, &attributes, &krate)?;
     check_names(&parts)?;
@@ -38,7 +39,9 @@ fn parts<'a>(
     match &input.data {
         Data::Struct(data) => {
             if let Some(span) = attributes.transparent {
-                return Err(Error::new(span, "`transparent` is for the variants of an enum"));
+                let message = "`transparent` is only for variants of an enum: give the struct a name with \
+                               `#[event(name = \"category.what-happened\")]`";
+                return Err(Error::new(span, message));
             }
             let constructor = quote!(Self);
             Ok(vec![stored(
@@ -52,12 +55,12 @@ fn parts<'a>(
         }
         Data::Enum(data) => {
             if let Some(name) = &attributes.name {
-                let advice = "an enum has no stored name, its variants have: \
-                              move `#[event(name = ..)]` to each variant";
-                return Err(Error::new(name.span(), advice));
+                let message =
+                    "an enum has no stored name: write `#[event(name = ..)]` on each variant";
+                return Err(Error::new(name.span(), message));
             }
             let variants = data.variants.iter().map(|variant| {
-                let attributes = EventAttributes::read(&variant.attrs)?;
+                let attributes = EventAttributes::parse(&variant.attrs)?;
                 let ident = &variant.ident;
                 let constructor = quote!(Self::#ident);
                 match attributes.transparent {
@@ -68,14 +71,18 @@ fn parts<'a>(
                     Some(span) => transparent(&variant.fields, constructor).ok_or_else(|| {
                         Error::new(
                             span,
-                            "`transparent` needs exactly one field: the other event type",
+                            "`transparent` is for a variant that holds one other event type: write \
+                             `Account(AccountEvent)`",
                         )
                     }),
                 }
             });
             variants.collect()
         }
-        Data::Union(data) => Err(Error::new(data.union_token.span(), "a union cannot be an event")),
+        Data::Union(data) => {
+            let message = "a union cannot be an event: use a struct or an enum";
+            Err(Error::new(data.union_token.span(), message))
+        }
     }
 }
 
@@ -88,7 +95,6 @@ fn stored<'a>(
     krate: &'a Path,
 ) -> Result<Part<'a>> {
     let (name, version) = attributes.stored_type(owner)?;
-    // One field alone is stored as itself.
     let content = Content { krate, constructor, fields, serde: serde_only(attrs) };
     Ok(Part::Stored { name, version, content })
 }
@@ -109,16 +115,16 @@ fn check_names(parts: &[Part<'_>]) -> Result<()> {
         if let Part::Stored { name, .. } = part
             && seen.insert(name.value(), ()).is_some()
         {
-            let advice = format!("two events are stored as `{}`", name.value());
-            return Err(Error::new(name.span(), advice));
+            let message =
+                format!("`{}` is the stored name of two variants: give each its own", name.value());
+            return Err(Error::new(name.span(), message));
         }
     }
     Ok(())
 }
 
 fn expand(ident: &Ident, krate: &Path, parts: &[Part<'_>]) -> TokenStream {
-    // Where a transparent part begins and ends is only known to the compiler, so the types are
-    // joined while it runs.
+    // A macro cannot see the names of a transparent part, so the compiler joins them in a constant.
     let sets: Vec<_> = parts
         .iter()
         .map(|part| match part {
@@ -184,7 +190,7 @@ fn expand(ident: &Ident, krate: &Path, parts: &[Part<'_>]) -> TokenStream {
 
         const _: () = assert!(
             #krate::private::names_are_unique(<#ident as #krate::Event>::TYPES),
-            "two events of this union are stored under the same name",
+            "two variants of this enum have the same stored name: remove one, or rename it",
         );
     }
 }

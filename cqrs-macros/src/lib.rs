@@ -1,5 +1,14 @@
-//! The derives of the `cqrs` crates. They save typing and hide nothing: each expands to the impl
-//! that the trait's own documentation shows written by hand.
+//! The derives of the `cqrs` crates.
+//!
+//! | macro | what it writes |
+//! |---|---|
+//! | [`derive(Command)`](macro@Command) | `impl Command` for an enum or struct of commands |
+//! | [`derive(Event)`](macro@Event) | `impl Event`: the stored name, version and content of each variant |
+//! | [`derive(Id)`](macro@Id) | everything that the id of an aggregate needs |
+//! | [`#[aggregate]`](macro@aggregate) | the associated items of an `impl Aggregate` |
+//!
+//! Use them through the crate `cqrs`, which exports them at its root. Each expands to code that you
+//! can also write by hand; the documentation of the trait shows how.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_docs)]
@@ -10,11 +19,13 @@ mod attributes;
 mod command;
 mod content;
 mod event;
+mod id;
+mod suggestion;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
-/// Gives every variant of an enum, or a struct, its stored name and content.
+/// Implements `Event` for an enum of events or a single struct.
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};
@@ -39,12 +50,14 @@ use syn::{DeriveInput, parse_macro_input};
 /// # Ok::<(), cqrs::event::PayloadError>(())
 /// ```
 ///
-/// # Attributes of a variant, or of a struct
-/// - `#[event(name = "...")]`: the stored name. Needed, for it is part of the data for ever.
-/// - `#[event(version = 2)]`: the schema version that is written today; 1 if left out. It goes up
-///   together with an upcaster from the version before.
-/// - `#[event(transparent)]` on a variant that holds one other event type: the variant stands for
-///   all of that type's events. This makes a union over several aggregates:
+/// # Attributes of a variant or a struct
+///
+/// - `#[event(name = "bank.account-opened")]` (required): the stored name, of 1 to 255 bytes. It is
+///   part of the stored data, so never change it. Two variants cannot have the same name.
+/// - `#[event(version = 2)]`: the schema version of new events. Default: 1. When you increment it,
+///   add an upcaster from the version before.
+/// - `#[event(transparent)]` on a variant that holds one other event type: the variant holds any
+///   event of that type. Use it for an enum with the events of several aggregates:
 ///
 ///   ```
 ///   # use cqrs::Event;
@@ -60,28 +73,38 @@ use syn::{DeriveInput, parse_macro_input};
 ///   ```
 ///
 /// # Attributes of the type
-/// - `#[event(crate = cqrs_core)]`: where the traits are, if not in `::cqrs`.
+///
+/// - `#[event(crate = cqrs_core)]`: the crate that has the traits. Default: `::cqrs`.
 ///
 /// # What is stored
-/// The content of the variant and never its Rust name: a variant with named fields as an object,
-/// one with a single field as that field, one with several as an array, one without as `null`.
-/// A variant without fields reads whatever is there.
+///
+/// The content of the variant as JSON, without its Rust name:
+///
+/// | variant | stored content |
+/// |---|---|
+/// | `Opened { owner: String }` | `{"owner":"Alice"}` |
+/// | `Deposited(Money)` | `250`, the field itself |
+/// | `Moved(Money, String)` | `[250,"rent"]` |
+/// | `Closed` | `null`; accepts any content when read |
 ///
 /// `#[serde(..)]` attributes of fields and variants work as they do in serde: `rename`,
-/// `rename_all`, `default`, `skip`, `skip_serializing_if`, `with`, `flatten`. The type itself
-/// needs no serde derive.
+/// `rename_all`, `default`, `skip`, `skip_serializing_if`, `with`, `flatten`. The type itself does
+/// not need to derive serde's traits.
 #[proc_macro_derive(Event, attributes(event, serde))]
 pub fn derive_event(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     event::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
-/// Addresses a command struct to its aggregate, or gathers the commands of an aggregate.
+/// Implements `Command` for the commands of an aggregate.
+///
+/// # An enum whose variants have fields
+///
+/// Every variant has the field that holds the aggregate's id, under the same name:
 ///
 /// ```
 /// # use cqrs::{Aggregate, Event};
-/// # type AccountId = u64;
-/// # type Money = i64;
+/// # type AccountId = String;
 /// # #[derive(Default)] struct Account;
 /// # #[derive(Event)] #[event(name = "e")] struct Happened {}
 /// # impl Aggregate for Account {
@@ -90,36 +113,153 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// #     fn execute(&self, _: AccountCommand) -> Result<Vec<Happened>, std::fmt::Error> { Ok(vec![]) }
 /// #     fn apply(&mut self, _: &Happened) {}
 /// # }
-/// # #[derive(Clone, Serialize, Deserialize, Command)]
-/// # #[command(aggregate = Account, id = account_id)]
-/// # struct OpenAccount { account_id: AccountId }
 /// use cqrs::Command;
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Clone, Serialize, Deserialize, Command)]
-/// #[command(aggregate = Account, id = account_id)]
-/// struct DepositMoney { account_id: AccountId, amount: Money }
+/// #[command(aggregate = Account, id = account)]
+/// enum AccountCommand {
+///     Open { account: AccountId, owner: String },
+///     Withdraw { account: AccountId, cents: i64 },
+/// }
+///
+/// let withdraw = AccountCommand::Withdraw { account: "alice".into(), cents: 250 };
+/// assert_eq!(withdraw.aggregate_id(), "alice");
+/// ```
+///
+/// The derive writes:
+///
+/// ```
+/// # use cqrs::{Aggregate, Command, Event};
+/// # type AccountId = String;
+/// # #[derive(Default)] struct Account;
+/// # #[derive(Event)] #[event(name = "e")] struct Happened {}
+/// # impl Aggregate for Account {
+/// #     const CATEGORY: &'static str = "account";
+/// #     type Id = AccountId; type Command = AccountCommand; type Event = Happened; type Error = std::fmt::Error;
+/// #     fn execute(&self, _: AccountCommand) -> Result<Vec<Happened>, std::fmt::Error> { Ok(vec![]) }
+/// #     fn apply(&mut self, _: &Happened) {}
+/// # }
+/// # #[derive(Clone, serde::Serialize, serde::Deserialize)]
+/// # enum AccountCommand { Open { account: AccountId, owner: String }, Withdraw { account: AccountId, cents: i64 } }
+/// impl Command for AccountCommand {
+///     type Aggregate = Account;
+///
+///     fn aggregate_id(&self) -> AccountId {
+///         match self {
+///             Self::Open { account, .. } => account.clone(),
+///             Self::Withdraw { account, .. } => account.clone(),
+///         }
+///     }
+/// }
+/// ```
+///
+/// # Structs, and an enum that holds them
+///
+/// A struct for each command, for code that dispatches or passes on commands by their type:
+///
+/// ```
+/// # use cqrs::{Aggregate, Event};
+/// # type AccountId = u64;
+/// # #[derive(Default)] struct Account;
+/// # #[derive(Event)] #[event(name = "e")] struct Happened {}
+/// # impl Aggregate for Account {
+/// #     const CATEGORY: &'static str = "account";
+/// #     type Id = AccountId; type Command = AccountCommand; type Event = Happened; type Error = std::fmt::Error;
+/// #     fn execute(&self, _: AccountCommand) -> Result<Vec<Happened>, std::fmt::Error> { Ok(vec![]) }
+/// #     fn apply(&mut self, _: &Happened) {}
+/// # }
+/// use cqrs::Command;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Serialize, Deserialize, Command)]
+/// #[command(aggregate = Account, id = account)]
+/// struct Open { account: AccountId, owner: String }
+///
+/// #[derive(Clone, Serialize, Deserialize, Command)]
+/// #[command(aggregate = Account, id = account)]
+/// struct Withdraw { account: AccountId, cents: i64 }
 ///
 /// #[derive(Clone, Serialize, Deserialize, Command)]
 /// #[command(aggregate = Account)]
-/// enum AccountCommand { Open(OpenAccount), Deposit(DepositMoney) }
+/// enum AccountCommand { Open(Open), Withdraw(Withdraw) }
 ///
-/// let deposit = DepositMoney { account_id: 7, amount: 250 };
-/// assert_eq!(AccountCommand::from(deposit).aggregate_id(), 7);
+/// let withdraw = Withdraw { account: 7, cents: 250 };
+/// assert_eq!(withdraw.aggregate_id(), 7);
+/// assert_eq!(AccountCommand::from(withdraw).aggregate_id(), 7);
 /// ```
 ///
-/// On a struct: `impl Command`, with the id cloned from the field. On an enum of command structs:
-/// `From` for each of them, and `impl Command` that asks the one inside.
+/// On a struct, the derive writes `impl Command`, with `aggregate_id` cloned from the field. On the
+/// enum, it also writes `impl From<Open> for AccountCommand` for every struct. One enum may have
+/// variants of both kinds.
 ///
-/// # Attributes
-/// - `#[command(aggregate = Account)]`: who decides it.
-/// - `#[command(id = account_id)]`: the field that says which one; for structs. An id that is
-///   computed calls for an `impl` by hand, which is five lines.
-/// - `#[command(crate = cqrs_core)]`: where the traits are, if not in `::cqrs`.
+/// # Attributes of the type
+///
+/// - `#[command(aggregate = Account)]` (required): the aggregate that executes the command. A
+///   compile error reports an aggregate whose `CATEGORY` is invalid.
+/// - `#[command(id = account)]`: the field that holds the aggregate's id. Required for structs and
+///   for enums with named fields. Implement `Command` by hand for an id that is computed.
+/// - `#[command(crate = cqrs_core)]`: the crate that has the traits. Default: `::cqrs`.
 #[proc_macro_derive(Command, attributes(command))]
 pub fn derive_command(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     command::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Writes everything that the id of an aggregate needs, for a newtype of `String` or `Uuid`.
+///
+/// # Text
+///
+/// ```
+/// use cqrs::{Id, event::InvalidName};
+///
+/// #[derive(Id)]
+/// struct AccountId(String);
+///
+/// let alice = AccountId::new("alice")?;
+/// assert_eq!(alice.to_string(), "alice");
+/// assert_eq!(alice, "alice".parse()?);
+/// assert_eq!(AccountId::new("").unwrap_err().to_string(), "AccountId is empty");
+/// # Ok::<(), InvalidName>(())
+/// ```
+///
+/// `new` rejects a text that cannot be part of a stream name: one that is empty, longer than 1,792
+/// bytes or contains NUL. Reading an id with serde checks the same.
+///
+/// - `AccountId::new(impl Into<String>) -> Result<AccountId, InvalidName>`, `as_str`
+/// - `FromStr`, `TryFrom<&str>`, `TryFrom<String>`
+/// - `AsRef<str>`, `Borrow<str>`, `From<AccountId> for String`
+///
+/// # UUID
+///
+/// ```
+/// use cqrs::{Id, event::Uuid};
+///
+/// #[derive(Id)]
+/// struct TransferId(Uuid);
+///
+/// let transfer = TransferId::random();
+/// assert_eq!(transfer, transfer.to_string().parse()?);
+/// assert_eq!(TransferId::new(Uuid::nil()).as_uuid(), Uuid::nil());
+/// # Ok::<(), cqrs::event::InvalidName>(())
+/// ```
+///
+/// - `TransferId::new(Uuid)`, `as_uuid`, and `random`, which returns a new UUIDv7
+/// - `Copy`, `FromStr`, `From<Uuid>`, `From<TransferId> for Uuid`
+///
+/// # Both
+///
+/// - `Display`, which is the part of the stream name after the category
+/// - `Clone`, `Debug`, `Eq`, `Ord`, `Hash`: do not derive these again
+/// - serde's `Serialize` and `Deserialize`, as the text or UUID itself
+///
+/// # Attributes of the type
+///
+/// - `#[id(crate = cqrs_core)]`: the crate that has the traits. Default: `::cqrs`.
+#[proc_macro_derive(Id, attributes(id))]
+pub fn derive_id(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    id::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 /// Fills in the associated items of an `impl Aggregate` that its signatures already name.
@@ -161,7 +301,7 @@ pub fn derive_command(input: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn aggregate(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let mut attributes = aggregate::AggregateAttributes::default();
-    let parser = syn::meta::parser(|meta| attributes.read(&meta));
+    let parser = syn::meta::parser(|meta| attributes.parse(&meta));
     parse_macro_input!(attribute with parser);
     let item = parse_macro_input!(item as syn::ItemImpl);
     aggregate::expand(&attributes, item).unwrap_or_else(syn::Error::into_compile_error).into()

@@ -58,7 +58,7 @@ async fn a_dropped_dispatch_is_stored_whole_or_not_at_all() {
             "a",
             super::cases::ledger::What::TakeAll(vec![1, 2]),
         ));
-        let many = many.command_id(CommandId::random()).into_future();
+        let many = many.command_id(CommandId::random());
         finished += usize::from(poll_and_drop(many, (random >> 33) as usize % 12).is_some());
 
         // One more command works, and the log holds both events of the dropped one or none.
@@ -88,7 +88,7 @@ async fn every_place_to_be_dropped_at() {
         let store = yielding().await;
         let app = App::new(store.clone());
         let id = CommandId::random();
-        let finished = poll_and_drop(app.dispatch(put("a", 5)).command_id(id).into_future(), polls);
+        let finished = poll_and_drop(app.dispatch(put("a", 5)).command_id(id), polls);
         let stored = store.head().await.unwrap() == Position::new(1);
         let outcome = app.dispatch(put("a", 5)).command_id(id).await.unwrap();
         assert_eq!(outcome.repeated, stored, "after {polls} polls");
@@ -106,7 +106,7 @@ async fn every_place_to_be_dropped_at() {
 async fn a_dropped_command_lets_the_waiting_ones_pass() {
     let store = fresh().await;
     let app = App::new(store);
-    let mut stuck = Box::pin(app.dispatch(put("a", 1)).into_future());
+    let mut stuck = Box::pin(app.dispatch(put("a", 1)));
     let waker = Arc::new(Ignore).into();
     let _ = stuck.as_mut().poll(&mut Context::from_waker(&waker));
     drop(stuck);

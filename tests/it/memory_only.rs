@@ -171,7 +171,7 @@ async fn a_deadline_before_the_append_says_that_nothing_was_stored() {
         })
     });
     let app = App::new(store.clone());
-    let stuck = tokio::spawn(app.dispatch(put("a", 1)).into_future());
+    let stuck = tokio::spawn(app.dispatch(put("a", 1)));
     tokio::task::yield_now().await;
     // Waits for its turn behind the stuck one.
     let error = app.dispatch(put("a", 1)).deadline(Duration::from_secs(1)).await.unwrap_err();

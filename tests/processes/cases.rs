@@ -328,12 +328,8 @@ async fn hundreds_of_timers_at_once_all_go_off() {
     let world = World::new().await;
     // Each command needs a connection, of which there are few, and so does the process itself.
     let running = world.start_with(&Script::<1>::default(), ProcessOptions::new()).await;
-    let said = (0..600).map(|n| {
-        world
-            .app
-            .dispatch(say(&n.to_string(), &format!("start:a{n}!timer=own{n}/10")))
-            .into_future()
-    });
+    let said = (0..600)
+        .map(|n| world.app.dispatch(say(&n.to_string(), &format!("start:a{n}!timer=own{n}/10"))));
     let last = join_all(said).await.into_iter().map(|said| said.unwrap().position).max();
     let waited = running.consumers().wait_for(NAME, last.unwrap(), WITHIN).await.unwrap();
     assert_eq!(waited, Waited::CaughtUp);

@@ -49,6 +49,21 @@ pub(super) struct Options<A> {
     pub(super) look_first: bool,
 }
 
+impl<A> Default for Options<A> {
+    fn default() -> Self {
+        Self {
+            command_id: None,
+            expected: None,
+            metadata: Metadata::default(),
+            retries: 0,
+            deadline: None,
+            copy: None,
+            wait: None,
+            look_first: true,
+        }
+    }
+}
+
 /// Asks the hooks that want to see the state.
 type Guard<'a, A> = &'a (dyn Fn(&A) -> Result<(), Denial> + Sync);
 

@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -19,7 +20,8 @@ use crate::{
     StoreErrorKind, Waiter,
 };
 
-/// A command with its options; `.await` sends it.
+/// A command with its options, and the future that sends it: use `.await`, `tokio::spawn` or
+/// `join_all`. Options have no effect after the first poll.
 ///
 /// # Cancel safety
 /// Dropping the future stores the command whole or not at all, and harms no other command. The
@@ -27,11 +29,15 @@ use crate::{
 #[must_use = "a command does nothing until it is awaited"]
 pub struct Dispatch<C: Command> {
     app: App,
-    command: C,
+    /// `None` after the first poll.
+    command: Option<C>,
     options: Options<C::Aggregate>,
+    /// `None` before the first poll.
+    running: Option<Running<C::Aggregate>>,
 }
 
 type Answered<A> = Result<Outcome<A>, DispatchError<<A as Aggregate>::Error>>;
+type Running<A> = Pin<Box<dyn Future<Output = Answered<A>> + Send>>;
 
 impl<C: Command> std::fmt::Debug for Dispatch<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -44,17 +50,9 @@ impl<C: Command> std::fmt::Debug for Dispatch<C> {
 
 impl<C: Command> Dispatch<C> {
     pub(super) fn new(app: App, command: C) -> Self {
-        let options = Options {
-            command_id: None,
-            expected: None,
-            metadata: Metadata::default(),
-            retries: app.shared.retries,
-            deadline: app.shared.deadline,
-            copy: None,
-            wait: None,
-            look_first: true,
-        };
-        Self { app, command, options }
+        let (retries, deadline) = (app.shared.retries, app.shared.deadline);
+        let options = Options { retries, deadline, ..Options::default() };
+        Self { app, command: Some(command), options, running: None }
     }
 
     /// Gives the command an identity. A command that was accepted under it before is not decided
@@ -131,16 +129,26 @@ impl<C: Command> Dispatch<C> {
     }
 }
 
-impl<C: Command> IntoFuture for Dispatch<C> {
+impl<C: Command> Future for Dispatch<C> {
     type Output = Answered<C::Aggregate>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
-    fn into_future(self) -> Self::IntoFuture {
-        // Everything behind this line is compiled once for an aggregate, not for each command.
-        let id = self.command.aggregate_id();
-        Box::pin(run(self.app, id, self.command.into(), self.options))
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(command) = self.command.take() {
+            // All code after this is compiled once for each aggregate, not for each command.
+            let id = command.aggregate_id();
+            let options = std::mem::take(&mut self.options);
+            let running = run(self.app.clone(), id, command.into_command(), options);
+            self.running = Some(Box::pin(running));
+        }
+        match &mut self.running {
+            Some(running) => running.as_mut().poll(cx),
+            None => unreachable!("the command was there until the first poll"),
+        }
     }
 }
+
+// The command is never pinned: it is moved into the future that runs it.
+impl<C: Command> Unpin for Dispatch<C> {}
 
 async fn run<A: Aggregate>(
     app: App,

@@ -99,8 +99,8 @@ impl App {
 
     /// Sends a command to its aggregate: `app.dispatch(command).await`.
     ///
-    /// Options stand between: `app.dispatch(command).command_id(id).await`. To hand it to
-    /// `spawn` or `join_all`, turn it into a future with `.into_future()`.
+    /// Options come in between: `app.dispatch(command).command_id(id).await`. The returned value is a
+    /// future, which you can also pass to `tokio::spawn` or `join_all`.
     pub fn dispatch<C: Command>(&self, command: C) -> Dispatch<C> {
         Dispatch::new(self.clone(), command)
     }

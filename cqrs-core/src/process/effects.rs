@@ -55,7 +55,7 @@ impl Effects {
     /// Sends a command. Those of one instance are sent in order, each when the one before it was
     /// answered.
     pub fn dispatch<C: Command>(mut self, command: C) -> Self {
-        let command: <C::Aggregate as Aggregate>::Command = command.into();
+        let command: <C::Aggregate as Aggregate>::Command = command.into_command();
         match Payload::encode(&command) {
             Ok(command) => {
                 let category = C::Aggregate::CATEGORY.into();

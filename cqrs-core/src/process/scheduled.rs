@@ -25,7 +25,7 @@ pub struct ScheduledCommand {
 impl ScheduledCommand {
     /// A command, to be sent then or later, under an id that no other plan has.
     pub fn new<C: Command>(id: impl Into<String>, due: Timestamp, command: C) -> Self {
-        let command: <C::Aggregate as Aggregate>::Command = command.into();
+        let command: <C::Aggregate as Aggregate>::Command = command.into_command();
         let (id, command) = (id.into(), Payload::encode(&command));
         Self { id, due, category: C::Aggregate::CATEGORY, command }
     }

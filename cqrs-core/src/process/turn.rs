@@ -23,7 +23,7 @@ pub fn rejected<C: Command>(
     error: impl std::error::Error + Send + Sync + 'static,
     at: Timestamp,
 ) -> Result<RejectedCommand, PayloadError> {
-    let command: <C::Aggregate as Aggregate>::Command = command.into();
+    let command: <C::Aggregate as Aggregate>::Command = command.into_command();
     let (id, nobody) = (uuid::Uuid::nil().into(), uuid::Uuid::nil().into());
     let category = C::Aggregate::CATEGORY.to_owned();
     let command = OutgoingCommand::new(id, category, Payload::encode(&command)?, nobody);

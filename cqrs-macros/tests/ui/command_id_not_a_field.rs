@@ -3,7 +3,8 @@ struct Account;
 #[derive(Clone, cqrs::Command)]
 #[command(aggregate = Account, id = account)]
 struct Deposit {
-    account_id: String,
+    acount: String,
+    cents: i64,
 }
 
 fn main() {}

@@ -1,15 +1,15 @@
 //! An account: opened once, never overdrawn, closed when it is empty.
 #![allow(missing_docs, reason = "fields are named in the bank's own words")]
 
-use cqrs_core::{Aggregate, Command, Event, Timestamp};
+use cqrs_core::{Aggregate, Command, Event, Id, Timestamp, event::Uuid};
 use serde::{Deserialize, Serialize};
 
 use super::{Money, TransferId};
 
-super::id::id! {
-    /// Which account.
-    AccountId
-}
+/// The id of an account.
+#[derive(Id)]
+#[id(crate = cqrs_core)]
+pub struct AccountId(Uuid);
 
 /// All that the rules ask for. The owner is not among it: no rule asks for the owner.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

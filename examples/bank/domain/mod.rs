@@ -4,13 +4,11 @@
 pub mod account;
 pub mod day;
 mod failure;
-mod id;
 mod money;
 pub mod suspicion;
 pub mod transfer;
 
 pub use account::{Account, AccountCommand, AccountError, AccountEvent, AccountId};
 pub use failure::FailureReason;
-pub use id::InvalidId;
 pub use money::{InvalidMoney, Money};
 pub use transfer::{Transfer, TransferCommand, TransferError, TransferEvent, TransferId};

@@ -4,15 +4,15 @@
 //! started, debited, credited; or failed, and then the money is where it came from.
 #![allow(missing_docs, reason = "fields are named in the bank's own words")]
 
-use cqrs_core::{Aggregate, Command, Event, Timestamp};
+use cqrs_core::{Aggregate, Command, Event, Id, Timestamp, event::Uuid};
 use serde::{Deserialize, Serialize};
 
 use super::{AccountId, FailureReason, Money};
 
-super::id::id! {
-    /// Which transfer.
-    TransferId
-}
+/// The id of a transfer.
+#[derive(Id)]
+#[id(crate = cqrs_core)]
+pub struct TransferId(Uuid);
 
 /// How far it has come.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

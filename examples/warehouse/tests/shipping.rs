@@ -50,9 +50,8 @@ async fn w14_shipments_at_once_never_oversell() {
     for (shipments, pieces, accepted, left) in [(2, 8, 1, 2), (20, 1, 10, 0)] {
         let database = Database::create().await;
         for app in apps_with_ten(&database).await {
-            let tasks: Vec<_> = (0..shipments)
-                .map(|_| tokio::spawn(app.dispatch(ship(pieces)).into_future()))
-                .collect();
+            let tasks: Vec<_> =
+                (0..shipments).map(|_| tokio::spawn(app.dispatch(ship(pieces)))).collect();
             let mut done = 0;
             for task in tasks {
                 match task.await.unwrap() {

@@ -16,7 +16,7 @@ pub async fn foreign(store: &Store, ledger: &str, event: LedgerEvent) {
 async fn a_hundred_deposits_at_once_all_succeed() {
     let app = App::new(fresh().await);
     app.dispatch(put("a", 0)).await.unwrap();
-    let tasks = (0..100).map(|_| tokio::spawn(app.dispatch(put("a", 1)).into_future()));
+    let tasks = (0..100).map(|_| tokio::spawn(app.dispatch(put("a", 1))));
     for outcome in join_all(tasks).await {
         outcome.unwrap().unwrap();
     }

@@ -201,8 +201,8 @@ async fn a_deadline_that_passes_before_the_append_stores_nothing() {
 #[tokio::test]
 async fn a_dispatch_can_be_spawned_and_joined() {
     let app = App::new(fresh().await);
-    let one = tokio::spawn(app.dispatch(put("a", 1)).into_future());
-    let all = (0..3).map(|_| app.dispatch(put("a", 1)).into_future());
+    let one = tokio::spawn(app.dispatch(put("a", 1)));
+    let all = (0..3).map(|_| app.dispatch(put("a", 1)));
     let all = futures_util::future::join_all(all).await;
     assert!(all.into_iter().all(|outcome| outcome.is_ok()));
     one.await.unwrap().unwrap();

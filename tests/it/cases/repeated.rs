@@ -75,9 +75,8 @@ async fn the_same_command_at_once_has_one_effect_and_one_answer() {
         apps[0].dispatch(put("a", 10)).await.unwrap();
         let id = CommandId::random();
         // Two in each application, the applications not knowing each other.
-        let tasks = (0..8).map(|n: usize| {
-            tokio::spawn(apps[n % 4].dispatch(take("a", 7)).command_id(id).into_future())
-        });
+        let tasks =
+            (0..8).map(|n: usize| tokio::spawn(apps[n % 4].dispatch(take("a", 7)).command_id(id)));
         let outcomes: Vec<_> =
             join_all(tasks).await.into_iter().map(|o| o.unwrap().unwrap()).collect();
         assert_eq!(outcomes.iter().filter(|o| !o.repeated).count(), 1, "round {round}");

@@ -98,7 +98,7 @@ async fn of_many_that_want_the_same_at_once_one_wins() {
     let apps = [App::new(store.clone()), App::new(store.clone())];
     let asked = (0..50).map(|n| {
         let command = change(&format!("u{n}"), &["a@b.c"], &[]);
-        apps[n % 2].dispatch(command).into_future()
+        apps[n % 2].dispatch(command)
     });
     let answers = join_all(asked).await;
     let won = answers.iter().filter(|answer| answer.is_ok()).count();

@@ -66,9 +66,8 @@ async fn bank_b14_ten_tills_at_one_account_on_postgres() {
     let stores = [store().await, store().await];
     let apps = stores.clone().map(App::new);
     apps[0].dispatch(open(1, "Alice", "100.00")).await.unwrap();
-    let tills: Vec<_> = (0..10)
-        .map(|till| tokio::spawn(apps[till % 2].dispatch(withdraw(1, "20.00")).into_future()))
-        .collect();
+    let tills: Vec<_> =
+        (0..10).map(|till| tokio::spawn(apps[till % 2].dispatch(withdraw(1, "20.00")))).collect();
     let (mut paid, mut refused) = (0, 0);
     for till in tills {
         match till.await.unwrap() {

@@ -131,7 +131,7 @@ fn bank_b11_an_account_nobody_opened_is_not_found() {
 fn bank_b11_a_malformed_id_is_an_error_of_its_own() {
     for text in ["", "alice", "0198f6a4-7c1e-7d3a-9a64", "'; drop table accounts"] {
         let error = text.parse::<AccountId>().unwrap_err();
-        assert!(error.to_string().contains("is not an id"), "{error}");
+        assert!(error.to_string().contains("is not a UUID"), "{error}");
     }
     assert_eq!(account(A).to_string().parse(), Ok(account(A)));
 }

@@ -1,0 +1,4 @@
+#[derive(Clone, cqrs::Id)]
+struct AccountId(String);
+
+fn main() {}
