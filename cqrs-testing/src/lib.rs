@@ -45,6 +45,7 @@ pub mod model;
 mod process;
 mod project;
 pub mod read_conformance;
+mod runtime;
 mod steps;
 mod tables;
 

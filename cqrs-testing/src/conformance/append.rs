@@ -8,13 +8,12 @@ use cqrs_core::{
     store::{Append, AppendError, ConflictKind, InvalidAppend},
 };
 
-use super::Store;
 use super::fixtures::{
-    Any, NoStream, StreamExists, append, assert_sound, conflict, event, events, exact, log,
+    Any, Fresh, NoStream, StreamExists, append, assert_sound, conflict, event, events, exact, log,
     positions, read, stream, versions,
 };
 
-pub(super) async fn events_are_stored_in_order<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn events_are_stored_in_order(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let cart = ["cart.added", "cart.removed", "cart.added"].map(event).to_vec();
     let given: Vec<_> = cart.iter().map(|event| event.id).collect();
@@ -27,7 +26,7 @@ pub(super) async fn events_are_stored_in_order<S: Store>(fresh: &impl AsyncFn() 
     assert_eq!(assert_sound(&store).await, read);
 }
 
-pub(super) async fn streams_grow_independently<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn streams_grow_independently(fresh: &Fresh<'_>) {
     let store = fresh().await;
     for expected in 0..3 {
         append(&store, "a-1", exact(expected), 1).await.unwrap();
@@ -40,14 +39,14 @@ pub(super) async fn streams_grow_independently<S: Store>(fresh: &impl AsyncFn() 
     assert_eq!(versions(&read(&store, "b-2").await), [1, 2, 3, 4, 5, 6]);
 }
 
-pub(super) async fn any_continues_where_the_stream_is<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn any_appends_at_the_current_version(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 3).await.unwrap();
     assert_eq!(append(&store, "a-1", Any, 1).await.unwrap().version(), Version::new(4));
     assert_sound(&store).await;
 }
 
-pub(super) async fn no_stream_means_none<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn no_stream_accepts_only_a_missing_stream(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "acc-9", NoStream, 1).await.unwrap();
     let conflict = conflict(append(&store, "acc-9", NoStream, 1).await);
@@ -55,7 +54,7 @@ pub(super) async fn no_stream_means_none<S: Store>(fresh: &impl AsyncFn() -> S) 
     assert_eq!(assert_sound(&store).await.len(), 1);
 }
 
-pub(super) async fn stream_exists_means_some<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn stream_exists_rejects_a_missing_stream(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let missing = conflict(append(&store, "a-1", StreamExists, 1).await);
     assert_eq!(missing.kind(), ConflictKind::StreamNotFound);
@@ -65,7 +64,7 @@ pub(super) async fn stream_exists_means_some<S: Store>(fresh: &impl AsyncFn() ->
     assert_eq!(assert_sound(&store).await.len(), 2);
 }
 
-pub(super) async fn exact_means_exactly<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn exact_accepts_only_that_version(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 3).await.unwrap();
     for wrong in [0, 2, 4, u64::MAX] {
@@ -77,7 +76,7 @@ pub(super) async fn exact_means_exactly<S: Store>(fresh: &impl AsyncFn() -> S) {
     assert_eq!(assert_sound(&store).await.len(), 5);
 }
 
-pub(super) async fn exact_on_a_missing_stream<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn exact_zero_accepts_only_a_missing_stream(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let wrong = conflict(append(&store, "a-1", exact(1), 1).await);
     assert_eq!(wrong.kind(), ConflictKind::WrongExpectedVersion);
@@ -87,7 +86,7 @@ pub(super) async fn exact_on_a_missing_stream<S: Store>(fresh: &impl AsyncFn() -
     assert_eq!(assert_sound(&store).await.len(), 1);
 }
 
-pub(super) async fn a_given_event_id_is_the_stored_one<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn an_event_keeps_its_id(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let new = events(3);
     let ids: Vec<EventId> = new.iter().map(|event| event.id).collect();
@@ -96,7 +95,7 @@ pub(super) async fn a_given_event_id_is_the_stored_one<S: Store>(fresh: &impl As
     assert_eq!(stored, ids);
 }
 
-pub(super) async fn metadata_is_kept<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn metadata_is_stored_unchanged(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let full = Metadata::default()
         .with_correlation_id(CorrelationId::random())
@@ -113,7 +112,7 @@ pub(super) async fn metadata_is_kept<S: Store>(fresh: &impl AsyncFn() -> S) {
     assert_eq!(kept, given);
 }
 
-pub(super) async fn recorded_at_is_given_or_the_stores_own<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn recorded_at_is_kept_or_set_by_the_store(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let long_ago: Timestamp = "1999-12-31T23:59:59.123456Z".parse().unwrap();
     for (name, expected) in [("a-1", NoStream), ("a-1", exact(3)), ("a-2", Any)] {
@@ -126,7 +125,7 @@ pub(super) async fn recorded_at_is_given_or_the_stores_own<S: Store>(fresh: &imp
     }
 }
 
-pub(super) async fn thousands_of_events_at_once<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn an_append_can_hold_thousands_of_events(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 1).await.unwrap();
     let appended = append(&store, "a-1", exact(1), 8_001).await.unwrap();
@@ -137,7 +136,7 @@ pub(super) async fn thousands_of_events_at_once<S: Store>(fresh: &impl AsyncFn()
     }
 }
 
-pub(super) async fn an_empty_append_is_a_condition<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn an_empty_append_checks_its_expected_version(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "acc-1", Any, 3).await.unwrap();
     for expected in [Any, StreamExists, exact(3)] {
@@ -154,7 +153,7 @@ pub(super) async fn an_empty_append_is_a_condition<S: Store>(fresh: &impl AsyncF
     assert_eq!(assert_sound(&store).await.len(), 3);
 }
 
-pub(super) async fn the_answer_tells_versions_and_positions<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn an_append_reports_versions_and_positions(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "other-1", Any, 4).await.unwrap();
     append(&store, "a-1", Any, 2).await.unwrap();
@@ -168,7 +167,7 @@ pub(super) async fn the_answer_tells_versions_and_positions<S: Store>(fresh: &im
     assert_eq!((last.version, last.position), (part.version, part.position));
 }
 
-pub(super) async fn a_conflict_tells_what_is<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_conflict_reports_the_actual_version(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 5).await.unwrap();
     let conflict = conflict(append(&store, "a-1", exact(3), 1).await);
@@ -176,7 +175,7 @@ pub(super) async fn a_conflict_tells_what_is<S: Store>(fresh: &impl AsyncFn() ->
     assert_eq!((conflict.expected, conflict.actual), (exact(3), Version::new(5)));
 }
 
-pub(super) async fn several_streams_all_or_nothing<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn several_streams_are_appended_atomically(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 3).await.unwrap();
     let both = |a, b| {
@@ -195,9 +194,7 @@ pub(super) async fn several_streams_all_or_nothing<S: Store>(fresh: &impl AsyncF
     assert_eq!(assert_sound(&store).await.len(), 6);
 }
 
-pub(super) async fn positions_follow_the_order_of_the_streams<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn positions_follow_the_order_of_streams_in_the_append(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "b-1", Any, 1).await.unwrap();
     let append = Append::to(stream("z-1"), NoStream, events(2))
@@ -216,9 +213,7 @@ pub(super) async fn positions_follow_the_order_of_the_streams<S: Store>(
     assert_eq!(positions(&read(&store, "b-1").await), [1, 5, 6]);
 }
 
-pub(super) async fn an_invalid_append_is_refused_before_anything_is_written<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn an_invalid_append_writes_nothing(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 1).await.unwrap();
     let to = |events: Vec<NewEvent>| Append::to(stream("a-1"), Any, events);
@@ -250,7 +245,7 @@ pub(super) async fn an_invalid_append_is_refused_before_anything_is_written<S: S
     assert_eq!(assert_sound(&store).await.len(), 1);
 }
 
-pub(super) async fn schema_versions_are_kept<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn schema_versions_are_stored_unchanged(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let raw = |version| {
         let metadata = Arc::new(Metadata::default());

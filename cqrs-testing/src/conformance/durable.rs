@@ -12,8 +12,7 @@ use cqrs_core::{
 };
 use uuid::Uuid;
 
-use super::Store;
-use super::fixtures::{Any, append};
+use super::fixtures::{Any, Fresh, TestStore, append};
 use crate::eventually;
 
 /// Far beyond what any store needs; only a broken one gets there.
@@ -24,8 +23,8 @@ fn name(name: &str) -> SubscriptionName {
     SubscriptionName::new(name).unwrap()
 }
 
-fn open<S: Store>(store: &S, called: &str, subscribe: SubscriptionOptions) -> DurableSubscription {
-    store.subscribe_durable(store.clone(), DurableOptions::new(name(called), subscribe))
+fn open(store: &TestStore, called: &str, subscribe: SubscriptionOptions) -> DurableSubscription {
+    store.subscribe_durable(store.checkpoints(), DurableOptions::new(name(called), subscribe))
 }
 
 async fn next(events: &mut DurableSubscription) -> u64 {
@@ -35,12 +34,12 @@ async fn next(events: &mut DurableSubscription) -> u64 {
     }
 }
 
-async fn position<S: Store>(store: &S, called: &str) -> Option<u64> {
+async fn position(store: &TestStore, called: &str) -> Option<u64> {
     let found = store.find_checkpoint(&name(called)).await.unwrap();
     found.map(|checkpoint| checkpoint.position.get())
 }
 
-pub(super) async fn it_goes_on_behind_its_checkpoint<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_durable_subscription_continues_after_its_checkpoint(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 10).await.unwrap();
     let mut events = open(&store, "billing", SubscriptionOptions::all().page_size(4));
@@ -63,7 +62,7 @@ pub(super) async fn it_goes_on_behind_its_checkpoint<S: Store>(fresh: &impl Asyn
     assert_eq!(next(&mut open(&store, "mailing", SubscriptionOptions::all())).await, 1);
 }
 
-pub(super) async fn the_start_counts_once<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn the_start_applies_only_to_a_new_name(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 5).await.unwrap();
     for (called, start, expected) in [
@@ -90,7 +89,7 @@ pub(super) async fn the_start_counts_once<S: Store>(fresh: &impl AsyncFn() -> S)
     assert_eq!(next(&mut open(&store, "now", SubscriptionOptions::all())).await, 6);
 }
 
-pub(super) async fn acknowledging_one_by_one<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn the_checkpoint_is_below_the_first_unacknowledged_event(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 8).await.unwrap();
     let mut events = open(&store, "billing", SubscriptionOptions::all());
@@ -109,7 +108,7 @@ pub(super) async fn acknowledging_one_by_one<S: Store>(fresh: &impl AsyncFn() ->
     assert_eq!(position(&store, "billing").await, Some(8));
 }
 
-pub(super) async fn what_is_passed_over_is_done<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn filtered_events_move_the_checkpoint(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "busy-1", Any, 6).await.unwrap();
     append(&store, "rare-1", Any, 1).await.unwrap();
@@ -126,7 +125,7 @@ pub(super) async fn what_is_passed_over_is_done<S: Store>(fresh: &impl AsyncFn()
     assert_eq!(next(&mut open(&store, "billing", rare)).await, 11);
 }
 
-pub(super) async fn one_is_served_and_the_others_stand_by<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn one_subscriber_per_name_receives_events(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 2).await.unwrap();
     let mut first = open(&store, "billing", SubscriptionOptions::all());
@@ -141,7 +140,7 @@ pub(super) async fn one_is_served_and_the_others_stand_by<S: Store>(fresh: &impl
     assert_eq!(position(&store, "billing").await, Some(2));
 }
 
-pub(super) async fn a_claim_is_given_to_one_at_a_time<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_lease_has_one_owner_at_a_time(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let (here, there) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let billing = name("billing");
@@ -169,7 +168,7 @@ pub(super) async fn a_claim_is_given_to_one_at_a_time<S: Store>(fresh: &impl Asy
     assert!(last.epoch > other.epoch);
 }
 
-pub(super) async fn a_lost_claim_moves_nothing<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_lost_lease_moves_no_checkpoint(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let billing = name("billing");
     let (here, there) = (Uuid::from_u128(1), Uuid::from_u128(2));
@@ -209,7 +208,7 @@ pub(super) async fn a_lost_claim_moves_nothing<S: Store>(fresh: &impl AsyncFn() 
     assert_eq!(position(&store, "billing").await, Some(0));
 }
 
-pub(super) async fn a_checkpoint_never_decreases<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_checkpoint_never_decreases(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let billing = name("billing");
     let claim = store.acquire(&billing, Position::START, Uuid::from_u128(1), HOUR).await.unwrap();
@@ -219,12 +218,12 @@ pub(super) async fn a_checkpoint_never_decreases<S: Store>(fresh: &impl AsyncFn(
     }
 }
 
-pub(super) async fn reset_and_removed_while_in_use<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_reset_or_deleted_checkpoint_restarts_the_subscription(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 4).await.unwrap();
     let lease = Duration::from_millis(90);
     let durable = DurableOptions::new(name("billing"), SubscriptionOptions::all()).lease(lease);
-    let mut events = store.subscribe_durable(store.clone(), durable);
+    let mut events = store.subscribe_durable(store.checkpoints(), durable);
     for n in 1..=4 {
         assert_eq!(next(&mut events).await, n);
     }
@@ -244,7 +243,7 @@ pub(super) async fn reset_and_removed_while_in_use<S: Store>(fresh: &impl AsyncF
     }
 }
 
-pub(super) async fn checkpoints_are_listed_by_name<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn checkpoints_are_listed_by_name(fresh: &Fresh<'_>) {
     let store = fresh().await;
     assert!(store.list_checkpoints().await.unwrap().is_empty());
     for (called, at) in [("b", 2), ("a", 1), ("c", 3)] {

@@ -1,12 +1,13 @@
-//! What the cases are told with.
+//! Shorthand for the cases.
 
 use cqrs_core::{
-    EventStore, EventStoreExt, ExpectedVersion, StreamName, Version,
+    EventStoreExt, ExpectedVersion, StreamName, Version,
     event::{NewEvent, RecordedEvent},
     store::{Append, AppendError, Appended, Conflict, Page, Pages, Read},
 };
 use futures_util::TryStreamExt;
 
+pub(super) use super::store::{Fresh, TestStore};
 pub(super) use cqrs_core::ExpectedVersion::{Any, NoStream, StreamExists};
 
 pub(super) const fn exact(version: u64) -> ExpectedVersion {
@@ -28,7 +29,7 @@ pub(super) fn event(name: &str) -> NewEvent {
 
 /// Appends so many new events to one stream.
 pub(super) async fn append(
-    store: &impl EventStore,
+    store: &TestStore,
     name: &str,
     expected: ExpectedVersion,
     count: u64,
@@ -36,11 +37,11 @@ pub(super) async fn append(
     store.append(Append::to(stream(name), expected, events(count))).await
 }
 
-pub(super) async fn log(store: &impl EventStore) -> Vec<RecordedEvent> {
+pub(super) async fn log(store: &TestStore) -> Vec<RecordedEvent> {
     store.read(Read::all()).await.unwrap().collect().await.unwrap()
 }
 
-pub(super) async fn read(store: &impl EventStore, name: &str) -> Vec<RecordedEvent> {
+pub(super) async fn read(store: &TestStore, name: &str) -> Vec<RecordedEvent> {
     store.read(Read::stream(stream(name))).await.unwrap().collect().await.unwrap()
 }
 
@@ -70,7 +71,7 @@ pub(super) fn conflict(result: Result<Appended, AppendError>) -> Conflict {
 
 /// The log is what every log must be: positions dense from 1, versions dense in each stream, and
 /// the head at its end.
-pub(super) async fn assert_sound(store: &impl EventStore) -> Vec<RecordedEvent> {
+pub(super) async fn assert_sound(store: &TestStore) -> Vec<RecordedEvent> {
     let log = log(store).await;
     let expected: Vec<u64> = (1..=log.len() as u64).collect();
     assert_eq!(positions(&log), expected, "positions are dense and in order");

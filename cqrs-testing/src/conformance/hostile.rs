@@ -6,12 +6,12 @@ use cqrs_core::{
     store::{Append, Filter, LogRead, StreamQuery, StreamRead},
 };
 
-use super::Store;
 use super::fixtures::{
-    Any, NoStream, append, assert_sound, conflict, event, events_of, exact, log, read, stream,
+    Any, Fresh, NoStream, append, assert_sound, conflict, event, events_of, exact, log, read,
+    stream,
 };
 
-pub(super) async fn names_are_data<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn special_characters_in_names_are_data(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let long = format!("long-{}", "x".repeat(2_000));
     let names = [
@@ -47,7 +47,7 @@ pub(super) async fn names_are_data<S: Store>(fresh: &impl AsyncFn() -> S) {
     }
 }
 
-pub(super) async fn content_is_kept_byte_for_byte<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn payloads_are_stored_byte_for_byte(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let large = format!("{{\"text\":\"{}\"}}", "long ".repeat(20_000));
     let texts = [
@@ -73,7 +73,7 @@ pub(super) async fn content_is_kept_byte_for_byte<S: Store>(fresh: &impl AsyncFn
     }
 }
 
-pub(super) async fn numbers_out_of_any_range<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn extreme_numbers_are_accepted(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 3).await.unwrap();
     for expected in [u64::MAX, u64::MAX / 2, 1 << 63, (1 << 63) - 1] {
@@ -95,7 +95,7 @@ pub(super) async fn numbers_out_of_any_range<S: Store>(fresh: &impl AsyncFn() ->
     assert_sound(&store).await;
 }
 
-pub(super) async fn hostile_metadata_and_types<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn special_characters_in_metadata_and_types_are_data(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let text = "'; drop table events; -- \\ \" 🦀 \u{1} {} %s \\u0000";
     let metadata = Metadata::default().with_actor(text).with_header(text, text);

@@ -6,10 +6,9 @@ use cqrs_core::{
     store::{Append, CommandKey, Snapshot, State},
 };
 
-use super::Store;
-use super::fixtures::{Any, append, assert_sound, events, stream};
+use super::fixtures::{Any, Fresh, append, assert_sound, events, stream};
 
-pub(super) async fn stores_do_not_see_each_other<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn separate_stores_share_nothing(fresh: &Fresh<'_>) {
     let (one, other) = (fresh().await, fresh().await);
     let name = stream("a-1");
     let json = Payload::encode("x").unwrap();

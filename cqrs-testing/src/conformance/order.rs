@@ -6,10 +6,11 @@ use cqrs_core::{
 };
 use futures_util::future::join_all;
 
-use super::Store;
-use super::fixtures::{Any, StreamExists, append, assert_sound, events, exact, log, read, stream};
+use super::fixtures::{
+    Any, Fresh, StreamExists, append, assert_sound, events, exact, log, read, stream,
+};
 
-pub(super) async fn one_of_several_writers_wins<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn exactly_one_of_several_writers_succeeds(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "acc-1", Any, 3).await.unwrap();
     for round in 0..10 {
@@ -31,7 +32,7 @@ pub(super) async fn one_of_several_writers_wins<S: Store>(fresh: &impl AsyncFn()
     assert_eq!(assert_sound(&store).await.len(), 13);
 }
 
-pub(super) async fn writers_without_expectation_all_succeed<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn writers_without_an_expected_version_all_succeed(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let writers = (0..8).map(|_| {
         let store = store.clone();
@@ -45,9 +46,7 @@ pub(super) async fn writers_without_expectation_all_succeed<S: Store>(fresh: &im
     assert_eq!(assert_sound(&store).await.len(), 160);
 }
 
-pub(super) async fn a_reader_sees_every_event_once_and_in_order<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn a_reader_sees_every_event_once_and_in_order(fresh: &Fresh<'_>) {
     const WRITERS: u64 = 16;
     const APPENDS: u64 = 20;
     let store = fresh().await;
@@ -97,9 +96,7 @@ pub(super) async fn a_reader_sees_every_event_once_and_in_order<S: Store>(
     assert_eq!(assert_sound(&store).await.len() as u64, total);
 }
 
-pub(super) async fn streams_in_opposite_order_do_not_deadlock<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn appends_in_opposite_stream_order_do_not_deadlock(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let writers = (0..8).map(|n: u32| {
         let store = store.clone();
@@ -116,7 +113,7 @@ pub(super) async fn streams_in_opposite_order_do_not_deadlock<S: Store>(
     assert_eq!(read(&store, "a-1").await.len(), 80);
 }
 
-pub(super) async fn stream_exists_under_load<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn stream_exists_accepts_concurrent_appends(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 1).await.unwrap();
     let writers = (0..8).map(|_| {
@@ -129,7 +126,7 @@ pub(super) async fn stream_exists_under_load<S: Store>(fresh: &impl AsyncFn() ->
     assert_eq!(assert_sound(&store).await.len(), 9);
 }
 
-pub(super) async fn a_dropped_append_is_whole_or_absent<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_cancelled_append_stores_all_or_nothing(fresh: &Fresh<'_>) {
     let store = fresh().await;
     for n in 0..60_u32 {
         let names = [stream(&format!("a-{n}")), stream(&format!("b-{n}"))];

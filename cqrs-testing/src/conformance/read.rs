@@ -7,9 +7,8 @@ use cqrs_core::{
 };
 use futures_util::StreamExt;
 
-use super::Store;
 use super::fixtures::{
-    Any, append, assert_sound, event, events, log, pages, positions, stream, versions,
+    Any, Fresh, append, assert_sound, event, events, log, pages, positions, stream, versions,
 };
 
 fn stream_versions(pages: &[Page<Version>]) -> Vec<u64> {
@@ -20,7 +19,7 @@ fn log_positions(pages: &[Page<Position>]) -> Vec<u64> {
     pages.iter().flat_map(|page| positions(&page.events)).collect()
 }
 
-pub(super) async fn an_unknown_stream_is_not_found<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_missing_stream_is_not_found(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 1).await.unwrap();
     for read in [
@@ -41,7 +40,7 @@ pub(super) async fn an_unknown_stream_is_not_found<S: Store>(fresh: &impl AsyncF
     assert_eq!(stream_versions(&pages(lazy).await), [1]);
 }
 
-pub(super) async fn starts_behind_the_end_are_empty<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_read_from_after_the_end_is_empty(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 3).await.unwrap();
     for read in [
@@ -57,7 +56,7 @@ pub(super) async fn starts_behind_the_end_are_empty<S: Store>(fresh: &impl Async
     }
 }
 
-pub(super) async fn forward_from_a_version_with_a_limit<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_stream_is_read_forward_from_a_version_up_to_a_limit(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "b-1", Any, 2).await.unwrap();
     append(&store, "a-1", Any, 6).await.unwrap();
@@ -76,7 +75,7 @@ pub(super) async fn forward_from_a_version_with_a_limit<S: Store>(fresh: &impl A
     }
 }
 
-pub(super) async fn backward_from_a_version<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_stream_is_read_backward_from_a_version(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 5).await.unwrap();
     append(&store, "b-1", Any, 5).await.unwrap();
@@ -93,7 +92,7 @@ pub(super) async fn backward_from_a_version<S: Store>(fresh: &impl AsyncFn() -> 
     }
 }
 
-pub(super) async fn page_sizes_do_not_change_what_is_read<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn the_page_size_does_not_change_what_is_read(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 10).await.unwrap();
     for size in [0, 1, 2, 3, 5, 10, 11, usize::MAX] {
@@ -115,7 +114,7 @@ pub(super) async fn page_sizes_do_not_change_what_is_read<S: Store>(fresh: &impl
     }
 }
 
-pub(super) async fn the_log_in_both_directions<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn the_log_is_read_in_both_directions(fresh: &Fresh<'_>) {
     let store = fresh().await;
     for n in 0..250 {
         append(&store, &format!("s-{}", n * 7 % 20), Any, 1).await.unwrap();
@@ -136,7 +135,7 @@ pub(super) async fn the_log_in_both_directions<S: Store>(fresh: &impl AsyncFn() 
     assert_eq!(positions(LogRead::backward().from(300).limit(2)).await, [250, 249]);
 }
 
-pub(super) async fn an_empty_read_is_one_empty_page<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn an_empty_read_returns_one_empty_page(fresh: &Fresh<'_>) {
     let store = fresh().await;
     for read in [LogRead::forward(), LogRead::backward(), LogRead::forward().from(5)] {
         let got = pages(store.read_log(read)).await;
@@ -156,7 +155,7 @@ pub(super) async fn an_empty_read_is_one_empty_page<S: Store>(fresh: &impl Async
     }
 }
 
-pub(super) async fn a_dropped_read_frees_the_store<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_dropped_read_releases_its_resources(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 50).await.unwrap();
     for _ in 0..40 {
@@ -169,7 +168,7 @@ pub(super) async fn a_dropped_read_frees_the_store<S: Store>(fresh: &impl AsyncF
     assert_eq!(assert_sound(&store).await.len(), 51);
 }
 
-pub(super) async fn a_read_ends_at_the_head_it_began_at<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_read_ends_at_the_head_it_started_with(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 10).await.unwrap();
     let mut all = store.read_log(LogRead::forward().page_size(3));
@@ -184,7 +183,7 @@ pub(super) async fn a_read_ends_at_the_head_it_began_at<S: Store>(fresh: &impl A
     assert_eq!(stream_versions(&seen_one), (1..=10).collect::<Vec<_>>());
 }
 
-pub(super) async fn filters_let_through_what_they_say<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn filters_select_the_matching_events(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let conversation = CorrelationId::random();
     for n in 0..60 {
@@ -240,7 +239,7 @@ pub(super) async fn filters_let_through_what_they_say<S: Store>(fresh: &impl Asy
     }
 }
 
-pub(super) async fn a_conversation_across_streams<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_correlation_id_selects_events_across_streams(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let talk = CorrelationId::random();
     for n in 0..12 {
@@ -256,9 +255,7 @@ pub(super) async fn a_conversation_across_streams<S: Store>(fresh: &impl AsyncFn
     assert_eq!(log_positions(&got), [1, 2, 7, 8, 13, 14, 19, 20]);
 }
 
-pub(super) async fn a_filtered_read_moves_its_cursor_to_the_head<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn a_filtered_read_ends_at_the_head(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "rare-1", Any, 3).await.unwrap();
     append(&store, "busy-1", Any, 40).await.unwrap();

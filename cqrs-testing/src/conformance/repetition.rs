@@ -8,14 +8,12 @@ use cqrs_core::{
     store::{Append, AppendError, CommandKey},
 };
 
-use super::Store;
 use super::fixtures::{
-    Any, NoStream, append, assert_sound, conflict, events, exact, log, read, stream, versions,
+    Any, Fresh, NoStream, append, assert_sound, conflict, events, exact, log, read, stream,
+    versions,
 };
 
-pub(super) async fn the_same_append_again_is_answered_as_before<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn a_repeated_append_returns_the_first_outcome(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "acc-1", Any, 3).await.unwrap();
     let again = Append::to(stream("acc-1"), exact(3), events(2));
@@ -37,7 +35,9 @@ pub(super) async fn the_same_append_again_is_answered_as_before<S: Store>(
     assert_eq!(assert_sound(&store).await.len(), 8);
 }
 
-pub(super) async fn several_streams_again<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_repeated_append_to_several_streams_returns_the_first_outcome(
+    fresh: &Fresh<'_>,
+) {
     let store = fresh().await;
     append(&store, "c-1", Any, 2).await.unwrap();
     let again = Append::to(stream("b-1"), NoStream, events(2))
@@ -53,7 +53,7 @@ pub(super) async fn several_streams_again<S: Store>(fresh: &impl AsyncFn() -> S)
     assert_eq!(assert_sound(&store).await.len(), 8);
 }
 
-pub(super) async fn an_id_stored_otherwise_is_a_duplicate<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn an_event_id_in_another_append_is_a_duplicate(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let stored = events(3);
     store.append(Append::to(stream("a-1"), Any, stored.clone())).await.unwrap();
@@ -90,9 +90,7 @@ pub(super) async fn an_id_stored_otherwise_is_a_duplicate<S: Store>(fresh: &impl
     assert_eq!(assert_sound(&store).await.len(), 5);
 }
 
-pub(super) async fn the_same_content_under_new_ids_is_another_append<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn new_event_ids_make_a_new_append(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", exact(0), 2).await.unwrap();
     conflict(append(&store, "a-1", exact(0), 2).await);
@@ -103,7 +101,7 @@ fn command(id: CommandId, content: &str) -> CommandKey {
     CommandKey::new(id, &stream("a-1"), &Payload::encode(content).unwrap())
 }
 
-pub(super) async fn a_known_command_is_answered_as_before<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_repeated_command_returns_the_first_outcome(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 1).await.unwrap();
     let key = command(CommandId::random(), "deposit");
@@ -123,7 +121,7 @@ pub(super) async fn a_known_command_is_answered_as_before<S: Store>(fresh: &impl
     assert_eq!(assert_sound(&store).await.len(), 4);
 }
 
-pub(super) async fn a_command_without_events_is_remembered<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_command_without_events_is_recorded(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 3).await.unwrap();
     let key = command(CommandId::random(), "close");
@@ -139,9 +137,7 @@ pub(super) async fn a_command_without_events_is_remembered<S: Store>(fresh: &imp
     assert_eq!(assert_sound(&store).await.len(), 4);
 }
 
-pub(super) async fn a_command_id_for_another_command_is_refused<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn reusing_a_command_id_for_another_command_fails(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let id = CommandId::random();
     let key = command(id, "deposit 1");
@@ -161,7 +157,7 @@ pub(super) async fn a_command_id_for_another_command_is_refused<S: Store>(
     assert_eq!(assert_sound(&store).await.len(), 1);
 }
 
-pub(super) async fn a_refused_append_records_no_command<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_failed_append_records_no_command(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let duplicate = events(1);
     store.append(Append::to(stream("b-1"), Any, duplicate.clone())).await.unwrap();
@@ -175,7 +171,7 @@ pub(super) async fn a_refused_append_records_no_command<S: Store>(fresh: &impl A
     assert_eq!(versions(&read(&store, "a-1").await), [1]);
 }
 
-pub(super) async fn commands_are_found_and_forgotten<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn command_records_are_found_and_forgotten(fresh: &Fresh<'_>) {
     let store = fresh().await;
     assert_eq!(store.find_command(CommandId::random()).await.unwrap(), None);
     assert_eq!(store.forget_commands(Timestamp::MAX).await.unwrap(), 0);

@@ -2,8 +2,7 @@
 
 use cqrs_core::{Timestamp, Version, event::Payload, store::Snapshot};
 
-use super::Store;
-use super::fixtures::stream;
+use super::fixtures::{Fresh, stream};
 
 fn snapshot(name: &str, version: u64, tag: &str, state: &str) -> Snapshot {
     let taken_at: Timestamp = "2026-03-01T09:00:00.123456Z".parse().unwrap();
@@ -11,7 +10,7 @@ fn snapshot(name: &str, version: u64, tag: &str, state: &str) -> Snapshot {
     Snapshot::new(stream(name), Version::new(version), tag, payload, taken_at)
 }
 
-pub(super) async fn snapshots_are_kept_replaced_and_removed<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn snapshots_are_saved_replaced_and_deleted(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let (a, b) = (stream("a-1"), stream("b-1"));
     assert_eq!(store.load_snapshot(&a).await.unwrap(), None);

@@ -7,14 +7,13 @@ use cqrs_core::{
 };
 use futures_util::future::join_all;
 
-use super::Store;
-use super::fixtures::{Any, append, assert_sound, conflict, events, exact, stream};
+use super::fixtures::{Any, Fresh, append, assert_sound, conflict, events, exact, stream};
 
 fn state(text: &str) -> State {
     State::new("shape 1", Payload::from_json(format!("{{ \"text\":\"{text}\" }}")).unwrap())
 }
 
-pub(super) async fn a_state_goes_with_its_events<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_state_is_written_with_its_events(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let (a, b) = (stream("a-1"), stream("b-1"));
     assert_eq!(store.load_state(&a).await.unwrap(), None);
@@ -62,9 +61,7 @@ fn changed(result: Result<Version, SaveStateError>) -> Conflict {
     }
 }
 
-pub(super) async fn states_without_events_count_their_changes<S: Store>(
-    fresh: &impl AsyncFn() -> S,
-) {
+pub(super) async fn a_state_without_events_has_its_own_version(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let name = stream("settings");
     let save =
@@ -82,7 +79,7 @@ pub(super) async fn states_without_events_count_their_changes<S: Store>(
     assert_eq!(store.stream_info(&name).await.unwrap(), None);
 }
 
-pub(super) async fn one_of_several_savers_wins<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn exactly_one_of_several_state_writers_succeeds(fresh: &Fresh<'_>) {
     let store = fresh().await;
     for round in 0..10 {
         let savers = (0..5).map(|n| {

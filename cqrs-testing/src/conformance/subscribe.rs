@@ -9,8 +9,7 @@ use cqrs_core::{
 };
 use futures_util::StreamExt;
 
-use super::Store;
-use super::fixtures::{Any, append};
+use super::fixtures::{Any, Fresh, append};
 
 /// Far beyond what any store needs; only a broken one gets there.
 const LONG: Duration = Duration::from_secs(20);
@@ -30,7 +29,7 @@ async fn next(subscription: &mut Subscription, count: usize) -> Vec<u64> {
     seen
 }
 
-pub(super) async fn from_the_past_into_the_present<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_subscription_delivers_stored_and_new_events(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "old-1", Any, 500).await.unwrap();
     let writer = {
@@ -48,7 +47,7 @@ pub(super) async fn from_the_past_into_the_present<S: Store>(fresh: &impl AsyncF
     assert_eq!(next(&mut following, 1).await, [1_001]);
 }
 
-pub(super) async fn from_now_on<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_subscription_from_now_delivers_only_new_events(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 50).await.unwrap();
     let mut following = store.subscribe(SubscriptionOptions::all().from(Start::Now)).await.unwrap();
@@ -56,7 +55,7 @@ pub(super) async fn from_now_on<S: Store>(fresh: &impl AsyncFn() -> S) {
     assert_eq!(next(&mut following, 2).await, [51, 52]);
 }
 
-pub(super) async fn from_a_position_on<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_subscription_starts_after_its_position(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 5).await.unwrap();
     let after = Start::After(Position::new(3));
@@ -69,7 +68,7 @@ pub(super) async fn from_a_position_on<S: Store>(fresh: &impl AsyncFn() -> S) {
     assert_eq!(next(&mut following, 2).await, [8, 9]);
 }
 
-pub(super) async fn a_filtered_subscription<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_filtered_subscription_delivers_only_matching_events(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let mixed = async || {
         for name in ["rare-1", "busy-1", "busy-2", "rare-2", "busy-1"] {
@@ -84,7 +83,7 @@ pub(super) async fn a_filtered_subscription<S: Store>(fresh: &impl AsyncFn() -> 
     assert_eq!(next(&mut following, 4).await, [11, 12, 17, 18]);
 }
 
-pub(super) async fn the_head_is_waited_for<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn waiting_for_the_head_ends_with_an_append(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 3).await.unwrap();
     for there in 0..3 {
@@ -105,7 +104,7 @@ pub(super) async fn the_head_is_waited_for<S: Store>(fresh: &impl AsyncFn() -> S
     tokio::time::timeout(LONG, waiting).await.unwrap().unwrap();
 }
 
-pub(super) async fn a_slow_subscriber_holds_nothing_up<S: Store>(fresh: &impl AsyncFn() -> S) {
+pub(super) async fn a_slow_subscriber_does_not_delay_others(fresh: &Fresh<'_>) {
     let store = fresh().await;
     append(&store, "a-1", Any, 1).await.unwrap();
     let mut slow = store.subscribe(SubscriptionOptions::all().page_size(10)).await.unwrap();

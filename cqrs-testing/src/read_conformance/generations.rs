@@ -3,13 +3,13 @@
 use cqrs_core::projection::ReadStore;
 use cqrs_core::projection::Swap;
 
-use super::{
+use super::fixtures::{
     LONG, alive, at, begin_generation, is_lost, lease, live, name, node, partition, record, sum,
     write,
 };
 use crate::tables::Tables;
 
-pub(super) async fn a_generation_is_seen_when_it_is_swapped_in<T: Tables>(
+pub(super) async fn a_generation_is_visible_after_its_swap<T: Tables>(
     fresh: &impl AsyncFn() -> T::Store,
 ) {
     let (store, projector, me) = (fresh().await, name("accounts"), node());
@@ -37,7 +37,7 @@ pub(super) async fn a_generation_is_seen_when_it_is_swapped_in<T: Tables>(
     assert!(seen.building().is_none());
 }
 
-pub(super) async fn rows_and_checkpoint_come_together<T: Tables>(
+pub(super) async fn rows_and_checkpoint_are_committed_together<T: Tables>(
     fresh: &impl AsyncFn() -> T::Store,
 ) {
     let (store, projector, me) = (fresh().await, name("accounts"), node());
@@ -53,7 +53,7 @@ pub(super) async fn rows_and_checkpoint_come_together<T: Tables>(
     assert_eq!(record(&store, &projector).await.live().unwrap().position(), at(10));
 }
 
-pub(super) async fn one_generation_is_built_at_a_time<T: Tables>(
+pub(super) async fn only_one_generation_is_built_at_a_time<T: Tables>(
     fresh: &impl AsyncFn() -> T::Store,
 ) {
     let (store, projector) = (fresh().await, name("accounts"));
@@ -78,7 +78,7 @@ pub(super) async fn one_generation_is_built_at_a_time<T: Tables>(
     assert_eq!(store.swap(&projector, second).await.unwrap(), Swap::Gone);
 }
 
-pub(super) async fn a_generation_begins_where_it_is_told<T: Tables>(
+pub(super) async fn a_generation_starts_after_the_given_position<T: Tables>(
     fresh: &impl AsyncFn() -> T::Store,
 ) {
     let (store, projector) = (fresh().await, name("accounts"));
@@ -89,7 +89,7 @@ pub(super) async fn a_generation_begins_where_it_is_told<T: Tables>(
     assert_eq!(building.partitions.iter().map(|p| p.position).collect::<Vec<_>>(), [at(7); 3]);
 }
 
-pub(super) async fn the_live_one_stays_until_the_new_one_is_swapped_in<T: Tables>(
+pub(super) async fn the_live_generation_stays_until_the_swap<T: Tables>(
     fresh: &impl AsyncFn() -> T::Store,
 ) {
     let (store, projector, me) = (fresh().await, name("accounts"), node());
@@ -108,7 +108,7 @@ pub(super) async fn the_live_one_stays_until_the_new_one_is_swapped_in<T: Tables
     assert!(is_lost(&store, &old).await, "the old generation is gone");
 }
 
-pub(super) async fn a_generation_is_not_swapped_in_while_the_live_one_knows_more<T: Tables>(
+pub(super) async fn a_generation_is_not_swapped_in_while_it_lags<T: Tables>(
     fresh: &impl AsyncFn() -> T::Store,
 ) {
     let (store, projector, me) = (fresh().await, name("accounts"), node());
@@ -132,7 +132,7 @@ pub(super) async fn a_generation_is_not_swapped_in_while_the_live_one_knows_more
     assert_eq!(sum::<T>(&store, &projector).await, Some(2));
 }
 
-pub(super) async fn a_generation_that_is_given_up_is_gone<T: Tables>(
+pub(super) async fn a_cancelled_generation_accepts_no_writes<T: Tables>(
     fresh: &impl AsyncFn() -> T::Store,
 ) {
     let (store, projector, me) = (fresh().await, name("accounts"), node());
@@ -155,7 +155,7 @@ pub(super) async fn a_generation_that_is_given_up_is_gone<T: Tables>(
     assert_eq!(sum::<T>(&store, &projector).await, Some(6));
 }
 
-pub(super) async fn tables_of_projectors_do_not_mix<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
+pub(super) async fn projectors_have_separate_tables<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
     let (store, me) = (fresh().await, node());
     alive(&store, me, LONG).await;
     for (projector, amount) in [("left", 1), ("right", 2)] {

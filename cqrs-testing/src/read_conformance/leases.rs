@@ -5,7 +5,7 @@ use std::time::Duration;
 use cqrs_core::projection::ReadStore;
 use cqrs_core::projection::{Failure, PartitionLease};
 
-use super::{
+use super::fixtures::{
     LONG, alive, at, begin_generation, capability, is_lost, lease, live, name, node, partition,
     record, sum, write,
 };
@@ -17,7 +17,9 @@ const SHORT: Duration = Duration::from_millis(30);
 /// Enough for a server to end the transaction of an owner that fell silent.
 const WITHIN: Duration = Duration::from_secs(20);
 
-pub(super) async fn one_owner_at_a_time<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
+pub(super) async fn a_partition_has_one_owner_at_a_time<T: Tables>(
+    fresh: &impl AsyncFn() -> T::Store,
+) {
     let (store, projector, [left, right]) = (fresh().await, name("accounts"), [node(), node()]);
     alive(&store, left, LONG).await;
     alive(&store, right, LONG).await;
@@ -47,7 +49,9 @@ async fn leased<S: ReadStore>(store: &S, me: uuid::Uuid, from: &PartitionLease) 
     .await
 }
 
-pub(super) async fn a_silent_owner_is_replaced<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
+pub(super) async fn an_owner_without_heartbeats_is_replaced<T: Tables>(
+    fresh: &impl AsyncFn() -> T::Store,
+) {
     let (store, projector, [left, right]) = (fresh().await, name("accounts"), [node(), node()]);
     alive(&store, left, SHORT).await;
     alive(&store, right, LONG).await;
@@ -62,7 +66,9 @@ pub(super) async fn a_silent_owner_is_replaced<T: Tables>(fresh: &impl AsyncFn()
     assert!(store.acquire(left, &old.partition).await.unwrap().is_none());
 }
 
-pub(super) async fn a_lost_owner_writes_nothing<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
+pub(super) async fn an_owner_that_lost_its_lease_writes_nothing<T: Tables>(
+    fresh: &impl AsyncFn() -> T::Store,
+) {
     let (store, projector, [left, right]) = (fresh().await, name("accounts"), [node(), node()]);
     alive(&store, left, SHORT).await;
     alive(&store, right, LONG).await;
@@ -84,7 +90,7 @@ pub(super) async fn a_lost_owner_writes_nothing<T: Tables>(fresh: &impl AsyncFn(
     assert_eq!(record(&store, &projector).await.live().unwrap().position(), at(1));
 }
 
-pub(super) async fn a_node_that_leaves_gives_everything_back<T: Tables>(
+pub(super) async fn a_leaving_node_releases_its_partitions<T: Tables>(
     fresh: &impl AsyncFn() -> T::Store,
 ) {
     let (store, projector, [left, right]) = (fresh().await, name("accounts"), [node(), node()]);
@@ -100,7 +106,7 @@ pub(super) async fn a_node_that_leaves_gives_everything_back<T: Tables>(
     }
 }
 
-pub(super) async fn progress_moves_forward_under_the_newest_lease_only<T: Tables>(
+pub(super) async fn progress_is_saved_under_the_newest_lease_only<T: Tables>(
     fresh: &impl AsyncFn() -> T::Store,
 ) {
     let (store, projector, me) = (fresh().await, name("accounts"), node());
@@ -125,7 +131,9 @@ pub(super) async fn progress_moves_forward_under_the_newest_lease_only<T: Tables
     assert_eq!(position().await, at(7));
 }
 
-pub(super) async fn nodes_see_each_other<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
+pub(super) async fn a_heartbeat_returns_the_live_nodes<T: Tables>(
+    fresh: &impl AsyncFn() -> T::Store,
+) {
     let (store, projector) = (fresh().await, name("accounts"));
     let [left, right, silent] = [node(), node(), node()];
     store.heartbeat(left, LONG, &[capability(&projector, 2)], &[]).await.unwrap();
@@ -143,7 +151,7 @@ pub(super) async fn nodes_see_each_other<T: Tables>(fresh: &impl AsyncFn() -> T:
     .await;
 }
 
-pub(super) async fn trouble_is_on_record_until_it_is_over<T: Tables>(
+pub(super) async fn a_failure_is_recorded_until_it_is_cleared<T: Tables>(
     fresh: &impl AsyncFn() -> T::Store,
 ) {
     let (store, projector, me) = (fresh().await, name("accounts"), node());
@@ -171,7 +179,9 @@ pub(super) async fn trouble_is_on_record_until_it_is_over<T: Tables>(
     assert_eq!(seen().await, None);
 }
 
-pub(super) async fn a_pause_is_seen_by_all<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
+pub(super) async fn a_pause_is_visible_to_every_node<T: Tables>(
+    fresh: &impl AsyncFn() -> T::Store,
+) {
     let (store, projector, me) = (fresh().await, name("accounts"), node());
     alive(&store, me, LONG).await;
     assert!(!store.set_paused(&projector, true).await.unwrap());
@@ -186,7 +196,7 @@ pub(super) async fn a_pause_is_seen_by_all<T: Tables>(fresh: &impl AsyncFn() -> 
     assert_eq!((seen.paused, &seen.live().unwrap().partitions[0].failure), (false, &None));
 }
 
-pub(super) async fn a_store_that_forgot_something_is_noticed<T: Tables>(
+pub(super) async fn a_lease_is_lost_if_its_checkpoint_went_back<T: Tables>(
     fresh: &impl AsyncFn() -> T::Store,
 ) {
     let (store, projector, me) = (fresh().await, name("accounts"), node());
@@ -209,7 +219,7 @@ async fn carrier<T: Tables>(store: &T::Store, me: uuid::Uuid) -> PartitionLease 
     lease(store, me, &partition(&other, generation, 0)).await
 }
 
-pub(super) async fn an_append_enters_the_live_generation<T: Tables>(
+pub(super) async fn an_inline_write_enters_only_the_live_generation<T: Tables>(
     fresh: &impl AsyncFn() -> T::Store,
 ) {
     let (store, projector, me) = (fresh().await, name("accounts"), node());
@@ -230,9 +240,7 @@ pub(super) async fn an_append_enters_the_live_generation<T: Tables>(
     assert_eq!(sum::<T>(&store, &projector).await, Some(2));
 }
 
-pub(super) async fn an_append_that_writes_ends_the_lease<T: Tables>(
-    fresh: &impl AsyncFn() -> T::Store,
-) {
+pub(super) async fn an_inline_write_ends_the_lease<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
     let (store, projector, me) = (fresh().await, name("accounts"), node());
     alive(&store, me, LONG).await;
     let generation = live::<T>(&store, &projector).await;

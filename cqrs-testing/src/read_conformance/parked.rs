@@ -6,7 +6,7 @@ use cqrs_core::{
     projection::{ConsumerName, ReadStore},
 };
 
-use super::{LONG, alive, at, lease, live, name, node, partition, record};
+use super::fixtures::{LONG, alive, at, lease, live, name, node, partition, record};
 use crate::tables::Tables;
 
 fn event(position: u64, key: &str, error: Option<&str>) -> ParkedEvent {
@@ -43,7 +43,7 @@ async fn parked<S: ReadStore>(store: &S, lease: &PartitionLease) -> Vec<ParkedEv
     store.parked(&partition.consumer, partition.generation, Some(partition.number)).await.unwrap()
 }
 
-pub(super) async fn events_are_put_aside_with_the_transaction<T: Tables>(
+pub(super) async fn an_event_is_parked_with_its_transaction<T: Tables>(
     fresh: &impl AsyncFn() -> T::Store,
 ) {
     let store = fresh().await;
@@ -65,7 +65,7 @@ pub(super) async fn events_are_put_aside_with_the_transaction<T: Tables>(
     assert_eq!(parked(&store, &lease).await, [five, seven]);
 }
 
-pub(super) async fn a_retry_is_asked_for_by_key<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
+pub(super) async fn a_retry_is_requested_by_key<T: Tables>(fresh: &impl AsyncFn() -> T::Store) {
     let store = fresh().await;
     let events = [event(3, "a", Some("bad")), event(5, "a", None), event(7, "b", Some("bad"))];
     let (projector, lease) = with_parked::<T>(&store, &events).await;
