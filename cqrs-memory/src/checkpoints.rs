@@ -1,11 +1,13 @@
-//! Checkpoints of durable subscriptions. What is gone with the process needs no failover, but the
-//! rules are the same, so that what works here works on a database.
+//! `CheckpointStore` for [`MemoryStore`].
+//!
+//! A store in memory needs no failover, but it follows the same rules as the other stores, so that code
+//! that works here also works on a database.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cqrs_core::{
-    Position, Timestamp,
+    Position,
     store::StoreError,
     subscription::{
         AcquireError, Checkpoint, CheckpointError, CheckpointStore, SubscriptionLease,
@@ -14,37 +16,19 @@ use cqrs_core::{
 };
 use uuid::Uuid;
 
+use crate::contents::SubscriptionRecord;
 use crate::{MemoryStore, Step};
 
-/// What is kept of a subscription.
-#[derive(Clone, Copy)]
-pub(crate) struct Kept {
-    position: Position,
-    epoch: u64,
-    holder: Option<(Uuid, Timestamp)>,
-}
-
-impl Kept {
-    fn holder(self, now: Timestamp) -> Option<(Uuid, Timestamp)> {
-        self.holder.filter(|(_, until)| *until > now)
-    }
-
-    fn shown(self, name: &SubscriptionName, now: Timestamp) -> Checkpoint {
-        let (owner, until) = self.holder(now).unzip();
-        Checkpoint::new(name.clone(), self.position, owner, until)
-    }
-}
-
 impl MemoryStore {
-    /// Changes a subscription if the lease is the newest.
-    fn under(
+    /// Changes the record of a subscription if the lease is still valid.
+    fn update_leased(
         &self,
         lease: &SubscriptionLease,
-        change: impl FnOnce(&mut Kept),
+        change: impl FnOnce(&mut SubscriptionRecord),
     ) -> Result<(), CheckpointError> {
         self.hooks().at(Step::BeforeCheckpoint)?;
         match self.contents_mut().checkpoints.get_mut(&lease.name) {
-            Some(kept) if kept.epoch == lease.epoch => change(kept),
+            Some(record) if record.epoch == lease.epoch => change(record),
             _ => return Err(CheckpointError::Lost),
         }
         Ok(self.hooks().at(Step::AfterCheckpoint)?)
@@ -64,17 +48,17 @@ impl CheckpointStore for MemoryStore {
         let now = self.now();
         let lease = {
             let mut contents = self.contents_mut();
-            let kept = contents.checkpoints.get(name).copied();
-            match kept.and_then(|kept| kept.holder(now)) {
+            let record = contents.checkpoints.get(name).copied();
+            match record.and_then(|record| record.holder(now)) {
                 Some((holder, until)) if holder != owner => {
                     return Err(AcquireError::Held { until });
                 }
                 _ => {}
             }
-            contents.leases += 1;
-            let (position, epoch) = (kept.map_or(start, |kept| kept.position), contents.leases);
-            let kept = Kept { position, epoch, holder: Some((owner, now.plus(duration))) };
-            contents.checkpoints.insert(name.clone(), kept);
+            let position = record.map_or(start, |record| record.position);
+            let (epoch, holder) = (contents.next_epoch(), Some((owner, now.plus(duration))));
+            let record = SubscriptionRecord { position, epoch, holder };
+            contents.checkpoints.insert(name.clone(), record);
             SubscriptionLease::new(name.clone(), epoch, position)
         };
         self.hooks().at(Step::AfterCheckpoint)?;
@@ -87,7 +71,9 @@ impl CheckpointStore for MemoryStore {
         duration: Duration,
     ) -> Result<(), CheckpointError> {
         let until = self.now().plus(duration);
-        self.under(lease, |kept| kept.holder = kept.holder.map(|(owner, _)| (owner, until)))
+        self.update_leased(lease, |record| {
+            record.holder = record.holder.map(|(owner, _)| (owner, until));
+        })
     }
 
     async fn save_checkpoint(
@@ -95,11 +81,11 @@ impl CheckpointStore for MemoryStore {
         lease: &SubscriptionLease,
         position: Position,
     ) -> Result<(), CheckpointError> {
-        self.under(lease, |kept| kept.position = kept.position.max(position))
+        self.update_leased(lease, |record| record.position = record.position.max(position))
     }
 
     async fn release(&self, lease: &SubscriptionLease) -> Result<(), StoreError> {
-        match self.under(lease, |kept| kept.holder = None) {
+        match self.update_leased(lease, |record| record.holder = None) {
             Ok(()) | Err(CheckpointError::Lost) => Ok(()),
             Err(CheckpointError::Store(error)) => Err(error),
             Err(other) => {
@@ -114,14 +100,14 @@ impl CheckpointStore for MemoryStore {
     ) -> Result<Option<Checkpoint>, StoreError> {
         self.hooks().at(Step::BeforeRead)?;
         let now = self.now();
-        Ok(self.contents().checkpoints.get(name).map(|kept| kept.shown(name, now)))
+        Ok(self.contents().checkpoints.get(name).map(|record| record.checkpoint(name, now)))
     }
 
     async fn list_checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
         self.hooks().at(Step::BeforeRead)?;
         let now = self.now();
         let all = &self.contents().checkpoints;
-        Ok(all.iter().map(|(name, kept)| kept.shown(name, now)).collect())
+        Ok(all.iter().map(|(name, record)| record.checkpoint(name, now)).collect())
     }
 
     async fn reset_checkpoint(
@@ -130,15 +116,16 @@ impl CheckpointStore for MemoryStore {
         position: Position,
     ) -> Result<bool, StoreError> {
         self.hooks().at(Step::BeforeCheckpoint)?;
-        let is_there = {
+        let exists = {
             let mut contents = self.contents_mut();
-            contents.leases += 1;
-            let epoch = contents.leases;
-            let kept = contents.checkpoints.get_mut(name);
-            kept.map(|kept| *kept = Kept { position, epoch, holder: None }).is_some()
+            let epoch = contents.next_epoch();
+            let record = contents.checkpoints.get_mut(name);
+            record
+                .map(|record| *record = SubscriptionRecord { position, epoch, holder: None })
+                .is_some()
         };
         self.hooks().at(Step::AfterCheckpoint)?;
-        Ok(is_there)
+        Ok(exists)
     }
 
     async fn delete_checkpoint(&self, name: &SubscriptionName) -> Result<bool, StoreError> {

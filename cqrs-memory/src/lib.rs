@@ -36,9 +36,9 @@
 #![forbid(unsafe_code)]
 
 mod append;
-mod builder;
 mod checkpoints;
 mod contents;
+mod event_store;
 mod index;
 mod list;
 mod log;
@@ -50,12 +50,11 @@ mod state;
 mod step;
 mod store;
 
-pub use builder::MemoryStoreBuilder;
 pub use read_store::{
     MemoryReadStore, MemoryReadStoreBuilder, MemoryTransaction, MemoryView, MissingModel,
 };
 pub use step::Step;
-pub use store::MemoryStore;
+pub use store::{MemoryStore, MemoryStoreBuilder};
 
 /// Runs the examples of the README as tests.
 #[cfg(doctest)]

@@ -1,56 +1,68 @@
-//! The handle, and the event store behind it.
+//! The handle to a store in memory, and its builder.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use async_trait::async_trait;
 use cqrs_core::{
-    CommandId, EventStore, Position, StreamName, Timestamp, Version,
-    app::Clock,
-    store::{
-        Append, AppendError, Appended, CommandRecord, LogRead, Page, Pages, ReadError, StoreError,
-        StreamInfo, StreamListing, StreamQuery, StreamRead,
-    },
+    Timestamp,
+    app::{Clock, SystemClock},
+    store::StoreError,
 };
-use futures_util::stream;
 use tokio::sync::Notify;
-use tokio::task::coop::consume_budget;
+use tokio::sync::futures::Notified;
 
-use crate::append::Committed;
 use crate::contents::Contents;
-use crate::list::page_of;
-use crate::log::Log;
-use crate::read::{LogPages, StreamPages};
-use crate::step::Hooks;
-use crate::{MemoryStoreBuilder, Step};
+use crate::step::{Hooks, Step};
 
-/// An event store, snapshot store and state store in memory.
+/// An event store, snapshot store, state store and checkpoint store in memory.
 ///
-/// Cloning gives another handle to the same store. Appends and reads do not wait, but they give
-/// way to other tasks now and then, as those of a store with a network do.
+/// A clone is another handle to the same store; each call of [`new`](Self::new) creates an
+/// independent one. Appends and reads never block, but they yield to other tasks from time to time,
+/// as calls over a network do.
+///
+/// ```
+/// use cqrs_core::store::{Append, Read};
+/// use cqrs_core::{EventStore, EventStoreExt, ExpectedVersion, StreamName, event::NewEvent};
+/// use cqrs_memory::MemoryStore;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new();
+/// let cart = StreamName::new("cart-1")?;
+/// let added = NewEvent::json("cart.added", "sku-7")?;
+/// store.append(Append::to(cart.clone(), ExpectedVersion::NoStream, vec![added])).await?;
+///
+/// let same = store.clone();
+/// assert_eq!(same.read(Read::stream(cart)).await?.collect().await?.len(), 1);
+///
+/// store.reset();
+/// assert_eq!(same.head().await?.get(), 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct MemoryStore {
     shared: Arc<Shared>,
 }
 
-/// Invariant: nobody else's code runs under the lock: no hook, no clock, no release of a payload.
-/// So nothing panics there, and nothing waits there for the store itself.
+/// Invariant: no code of users runs while the lock is held: no hook, no clock, no drop of a payload.
+/// So nothing can panic under the lock, and nothing can use the store under it.
 struct Shared {
     contents: RwLock<Contents>,
-    /// Told whenever the log has grown.
+    /// Notified after each append that stores events.
     grown: Notify,
     clock: Box<dyn Clock>,
     hooks: Hooks,
 }
 
 impl MemoryStore {
-    /// An empty store on the machine's clock, apart from all others.
+    /// Creates an empty store that uses the system clock.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// An empty store with another clock or with faults.
+    /// Creates an empty store with another clock or a hook that injects failures.
     pub fn builder() -> MemoryStoreBuilder {
         MemoryStoreBuilder::default()
     }
@@ -60,15 +72,16 @@ impl MemoryStore {
         Self { shared: Arc::new(Shared { contents, grown, clock, hooks }) }
     }
 
-    /// Empties the store: events, commands, snapshots, states, checkpoints. The next event is again at
-    /// position 1, so what reads or subscribes meanwhile must begin anew.
+    /// Removes everything: events, commands, snapshots, states and checkpoints.
+    ///
+    /// The next event gets position 1 again, so restart all subscriptions afterwards.
     pub fn reset(&self) {
         let old = std::mem::take(&mut *self.contents_mut());
-        // The lock is free: see the invariant of `Shared`.
+        // Dropped without the lock: see the invariant of `Shared`.
         drop(old);
     }
 
-    // A poisoned lock would mean a panic under it, which the invariant of `Shared` rules out.
+    // The lock is never poisoned, because nothing panics under it.
     pub(crate) fn contents(&self) -> RwLockReadGuard<'_, Contents> {
         self.shared.contents.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,107 +98,75 @@ impl MemoryStore {
         &self.shared.hooks
     }
 
-    fn store(&self, append: Append) -> Result<Appended, AppendError> {
-        self.hooks().at(Step::BeforeAppend)?;
-        // Checked a second time below, because the hook runs without the lock.
-        if self.hooks().are_set() && self.contents().check(&append)?.is_none() {
-            self.hooks().at(Step::DuringAppend)?;
-        }
-        let now = self.now();
-        let Committed { appended, replaced } = {
-            let mut contents = self.contents_mut();
-            if let Some(first) = contents.check(&append)? {
-                return Ok(first);
-            }
-            contents.commit(append, now)
-        };
-        drop(replaced);
-        if appended.position() > Position::START {
-            self.tell_growth();
-        }
-        Ok(appended)
-    }
-
-    pub(crate) fn tell_growth(&self) {
+    pub(crate) fn wake_head_waiters(&self) {
         self.shared.grown.notify_waiters();
     }
 
-    /// A read as a stream that ends with its first error.
-    fn pages<At: Send + 'static>(
-        &self,
-        next: impl FnMut(&Log) -> Option<Result<Page<At>, ReadError>> + Send + 'static,
-    ) -> Pages<At> {
-        Box::pin(stream::unfold(Some((self.clone(), next)), |rest| async move {
-            let (store, mut next) = rest?;
-            consume_budget().await;
-            let page = match store.hooks().at(Step::BeforeRead) {
-                Ok(()) => next(&store.contents().log)?,
-                Err(error) => Err(error.into()),
-            };
-            let rest = page.is_ok().then_some((store, next));
-            Some((page, rest))
-        }))
+    pub(crate) fn grown(&self) -> Notified<'_> {
+        self.shared.grown.notified()
     }
 }
 
-#[async_trait]
-impl EventStore for MemoryStore {
-    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        append.check()?;
-        // The only point where the future can be dropped; nothing has happened yet.
-        consume_budget().await;
-        let appended = self.store(append)?;
-        self.hooks().at(Step::AfterAppend).map_err(AppendError::OutcomeUnknown)?;
-        Ok(appended)
+/// Builds a [`MemoryStore`] with another clock or a hook that injects failures.
+///
+/// ```
+/// use cqrs_core::store::{Append, AppendError, StoreError, StoreErrorKind};
+/// use cqrs_core::{EventStore, ExpectedVersion, StreamName, event::NewEvent};
+/// use cqrs_memory::{MemoryStore, Step};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::builder()
+///     .on_step(|step| match step {
+///         Step::AfterAppend => Err(StoreError::new(StoreErrorKind::Unavailable, "cable cut")),
+///         _ => Ok(()),
+///     })
+///     .build();
+///
+/// let added = NewEvent::json("cart.added", "sku-7")?;
+/// let append = Append::to(StreamName::new("cart-1")?, ExpectedVersion::NoStream, vec![added]);
+/// let error = store.append(append).await.unwrap_err();
+/// assert!(matches!(error, AppendError::OutcomeUnknown(_)));
+/// assert_eq!(store.head().await?.get(), 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct MemoryStoreBuilder {
+    clock: Box<dyn Clock>,
+    hooks: Hooks,
+}
+
+impl Default for MemoryStoreBuilder {
+    fn default() -> Self {
+        Self { clock: Box::new(SystemClock), hooks: Hooks::default() }
+    }
+}
+
+impl MemoryStoreBuilder {
+    /// Sets the clock that dates events and leases. Default: the system clock.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Box::new(clock);
+        self
     }
 
-    fn read_stream(&self, read: StreamRead) -> Pages<Version> {
-        let mut rest = StreamPages::new(read);
-        self.pages(move |log| rest.next(log))
+    /// Sets the hook that runs at every [`Step`]. Default: none. A second hook replaces the first.
+    ///
+    /// The hook runs on the task that uses the store and never under its lock, so it can read from the
+    /// store and write to it. If it returns an error, the step fails with that error.
+    pub fn on_step(
+        mut self,
+        hook: impl Fn(Step) -> Result<(), StoreError> + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks = Hooks(Some(Box::new(hook)));
+        self
     }
 
-    fn read_log(&self, read: LogRead) -> Pages<Position> {
-        let mut rest = LogPages::new(read);
-        self.pages(move |log| rest.next(log).map(Ok))
-    }
-
-    async fn head(&self) -> Result<Position, StoreError> {
-        self.hooks().at(Step::BeforeRead)?;
-        Ok(self.contents().log.head())
-    }
-
-    async fn wait_for_head_after(&self, position: Position) {
-        loop {
-            // Listening starts before looking, so growth in between is not missed.
-            let grown = self.shared.grown.notified();
-            if self.contents().log.head() > position {
-                return;
-            }
-            grown.await;
-        }
-    }
-
-    async fn stream_info(&self, stream: &StreamName) -> Result<Option<StreamInfo>, StoreError> {
-        self.hooks().at(Step::BeforeRead)?;
-        Ok(self.contents().log.info(stream))
-    }
-
-    async fn list_streams(&self, query: StreamQuery) -> Result<StreamListing, StoreError> {
-        self.hooks().at(Step::BeforeRead)?;
-        let found = self.contents().log.search(&query.search);
-        Ok(page_of(found, query))
-    }
-
-    async fn find_command(&self, id: CommandId) -> Result<Option<CommandRecord>, StoreError> {
-        self.hooks().at(Step::BeforeRead)?;
-        Ok(self.contents().commands.get(&id).cloned())
-    }
-
-    async fn forget_commands(&self, recorded_before: Timestamp) -> Result<u64, StoreError> {
-        self.hooks().at(Step::BeforeForgetCommands)?;
-        let forgotten = self.contents_mut().forget_commands(recorded_before);
-        self.hooks().at(Step::AfterForgetCommands)?;
-        Ok(forgotten)
+    /// Creates the store, which is empty.
+    #[must_use]
+    pub fn build(self) -> MemoryStore {
+        MemoryStore::from_parts(self.clock, self.hooks)
     }
 }
 
@@ -211,16 +192,16 @@ mod tests {
 
     use bytes::Bytes;
     use cqrs_core::{
-        ExpectedVersion,
+        CommandId, EventStore, ExpectedVersion, StreamName, Version,
         event::{NewEvent, Payload},
-        store::{CommandKey, Snapshot, SnapshotStore, State, StateStore},
+        store::{Append, CommandKey, Snapshot, SnapshotStore, State, StateStore},
     };
 
     use super::*;
 
-    /// Somebody else's code: notes at each of its runs whether the lock is free.
+    /// Code of a user, which notes each time it runs whether the lock is free.
     #[derive(Clone, Default)]
-    struct Stranger(Arc<Notes>);
+    struct UserCode(Arc<Notes>);
 
     #[derive(Default)]
     struct Notes {
@@ -228,33 +209,33 @@ mod tests {
         was_free: Mutex<Vec<bool>>,
     }
 
-    impl Stranger {
+    impl UserCode {
         fn run(&self) {
             if let Some(shared) = self.0.store.get().and_then(Weak::upgrade) {
                 self.0.was_free.lock().unwrap().push(shared.contents.try_write().is_ok());
             }
         }
 
-        /// A payload whose memory it releases itself.
+        /// Returns a payload that runs this code when its memory is freed.
         fn payload(&self) -> Payload {
             Payload::from_json(Bytes::from_owner(Memory(self.clone()))).unwrap()
         }
     }
 
-    impl fmt::Debug for Stranger {
+    impl fmt::Debug for UserCode {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("Stranger")
+            f.write_str("UserCode")
         }
     }
 
-    impl Clock for Stranger {
+    impl Clock for UserCode {
         fn now(&self) -> Timestamp {
             self.run();
             Timestamp::UNIX_EPOCH
         }
     }
 
-    struct Memory(Stranger);
+    struct Memory(UserCode);
 
     impl AsRef<[u8]> for Memory {
         fn as_ref(&self) -> &[u8] {
@@ -269,8 +250,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_elses_code_runs_under_the_lock() {
-        let (clock, hook, memory) = (Stranger::default(), Stranger::default(), Stranger::default());
+    async fn no_code_of_users_runs_under_the_lock() {
+        let (clock, hook, memory) = (UserCode::default(), UserCode::default(), UserCode::default());
         let called = hook.clone();
         let store = MemoryStore::builder()
             .clock(clock.clone())
@@ -279,8 +260,8 @@ mod tests {
                 Ok(())
             })
             .build();
-        for stranger in [&clock, &hook, &memory] {
-            stranger.0.store.set(Arc::downgrade(&store.shared)).unwrap();
+        for code in [&clock, &hook, &memory] {
+            code.0.store.set(Arc::downgrade(&store.shared)).unwrap();
         }
 
         let (name, row) = (StreamName::new("a-1").unwrap(), StreamName::new("row-1").unwrap());
@@ -310,10 +291,9 @@ mod tests {
         store.forget_commands(Timestamp::MAX).await.unwrap();
         store.reset();
 
-        for (what, stranger, runs) in
-            [("clock", clock, 3), ("hook", hook, 20), ("memory", memory, 10)]
+        for (what, code, runs) in [("clock", clock, 3), ("hook", hook, 20), ("memory", memory, 10)]
         {
-            let free = stranger.0.was_free.lock().unwrap();
+            let free = code.0.was_free.lock().unwrap();
             assert!(free.len() >= runs, "{what}: only {} runs", free.len());
             assert!(free.iter().all(|free| *free), "{what} ran under the lock: {free:?}");
         }

@@ -3,7 +3,6 @@
 mod reservations;
 mod steps;
 
-pub use crate::command::CommandOf;
 pub use reservations::{ReservationError, Reservations, UniqueKey};
 pub(crate) use reservations::{Transfer, Unreserved, holder, transfers};
 pub use steps::Steps;

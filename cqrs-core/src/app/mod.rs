@@ -9,6 +9,7 @@ mod middleware;
 mod outcome;
 
 pub use crate::aggregate::ReservationError;
+pub use crate::command::CommandOf;
 pub use crate::id::{IdGenerator, RandomIds};
 pub use crate::time::{Clock, SystemClock};
 pub use builder::{AppBuilder, BuildError, Persistence};

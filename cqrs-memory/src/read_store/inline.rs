@@ -57,7 +57,7 @@ impl AppendProjecting<MemoryReadStore> for MemoryStore {
             match committed {
                 Some(Ok(Committed { appended, replaced })) => {
                     drop(replaced);
-                    self.tell_growth();
+                    self.wake_head_waiters();
                     self.hooks().at(Step::AfterAppend).map_err(AppendError::OutcomeUnknown)?;
                     return Ok(appended);
                 }
@@ -81,13 +81,13 @@ impl MemoryReadStore {
         let mut garbage = Vec::new();
         let appended = {
             let mut state = self.state();
-            if !tx.parts.iter().all(|part| state.accepts(part)) {
+            if !tx.changes.iter().all(|change| state.accepts(change)) {
                 return None;
             }
             let appended = append()?;
             if appended.is_ok() {
-                for part in tx.parts {
-                    garbage.extend(state.apply(part));
+                for change in tx.changes {
+                    garbage.extend(state.apply(change));
                 }
             }
             appended

@@ -28,7 +28,7 @@ use crate::Step;
 use crate::step::Hooks;
 pub use models::MemoryView;
 use state::State;
-use transaction::{Kind, Part};
+use transaction::{Condition, GenerationChange};
 pub use transaction::{MemoryTransaction, MissingModel};
 
 /// Read models in memory: each projector has models of its own, any type that can be cloned.
@@ -221,14 +221,20 @@ impl ReadStore for MemoryReadStore {
 
     async fn begin(&self, lease: &PartitionLease) -> Result<MemoryTransaction, LeaseError> {
         self.at(Step::BeforeProjection)?;
-        let exclusive = self.state().leased(lease).map(|found| Arc::clone(&found.exclusive));
-        let exclusive = exclusive.ok_or(LeaseError::Lost)?.lock_owned().await;
+        let write_lock = self.state().leased(lease).map(|found| Arc::clone(&found.write_lock));
+        let write_lock = write_lock.ok_or(LeaseError::Lost)?.lock_owned().await;
         let models = self.state().leased(lease).map(|found| Arc::clone(&found.models));
         let models = models.ok_or(LeaseError::Lost)?;
         let partition = lease.partition.clone();
         let (projector, generation) = (partition.consumer.clone(), partition.generation);
-        let kind = Kind::Leased { partition, epoch: lease.epoch };
-        Ok(MemoryTransaction::one(Part::new(projector, generation, kind, &models, Some(exclusive))))
+        let condition = Condition::Leased { partition, epoch: lease.epoch };
+        Ok(MemoryTransaction::one(GenerationChange::new(
+            projector,
+            generation,
+            condition,
+            &models,
+            Some(write_lock),
+        )))
     }
 
     async fn commit(
@@ -238,14 +244,14 @@ impl ReadStore for MemoryReadStore {
         through: Position,
     ) -> Result<(), CommitError> {
         self.at(Step::BeforeProjectionCommit).map_err(CommitError::Unknown)?;
-        let Some(mut part) = tx.parts.pop() else { return Err(CommitError::Lost) };
-        part.through = through;
+        let Some(mut change) = tx.changes.pop() else { return Err(CommitError::Lost) };
+        change.through = through;
         let garbage = {
             let mut state = self.state();
-            if !state.accepts(&part) || !state.remembers(lease) {
+            if !state.accepts(&change) || !state.remembers(lease) {
                 return Err(CommitError::Lost);
             }
-            state.apply(part)
+            state.apply(change)
         };
         drop(garbage);
         self.at(Step::AfterProjectionCommit).map_err(CommitError::Unknown)
@@ -263,8 +269,8 @@ impl ReadStore for MemoryReadStore {
         _: &PartitionLease,
         event: &ParkedEvent,
     ) -> Result<(), StoreError> {
-        if let Some(part) = tx.parts.last_mut() {
-            part.parks.push(event.clone());
+        if let Some(change) = tx.changes.last_mut() {
+            change.parks.push(event.clone());
         }
         Ok(())
     }
@@ -275,8 +281,8 @@ impl ReadStore for MemoryReadStore {
         _: &PartitionLease,
         position: Position,
     ) -> Result<(), StoreError> {
-        if let Some(part) = tx.parts.last_mut() {
-            part.unparks.push(position);
+        if let Some(change) = tx.changes.last_mut() {
+            change.unparks.push(position);
         }
         Ok(())
     }
@@ -354,18 +360,19 @@ impl ReadStore for MemoryReadStore {
         self.at(Step::BeforeProjection)?;
         let number = self.state().new_generation(projector, version, partitions);
         let Some(number) = number else { return Ok(None) };
-        let kind = Kind::New { version, partitions, after };
-        let part = Part::new(projector.clone(), number, kind, &Arc::default(), None);
-        Ok(Some(NewGeneration::new(number, MemoryTransaction::one(part))))
+        let condition = Condition::New { version, partitions, after };
+        let change =
+            GenerationChange::new(projector.clone(), number, condition, &Arc::default(), None);
+        Ok(Some(NewGeneration::new(number, MemoryTransaction::one(change))))
     }
 
     async fn commit_new(&self, mut tx: MemoryTransaction) -> Result<(), StoreError> {
         self.at(Step::BeforeProjectionCommit)?;
-        let Some(part) = tx.parts.pop() else { return Ok(()) };
+        let Some(change) = tx.changes.pop() else { return Ok(()) };
         let garbage = {
             let mut state = self.state();
             // Somebody else was faster, which is just as good.
-            if state.accepts(&part) { state.apply(part) } else { Vec::new() }
+            if state.accepts(&change) { state.apply(change) } else { Vec::new() }
         };
         drop(garbage);
         self.at(Step::AfterProjectionCommit)
@@ -390,17 +397,22 @@ impl ReadStore for MemoryReadStore {
         projector: &ConsumerName,
         version: u32,
     ) -> Result<Option<Position>, StoreError> {
-        let exclusive =
-            self.state().live(projector, version).map(|(.., live)| Arc::clone(&live.exclusive));
-        let Some(exclusive) = exclusive else { return Ok(None) };
-        let exclusive = exclusive.lock_owned().await;
+        let write_lock =
+            self.state().live(projector, version).map(|(.., live)| Arc::clone(&live.write_lock));
+        let Some(write_lock) = write_lock else { return Ok(None) };
+        let write_lock = write_lock.lock_owned().await;
         let mut state = self.state();
         let Some((number, position, live)) = state.live(projector, version) else {
             return Ok(None);
         };
-        let part =
-            Part::new(projector.clone(), number, Kind::Inline, &live.models, Some(exclusive));
-        tx.parts.push(part);
+        let change = GenerationChange::new(
+            projector.clone(),
+            number,
+            Condition::Inline,
+            &live.models,
+            Some(write_lock),
+        );
+        tx.changes.push(change);
         Ok(Some(position))
     }
 
@@ -410,8 +422,8 @@ impl ReadStore for MemoryReadStore {
         _: &ConsumerName,
         through: Position,
     ) -> Result<(), StoreError> {
-        if let Some(part) = tx.parts.last_mut() {
-            part.through = through;
+        if let Some(change) = tx.changes.last_mut() {
+            change.through = through;
         }
         Ok(())
     }

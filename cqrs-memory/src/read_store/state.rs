@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::models::{Models, Published};
-use super::transaction::{Kind, Part};
+use super::transaction::{Condition, GenerationChange};
 
 /// How many positions a generation may be behind the live one when that is held back for it.
 const CLOSE: u64 = 1_000;
@@ -22,7 +22,7 @@ pub(super) struct State {
     /// Leases and generations ever given out.
     numbers: u64,
     nodes: HashMap<Uuid, Node>,
-    projectors: BTreeMap<ConsumerName, Kept>,
+    projectors: BTreeMap<ConsumerName, ConsumerState>,
 }
 
 struct Node {
@@ -31,7 +31,7 @@ struct Node {
 }
 
 #[derive(Default)]
-struct Kept {
+struct ConsumerState {
     paused: bool,
     live: Option<Generation>,
     building: Option<Generation>,
@@ -44,14 +44,14 @@ pub(super) struct Generation {
     /// Held back, so that the one being built can get ahead of it.
     frozen: bool,
     pub(super) models: Arc<Models>,
-    pub(super) exclusive: Arc<Mutex<()>>,
-    partitions: Vec<Kept1>,
+    pub(super) write_lock: Arc<Mutex<()>>,
+    partitions: Vec<PartitionState>,
     parked: BTreeMap<u64, Parked>,
 }
 
 /// What is kept of a partition.
 #[derive(Clone, Default)]
-struct Kept1 {
+struct PartitionState {
     position: Position,
     epoch: u64,
     owner: Option<Uuid>,
@@ -69,7 +69,7 @@ impl Generation {
     }
 }
 
-impl Kept {
+impl ConsumerState {
     fn generations(&self) -> impl Iterator<Item = (bool, &Generation)> {
         self.live.iter().map(|live| (true, live)).chain(self.building.iter().map(|b| (false, b)))
     }
@@ -118,14 +118,14 @@ impl State {
         self.nodes.get(&node).is_some_and(|node| node.alive_until > now)
     }
 
-    fn partition(&mut self, partition: &Partition) -> Option<&mut Kept1> {
+    fn partition(&mut self, partition: &Partition) -> Option<&mut PartitionState> {
         let kept = self.projectors.get_mut(&partition.consumer)?;
         let generation = kept.generation(partition.generation)?;
         generation.partitions.get_mut(usize::try_from(partition.number).ok()?)
     }
 
     /// The partition, if the lease is its newest.
-    fn under(&mut self, lease: &PartitionLease) -> Option<&mut Kept1> {
+    fn under(&mut self, lease: &PartitionLease) -> Option<&mut PartitionState> {
         self.partition(&lease.partition).filter(|kept| kept.epoch == lease.epoch)
     }
 
@@ -356,13 +356,13 @@ impl State {
     }
 
     /// Whether a transaction may commit.
-    pub(super) fn accepts(&mut self, part: &Part) -> bool {
-        match &part.kind {
-            Kind::Leased { partition, epoch } => {
+    pub(super) fn accepts(&mut self, change: &GenerationChange) -> bool {
+        match &change.condition {
+            Condition::Leased { partition, epoch } => {
                 self.partition(partition).is_some_and(|kept| kept.epoch == *epoch)
             }
-            Kind::New { version, partitions, .. } => {
-                let building = self.projectors.get(&part.projector);
+            Condition::New { version, partitions, .. } => {
+                let building = self.projectors.get(&change.projector);
                 let building = building.and_then(|kept| kept.building.as_ref());
                 building.is_none_or(|building| {
                     building.version < *version
@@ -370,44 +370,44 @@ impl State {
                             && building.partitions.len() != *partitions as usize
                 })
             }
-            Kind::Inline => self
+            Condition::Inline => self
                 .projectors
-                .get(&part.projector)
+                .get(&change.projector)
                 .and_then(|kept| kept.live.as_ref())
-                .is_some_and(|live| live.number == part.generation),
+                .is_some_and(|live| live.number == change.generation),
         }
     }
 
     /// Makes the changes of a transaction that was accepted. Returns what is not needed any more.
-    pub(super) fn apply(&mut self, part: Part) -> Vec<Arc<Models>> {
-        let kept = self.projectors.entry(part.projector).or_default();
-        let models = Arc::new(part.models);
-        if let Kind::New { version, partitions, after } = part.kind {
-            let begun = Kept1 { position: after, ..Kept1::default() };
+    pub(super) fn apply(&mut self, change: GenerationChange) -> Vec<Arc<Models>> {
+        let kept = self.projectors.entry(change.projector).or_default();
+        let models = Arc::new(change.models);
+        if let Condition::New { version, partitions, after } = change.condition {
+            let begun = PartitionState { position: after, ..PartitionState::default() };
             let building = Generation {
-                number: part.generation,
+                number: change.generation,
                 version,
                 frozen: false,
                 models,
-                exclusive: Arc::default(),
+                write_lock: Arc::default(),
                 partitions: vec![begun; partitions as usize],
                 parked: BTreeMap::new(),
             };
             return kept.building.replace(building).map(|old| old.models).into_iter().collect();
         }
-        let is_live = kept.live.as_ref().is_some_and(|live| live.number == part.generation);
+        let is_live = kept.live.as_ref().is_some_and(|live| live.number == change.generation);
         let published = Arc::clone(&kept.published);
-        let Some(generation) = kept.generation(part.generation) else { return vec![models] };
+        let Some(generation) = kept.generation(change.generation) else { return vec![models] };
         let mut garbage = vec![std::mem::replace(&mut generation.models, Arc::clone(&models))];
         if is_live {
             garbage.extend(published.replace(Some(models)));
         }
-        let number = match part.kind {
-            Kind::Leased { partition, .. } => {
+        let number = match change.condition {
+            Condition::Leased { partition, .. } => {
                 let at = usize::try_from(partition.number).unwrap_or(usize::MAX);
                 if let Some(kept) = generation.partitions.get_mut(at) {
-                    kept.position = kept.position.max(part.through);
-                    if part.through > Position::START {
+                    kept.position = kept.position.max(change.through);
+                    if change.through > Position::START {
                         kept.failure = None;
                     }
                 }
@@ -415,17 +415,17 @@ impl State {
             }
             _ => {
                 for kept in &mut generation.partitions {
-                    kept.position = kept.position.max(part.through);
+                    kept.position = kept.position.max(change.through);
                     // A worker that still has it would write the same events once more.
                     (kept.epoch, kept.owner) = (0, None);
                 }
                 0
             }
         };
-        for position in part.unparks {
+        for position in change.unparks {
             generation.parked.remove(&position.get());
         }
-        for event in part.parks {
+        for event in change.parks {
             generation.parked.insert(event.position.get(), Parked { number, event });
         }
         garbage

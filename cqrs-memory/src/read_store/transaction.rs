@@ -14,24 +14,24 @@ use super::models::Models;
 /// what they have in common with their copies, such as those of `rpds` or `imbl`.
 pub struct MemoryTransaction {
     /// One for each projector that was entered.
-    pub(super) parts: Vec<Part>,
+    pub(super) changes: Vec<GenerationChange>,
 }
 
 /// What a transaction does to one generation.
-pub(super) struct Part {
+pub(super) struct GenerationChange {
     pub(super) projector: ConsumerName,
     pub(super) generation: u64,
-    pub(super) kind: Kind,
+    pub(super) condition: Condition,
     pub(super) models: Models,
     pub(super) through: Position,
     pub(super) parks: Vec<ParkedEvent>,
     pub(super) unparks: Vec<Position>,
     /// Keeps others from changing the generation until the transaction ends.
-    pub(super) _alone: Option<OwnedMutexGuard<()>>,
+    pub(super) _write_lock: Option<OwnedMutexGuard<()>>,
 }
 
 /// On which ground it may commit.
-pub(super) enum Kind {
+pub(super) enum Condition {
     /// Under a lease.
     Leased { partition: Partition, epoch: u64 },
     /// Begins a generation.
@@ -49,7 +49,7 @@ pub struct MissingModel {
 
 impl std::fmt::Debug for MemoryTransaction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names = self.parts.iter().map(|part| part.projector.as_str());
+        let names = self.changes.iter().map(|change| change.projector.as_str());
         f.debug_tuple("MemoryTransaction").field(&names.collect::<Vec<_>>()).finish()
     }
 }
@@ -57,8 +57,8 @@ impl std::fmt::Debug for MemoryTransaction {
 impl MemoryTransaction {
     /// Puts an empty model, in [`create`](cqrs_core::Projector::create).
     pub fn put<M: Clone + Send + Sync + 'static>(&mut self, model: M) {
-        if let Some(part) = self.parts.last_mut() {
-            part.models.put(model);
+        if let Some(change) = self.changes.last_mut() {
+            change.models.put(model);
         }
     }
 
@@ -67,37 +67,38 @@ impl MemoryTransaction {
     /// # Errors
     /// [`MissingModel`] when none of this type was put.
     pub fn model<M: Clone + Send + Sync + 'static>(&mut self) -> Result<&mut M, MissingModel> {
-        let part = self.parts.last_mut();
-        part.and_then(|part| part.models.get_mut())
+        let change = self.changes.last_mut();
+        change
+            .and_then(|change| change.models.get_mut())
             .ok_or(MissingModel { model: std::any::type_name::<M>() })
     }
 
     pub(super) const fn empty() -> Self {
-        Self { parts: Vec::new() }
+        Self { changes: Vec::new() }
     }
 
-    pub(super) fn one(part: Part) -> Self {
-        Self { parts: vec![part] }
+    pub(super) fn one(change: GenerationChange) -> Self {
+        Self { changes: vec![change] }
     }
 }
 
-impl Part {
+impl GenerationChange {
     pub(super) fn new(
         projector: ConsumerName,
         generation: u64,
-        kind: Kind,
+        condition: Condition,
         models: &Arc<Models>,
-        exclusive: Option<OwnedMutexGuard<()>>,
+        write_lock: Option<OwnedMutexGuard<()>>,
     ) -> Self {
         Self {
             projector,
             generation,
-            kind,
+            condition,
             models: Models::clone(models),
             through: Position::START,
             parks: Vec::new(),
             unparks: Vec::new(),
-            _alone: exclusive,
+            _write_lock: write_lock,
         }
     }
 }
