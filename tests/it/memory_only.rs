@@ -26,7 +26,7 @@ async fn a_permanent_conflict_ends_after_the_budget() {
         });
         let app = App::builder(store.clone()).retries(99).build().unwrap();
         let error = app.dispatch(put("a", 1)).retries(retries).await.unwrap_err();
-        let DispatchError::TooManyAttempts { attempts, conflict } = error else {
+        let DispatchError::TooManyAttempts { attempts, conflict, .. } = error else {
             panic!("{error}");
         };
         assert_eq!((attempts, store.appends()), (tries, u64::from(tries)));
@@ -46,7 +46,7 @@ async fn repetitions_pause_and_keep_the_deadline() {
     let started = tokio::time::Instant::now();
     let within = Duration::from_secs(3);
     let error = app.dispatch(put("a", 1)).deadline(within).await.unwrap_err();
-    assert!(matches!(error, DispatchError::DeadlineExceeded), "{error}");
+    assert!(matches!(error, DispatchError::DeadlineExceeded { .. }), "{error}");
     assert_eq!(started.elapsed(), within);
     assert!(store.appends() < 200, "{} tries in three seconds", store.appends());
 }
@@ -175,7 +175,7 @@ async fn a_deadline_before_the_append_says_that_nothing_was_stored() {
     tokio::task::yield_now().await;
     // Waits for its turn behind the stuck one.
     let error = app.dispatch(put("a", 1)).deadline(Duration::from_secs(1)).await.unwrap_err();
-    assert!(matches!(error, DispatchError::DeadlineExceeded), "{error}");
+    assert!(matches!(error, DispatchError::DeadlineExceeded { .. }), "{error}");
     stuck.abort();
     assert!(stuck.await.unwrap_err().is_cancelled());
     assert_eq!(app.dispatch(put("a", 1)).await.unwrap().version, Version::new(1));

@@ -8,7 +8,6 @@ use cqrs::{
     Aggregate, Command, Effects, Event, ProcessManager, Recorded,
     app::{CommandContext, Denial, Flow, Middleware},
     process::{Destinations, RejectedCommand, Route, Timeout},
-    store::async_trait,
     upcast::UpcastFailure,
 };
 use serde::{Deserialize, Serialize};
@@ -64,7 +63,6 @@ pub fn say(speaker: &str, word: &str) -> Say {
 #[derive(Clone, Debug, Default)]
 pub struct Failure(pub Arc<AtomicBool>);
 
-#[async_trait]
 impl Middleware for Failure {
     async fn before(&self, context: &mut CommandContext<'_>) -> Result<Flow, Denial> {
         let speaker = context.command::<Speaker>().map(|say| say.speaker.clone());

@@ -1,8 +1,8 @@
-//! Recently used aggregates, kept in memory and never trusted.
+//! Recently used aggregates, kept in memory.
 //!
-//! A cached state only saves reading: its version goes into the append as the expected one, so a
-//! stale entry costs a conflict and never a wrong decision. The entry is also where commands to
-//! one aggregate wait for each other, so that callers in this process do not conflict.
+//! A cached state only saves reads: its version is the expected version of the append, so a stale
+//! entry costs a conflict and never causes a wrong decision. Commands to one aggregate also wait for
+//! each other at its entry, so that callers in this process do not conflict.
 
 use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,37 +13,54 @@ use hashlink::LinkedHashMap;
 use crate::{Clock, Loaded, StreamName, Timestamp};
 
 /// How many aggregates stay in memory, and for how long.
+///
+/// ```
+/// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+///
+/// use cqrs_core::{App, app::CachePolicy};
+/// use cqrs_memory::MemoryStore;
+///
+/// let policy = CachePolicy::default().capacity(50_000).idle(Duration::from_secs(60));
+/// let app = App::builder(MemoryStore::new()).cache(policy).build()?;
+/// app.dispatch(deposit("alice", 500)).await?;
+/// // Decided on the cached state, without reading:
+/// app.dispatch(withdraw("alice", 500)).await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CachePolicy {
-    /// At most this many; the least recently commanded goes first.
+    /// The maximum number of aggregates. The one whose last command is the oldest is removed
+    /// first. 0 turns the cache off. Default: 10,000.
     pub capacity: usize,
-    /// One that got no command for this long goes too.
+    /// An aggregate is removed after this long without a command. Default: 5 minutes.
     pub idle: Duration,
 }
 
 impl Default for CachePolicy {
-    /// Ten thousand aggregates, five minutes.
+    /// 10,000 aggregates, each for 5 minutes.
     fn default() -> Self {
         Self { capacity: 10_000, idle: Duration::from_secs(300) }
     }
 }
 
 impl CachePolicy {
-    /// No state is kept; every command reads its aggregate.
+    /// Keeps no states: each command reads its aggregate.
     #[must_use]
     pub const fn off() -> Self {
         Self { capacity: 0, idle: Duration::ZERO }
     }
 
-    /// Keeps at most this many aggregates.
+    /// Sets the maximum number of aggregates.
     #[must_use]
     pub const fn capacity(mut self, aggregates: usize) -> Self {
         self.capacity = aggregates;
         self
     }
 
-    /// Keeps an aggregate for this long after its last command.
+    /// Sets how long an aggregate stays after its last command.
     #[must_use]
     pub const fn idle(mut self, after: Duration) -> Self {
         self.idle = after;
@@ -51,11 +68,11 @@ impl CachePolicy {
     }
 }
 
-/// Where the state of one aggregate is kept between commands. Whoever works on it takes it out
-/// and puts it back when all went well; a dropped or panicked command leaves nothing behind.
+/// Keeps the state of one aggregate between commands. A command takes it out and puts it back on
+/// success, so a command that is dropped or panics leaves it empty.
 pub(super) type Slot<A> = tokio::sync::Mutex<Option<Loaded<A>>>;
 
-/// When no states are kept, slots still are, so that commands to one aggregate take turns.
+/// The number of slots if no states are kept: commands to one aggregate take turns all the same.
 const SLOTS_WITHOUT_STATES: usize = 1_024;
 
 #[derive(Debug)]
@@ -81,8 +98,8 @@ impl Cache {
         self.policy.capacity > 0
     }
 
-    /// The slot of an aggregate. Two callers may hold different slots of one aggregate after an
-    /// eviction: they do not wait for each other then, and the store decides.
+    /// Returns the slot of an aggregate. After an eviction, two callers may have different slots of
+    /// one aggregate: they do not wait for each other then, and the append detects the conflict.
     pub(super) fn slot<A: Send + Sync + 'static>(&self, stream: &StreamName) -> Arc<Slot<A>> {
         let now = self.clock.now();
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,10 +1,9 @@
-//! Load, decide, append; and again when somebody else was faster.
+//! Executing a command: load the aggregate, decide, append, and start again on a conflict.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use tokio::time::Instant;
 
 use super::{App, Denial, DispatchError, Outcome};
@@ -12,19 +11,18 @@ use crate::aggregate::{ReservationError, Transfer, Unreserved, transfers};
 use crate::failures::pauses;
 use crate::repository::{Changes, Loaded, Repository};
 use crate::{
-    Aggregate, AppendError, Appended, AppendedStream, CommandId, CommandKey, Conflict,
-    ExpectedVersion, InvalidAppend, Metadata, NewEvent, Payload, ReadError, Retry, StreamAppend,
-    StreamName, StreamRead, Waiter,
+    Aggregate, AppendError, Appended, CommandId, CommandKey, Conflict, ExpectedVersion,
+    InvalidAppend, Metadata, NewEvent, PayloadError, ReadError, Retry, StreamAppend, StreamName,
+    Waiter,
 };
 
-/// The pause before the second repetition; the first one is at once, and they grow.
+/// The pause before the second repetition. The first one follows at once, and pauses grow.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
-type Failure<A> = DispatchError<<A as Aggregate>::Error>;
-type Decided<A> = Result<Vec<<A as Aggregate>::Event>, Failure<A>>;
+pub(super) type Failure<A> = DispatchError<<A as Aggregate>::Error>;
 
-/// One command for one aggregate.
+/// The command's addressee and options; the same for every attempt.
 pub(super) struct Decision<'a, A> {
     pub(super) app: &'a App,
     pub(super) stream: StreamName,
@@ -34,18 +32,18 @@ pub(super) struct Decision<'a, A> {
     pub(super) until: Option<Instant>,
 }
 
-/// What the caller of a dispatch wants otherwise than by default.
+/// The options of one dispatch.
 pub(super) struct Options<A> {
     pub(super) command_id: Option<CommandId>,
     pub(super) expected: Option<ExpectedVersion>,
     pub(super) metadata: Metadata,
     pub(super) retries: u32,
     pub(super) deadline: Option<Duration>,
-    /// Copies the state for the outcome, if it was asked for.
+    /// Copies the state for the outcome, if the caller asked for it.
     pub(super) copy: Option<fn(&A) -> A>,
-    /// Which read models to wait for, and how long.
+    /// The read models to wait for, and for how long.
     pub(super) wait: Option<(Waiter, Duration)>,
-    /// Whether a known command is answered before it is decided, instead of behind.
+    /// Whether to look for a known command before deciding, instead of only afterwards.
     pub(super) look_first: bool,
 }
 
@@ -64,139 +62,158 @@ impl<A> Default for Options<A> {
     }
 }
 
-/// Asks the hooks that want to see the state.
-type Guard<'a, A> = &'a (dyn Fn(&A) -> Result<(), Denial> + Sync);
+/// The command as middleware has left it.
+pub(super) struct Request<'a, A: Aggregate> {
+    pub(super) command: A::Command,
+    pub(super) metadata: Arc<Metadata>,
+    /// Runs the middleware that checks the state.
+    pub(super) check: &'a (dyn Fn(&A) -> Result<(), Denial> + Sync),
+    /// Set while events are being sent to the store.
+    pub(super) sent: &'a AtomicBool,
+}
 
-/// How an append ended that was not refused outright.
-enum Saved {
-    Stored(Appended),
-    /// Somebody else was faster.
+/// The aggregate during the attempts.
+struct Held<A> {
+    loaded: Loaded<A>,
+    /// `false` if the state comes from the cache and has not been compared with the store.
+    current: bool,
+}
+
+/// The result of one attempt.
+enum Attempt<A: Aggregate> {
+    /// The command took effect.
+    Accepted(Outcome<A>),
+    /// The command had been stored before, with this append.
+    Repeated(Appended),
+    /// The aggregate or its reservations reject the command.
+    Rejected(Failure<A>),
+    /// The stream is not at the version that the caller requires.
+    Unexpected(Conflict),
+    /// The decision was made on an old state, which has been refreshed.
+    Stale,
+    /// Another writer appended first.
     Conflict(Conflict),
 }
 
 impl<A: Aggregate> Decision<'_, A> {
-    /// Decides until the events are stored or there is nothing to store. `sent` is set while
-    /// events are on their way.
-    pub(super) async fn run(
-        &self,
-        command: A::Command,
-        metadata: Arc<Metadata>,
-        guard: Guard<'_, A>,
-        sent: &AtomicBool,
-    ) -> Result<Outcome<A>, Failure<A>> {
+    /// Runs attempts until the events are stored or there is nothing to store.
+    pub(super) async fn run(&self, request: Request<'_, A>) -> Result<Outcome<A>, Failure<A>> {
         let repository = self.app.repository::<A>().map_err(DispatchError::Misconfigured)?;
         let repository = &*repository;
-        let key = self.key(&command)?;
+        let key = self.key(&request.command)?;
 
         // Commands to one aggregate take turns within this process.
         let slot = self.app.shared.cache.slot::<A>(&self.stream);
         let mut slot = slot.lock().await;
-        let known = if self.options.look_first { self.find_first(key).await? } else { None };
-        if let Some(first) = known {
+        if self.options.look_first
+            && let Some(first) = self.find_first(key).await?
+        {
             return self.repeated(repository, first).await;
         }
-        // Taken out: if this future is dropped or panics, nothing half-way stays behind.
-        let (mut loaded, mut current) = match slot.take() {
-            Some(loaded) => (loaded, false),
-            None => (self.load(repository).await?, true),
-        };
-        if !current && self.unexpected(&loaded).is_some() {
-            self.refresh(repository, &mut loaded).await?;
-            current = true;
-        }
+        // Taken out of the cache: if this future is dropped or panics, no partial state remains.
+        let mut held = self.hold(repository, slot.take()).await?;
 
         let mut pauses = pauses(FIRST_PAUSE, LONGEST_PAUSE);
-        // Whoever insists on a version learns in the next round that it has gone.
-        let budget = self.options.retries.max(u32::from(self.options.expected.is_some()));
+        // A caller who requires a version finds out in the next attempt that it has passed.
+        let retries = self.options.retries.max(u32::from(self.options.expected.is_some()));
         let mut attempts = 0;
         loop {
-            if let Some(conflict) = self.unexpected(&loaded) {
-                self.put_back(&mut slot, loaded);
-                return Err(DispatchError::Conflict(conflict));
-            }
-            let decided = self.decide(repository, &mut loaded, current, &command, guard).await?;
-            let events = match decided {
-                Ok(events) => events,
-                Err(refusal) => {
-                    return self.refused(repository, key, refusal, loaded, &mut slot).await;
+            let conflict = match self.attempt(repository, key, &request, &mut held).await? {
+                Attempt::Accepted(outcome) => {
+                    return Ok(self.finish(outcome, request.metadata, held, &mut slot));
                 }
+                Attempt::Repeated(first) => return self.repeated(repository, first).await,
+                Attempt::Rejected(rejection) => {
+                    let first = self.find_first(key).await?;
+                    self.put_back(&mut slot, held);
+                    // The command may have been accepted elsewhere since it was looked up, and
+                    // that may be why it is rejected now.
+                    return match first {
+                        Some(first) => self.repeated(repository, first).await,
+                        None => Err(rejection),
+                    };
+                }
+                Attempt::Unexpected(conflict) => {
+                    self.put_back(&mut slot, held);
+                    return Err(DispatchError::Conflict(conflict));
+                }
+                Attempt::Stale => continue,
+                Attempt::Conflict(conflict) => conflict,
             };
-            if events.is_empty() && key.is_none() {
-                let outcome =
-                    Outcome::unchanged(self.stream.clone(), loaded.version(), self.command_id);
-                return Ok(self.finish(outcome, metadata, loaded, &mut slot));
-            }
-
-            let mut changes = Changes::new(events, Arc::clone(&metadata), &*self.app.shared.ids)
-                .map_err(unstorable::<A>)?;
-            changes.command = key;
-            match self.reserved(&loaded, &changes, &metadata).await? {
-                Ok(beside) => changes.beside = beside,
-                Err(refused) => {
-                    // As with a refusal of the aggregate: is it one of the newest state?
-                    let before = loaded.version();
-                    if !current {
-                        self.refresh(repository, &mut loaded).await?;
-                        current = true;
-                        if loaded.version() != before {
-                            continue;
-                        }
-                    }
-                    let refusal = DispatchError::Reservation(refused);
-                    return self.refused(repository, key, refusal, loaded, &mut slot).await;
-                }
-            }
             attempts += 1;
-            let conflict = match self.save(repository, &mut loaded, &changes, sent).await? {
-                Saved::Stored(appended) if appended.repeated => {
-                    return self.repeated(repository, appended).await;
-                }
-                Saved::Stored(appended) => {
-                    let outcome =
-                        self.outcome(&appended).with_events(&appended, changes, &metadata);
-                    return Ok(self.finish(outcome, metadata, loaded, &mut slot));
-                }
-                Saved::Conflict(conflict) => conflict,
-            };
-            if attempts > budget {
-                return Err(DispatchError::TooManyAttempts { attempts, conflict });
+            if attempts > retries {
+                let stream = self.stream.clone();
+                return Err(DispatchError::TooManyAttempts { stream, attempts, conflict });
             }
             if attempts > 1 {
                 tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
             }
-            self.refresh(repository, &mut loaded).await?;
-            current = true;
+            self.refresh(repository, &mut held).await?;
         }
     }
 
-    /// Asks the aggregate. Refusals and empty decisions are not checked by an append, so before
-    /// they are believed of a state that is only remembered, the store is asked what was missed.
+    /// Decides once and tries to store the decision.
+    async fn attempt(
+        &self,
+        repository: &dyn Repository<A>,
+        key: Option<CommandKey>,
+        request: &Request<'_, A>,
+        held: &mut Held<A>,
+    ) -> Result<Attempt<A>, Failure<A>> {
+        if let Some(conflict) = self.unexpected(&held.loaded) {
+            return Ok(Attempt::Unexpected(conflict));
+        }
+        let events = match self.decide(repository, request, held).await? {
+            Ok(events) => events,
+            Err(rejection) => return Ok(Attempt::Rejected(rejection)),
+        };
+        if events.is_empty() && key.is_none() {
+            let (stream, version) = (self.stream.clone(), held.loaded.version());
+            return Ok(Attempt::Accepted(Outcome::unchanged(stream, version, self.command_id)));
+        }
+
+        let metadata = &request.metadata;
+        let mut changes = Changes::new(events, Arc::clone(metadata), &*self.app.shared.ids)
+            .map_err(|error| self.unstorable(error))?;
+        changes.command = key;
+        match self.reserve(&held.loaded, &changes, metadata).await? {
+            Ok(beside) => changes.beside = beside,
+            Err(_) if self.catch_up(repository, held).await? => return Ok(Attempt::Stale),
+            Err(error) => return Ok(Attempt::Rejected(DispatchError::Reservation(error))),
+        }
+
+        Ok(match self.save(repository, &mut held.loaded, &changes, request.sent).await? {
+            Err(conflict) => Attempt::Conflict(conflict),
+            Ok(appended) if appended.repeated => Attempt::Repeated(appended),
+            Ok(appended) => {
+                let outcome = self.outcome(&appended).with_events(&appended, changes, metadata);
+                Attempt::Accepted(outcome)
+            }
+        })
+    }
+
+    /// Asks the aggregate. No append checks the version on which a command was rejected or had
+    /// nothing to do, so such a decision counts only if the state is the newest one.
     async fn decide(
         &self,
         repository: &dyn Repository<A>,
-        loaded: &mut Loaded<A>,
-        current: bool,
-        command: &A::Command,
-        guard: Guard<'_, A>,
-    ) -> Result<Decided<A>, Failure<A>> {
+        request: &Request<'_, A>,
+        held: &mut Held<A>,
+    ) -> Result<Result<Vec<A::Event>, Failure<A>>, Failure<A>> {
         let decide = |state: &A| {
-            guard(state).map_err(DispatchError::Denied)?;
-            state.execute(command.clone()).map_err(DispatchError::Rejected)
+            (request.check)(state).map_err(DispatchError::Denied)?;
+            state.execute(request.command.clone()).map_err(DispatchError::Rejected)
         };
-        let decided = decide(loaded.state());
-        if current || decided.as_ref().is_ok_and(|events| !events.is_empty()) {
-            return Ok(decided);
+        let decided = decide(held.loaded.state());
+        let will_be_checked = decided.as_ref().is_ok_and(|events| !events.is_empty());
+        if !will_be_checked && self.catch_up(repository, held).await? {
+            return Ok(decide(held.loaded.state()));
         }
-        let before = loaded.version();
-        self.refresh(repository, loaded).await?;
-        if loaded.version() == before {
-            return Ok(decided);
-        }
-        Ok(decide(loaded.state()))
+        Ok(decided)
     }
 
-    /// What is appended beside the events for what they reserve.
-    async fn reserved(
+    /// Returns the appends that record the decision's reservations.
+    async fn reserve(
         &self,
         loaded: &Loaded<A>,
         changes: &Changes<A::Event>,
@@ -205,12 +222,12 @@ impl<A: Aggregate> Decision<'_, A> {
         let reservations = loaded.state().reservations(changes.events());
         let transfers = match transfers(&*self.app.shared.store, &self.stream, reservations).await {
             Ok(transfers) => transfers,
-            Err(Unreserved::Rejected(refused)) => return Ok(Err(refused)),
-            Err(Unreserved::Read(error)) => return Err(DispatchError::Read(error)),
+            Err(Unreserved::Rejected(error)) => return Ok(Err(error)),
+            Err(Unreserved::Read(error)) => return Err(self.unreadable(error)),
         };
         let appends = transfers.into_iter().map(|Transfer { stream, expected, event }| {
             let id = self.app.shared.ids.next().into();
-            let event = NewEvent::of_with_id(&event, id).map_err(unstorable::<A>)?;
+            let event = NewEvent::of_with_id(&event, id).map_err(|error| self.unstorable(error))?;
             let mut append = StreamAppend::new(stream, expected);
             append.events = vec![event.with_metadata(Arc::clone(metadata))];
             Ok(append)
@@ -218,32 +235,34 @@ impl<A: Aggregate> Decision<'_, A> {
         Ok(Ok(appends.collect::<Result<_, Failure<A>>>()?))
     }
 
-    /// Appends, and asks again under the same event ids while the answer gets lost: if they were
-    /// stored the first time, the store says so and stores nothing.
+    /// Appends. If the answer is lost, appends again with the same event ids: if the events were
+    /// stored the first time, the store reports that and stores nothing.
     async fn save(
         &self,
         repository: &dyn Repository<A>,
         loaded: &mut Loaded<A>,
         changes: &Changes<A::Event>,
         sent: &AtomicBool,
-    ) -> Result<Saved, Failure<A>> {
+    ) -> Result<Result<Appended, Conflict>, Failure<A>> {
         let mut pauses = pauses(FIRST_PAUSE, LONGEST_PAUSE).take(self.options.retries as usize);
         let mut answer_lost = false;
         sent.store(true, Ordering::Relaxed);
         loop {
             let lost = match repository.save(loaded, changes).await {
-                Ok(appended) => return Ok(Saved::Stored(appended)),
+                Ok(appended) => return Ok(Ok(appended)),
                 Err(AppendError::Conflict(conflict)) => {
                     sent.store(false, Ordering::Relaxed);
-                    return Ok(Saved::Conflict(conflict));
+                    return Ok(Err(conflict));
                 }
                 Err(AppendError::CommandIdReused { id }) => {
                     return Err(DispatchError::CommandIdReused { command_id: id });
                 }
                 Err(AppendError::OutcomeUnknown(lost)) => lost,
-                // Says nothing about the try before it, whose answer is still unknown.
+                // Does not answer whether an earlier try, whose answer was lost, was stored.
                 Err(AppendError::Store(error)) if answer_lost => error,
-                Err(error) => return Err(DispatchError::Append(error)),
+                Err(source) => {
+                    return Err(DispatchError::Append { stream: self.stream.clone(), source });
+                }
             };
             match pauses.next() {
                 Some(pause) if lost.retry() != Retry::Never => {
@@ -251,131 +270,99 @@ impl<A: Aggregate> Decision<'_, A> {
                     tokio::time::sleep(pause).await;
                 }
                 _ => {
-                    let command_id = self.command_id;
-                    return Err(DispatchError::OutcomeUnknown { command_id, source: lost });
+                    return Err(DispatchError::OutcomeUnknown {
+                        stream: self.stream.clone(),
+                        command_id: self.command_id,
+                        source: lost,
+                    });
                 }
             }
         }
     }
 
-    /// The conflict, if the caller insists on another version.
+    /// Returns the conflict if the caller requires another version than the loaded one.
     fn unexpected(&self, loaded: &Loaded<A>) -> Option<Conflict> {
         let expected = self.options.expected?;
         let actual = loaded.version();
         (!expected.accepts(actual)).then(|| Conflict::new(self.stream.clone(), expected, actual))
     }
 
-    fn outcome(&self, appended: &Appended) -> Outcome<A> {
-        let mut outcome =
-            Outcome::unchanged(self.stream.clone(), appended.version(), self.command_id);
-        outcome.position = appended.position();
-        outcome
+    /// Takes the cached state, or loads the aggregate. A cached state that is not at the version
+    /// the caller requires may just be old, so it is refreshed.
+    async fn hold(
+        &self,
+        repository: &dyn Repository<A>,
+        cached: Option<Loaded<A>>,
+    ) -> Result<Held<A>, Failure<A>> {
+        let Some(loaded) = cached else {
+            return Ok(Held { loaded: self.load(repository).await?, current: true });
+        };
+        let mut held = Held { loaded, current: false };
+        if self.unexpected(&held.loaded).is_some() {
+            self.refresh(repository, &mut held).await?;
+        }
+        Ok(held)
+    }
+
+    /// Brings a state that may be old up to date. Returns `true` if that changed it.
+    async fn catch_up(
+        &self,
+        repository: &dyn Repository<A>,
+        held: &mut Held<A>,
+    ) -> Result<bool, Failure<A>> {
+        if held.current {
+            return Ok(false);
+        }
+        let before = held.loaded.version();
+        self.refresh(repository, held).await?;
+        Ok(held.loaded.version() != before)
+    }
+
+    async fn refresh(
+        &self,
+        repository: &dyn Repository<A>,
+        held: &mut Held<A>,
+    ) -> Result<(), Failure<A>> {
+        repository.refresh(&mut held.loaded).await.map_err(|error| self.unreadable(error))?;
+        held.current = true;
+        Ok(())
+    }
+
+    pub(super) async fn load(
+        &self,
+        repository: &dyn Repository<A>,
+    ) -> Result<Loaded<A>, Failure<A>> {
+        repository.load(self.stream.clone()).await.map_err(|error| self.unreadable(error))
     }
 
     fn finish(
         &self,
         mut outcome: Outcome<A>,
         metadata: Arc<Metadata>,
-        loaded: Loaded<A>,
+        held: Held<A>,
         slot: &mut Option<Loaded<A>>,
     ) -> Outcome<A> {
         outcome.metadata = metadata;
-        // It is behind when an event that was just stored cannot be applied.
-        if loaded.version() == outcome.version {
-            outcome.state = self.options.copy.map(|copy| copy(loaded.state()));
-            self.put_back(slot, loaded);
+        // The state is older if an event that was just stored cannot be applied.
+        if held.loaded.version() == outcome.version {
+            outcome.state = self.options.copy.map(|copy| copy(held.loaded.state()));
+            self.put_back(slot, held);
         }
         outcome
     }
 
-    fn put_back(&self, slot: &mut Option<Loaded<A>>, loaded: Loaded<A>) {
+    fn put_back(&self, slot: &mut Option<Loaded<A>>, held: Held<A>) {
         if self.app.shared.cache.keeps_states() {
-            *slot = Some(loaded);
+            *slot = Some(held.loaded);
         }
     }
 
-    async fn load(&self, repository: &dyn Repository<A>) -> Result<Loaded<A>, Failure<A>> {
-        repository.load(self.stream.clone()).await.map_err(DispatchError::Read)
+    pub(super) fn unreadable(&self, source: ReadError) -> Failure<A> {
+        DispatchError::Read { stream: self.stream.clone(), source }
     }
 
-    async fn refresh(
-        &self,
-        repository: &dyn Repository<A>,
-        loaded: &mut Loaded<A>,
-    ) -> Result<(), Failure<A>> {
-        repository.refresh(loaded).await.map_err(DispatchError::Read)
+    pub(super) fn unstorable(&self, error: PayloadError) -> Failure<A> {
+        let source = InvalidAppend::Payload(error).into();
+        DispatchError::Append { stream: self.stream.clone(), source }
     }
-
-    /// Only commands whose sender named them are recorded: nobody else can ask again.
-    fn key(&self, command: &A::Command) -> Result<Option<CommandKey>, Failure<A>> {
-        if self.options.command_id.is_none() {
-            return Ok(None);
-        }
-        let content = Payload::encode(command).map_err(unstorable::<A>)?;
-        Ok(Some(CommandKey::new(self.command_id, &self.stream, &content)))
-    }
-
-    /// What the command was answered the first time, if it is known.
-    async fn find_first(&self, key: Option<CommandKey>) -> Result<Option<Appended>, Failure<A>> {
-        let Some(key) = key else { return Ok(None) };
-        let found = self.app.shared.store.find_command(key.id).await;
-        match found.map_err(|error| DispatchError::Read(error.into()))? {
-            Some(record) if record.key == key => Ok(Some(record.appended)),
-            Some(_) => Err(DispatchError::CommandIdReused { command_id: key.id }),
-            None => Ok(None),
-        }
-    }
-
-    /// A refusal, unless the same command was accepted elsewhere since it was looked up, and is the
-    /// reason for it.
-    async fn refused(
-        &self,
-        repository: &dyn Repository<A>,
-        key: Option<CommandKey>,
-        refusal: Failure<A>,
-        loaded: Loaded<A>,
-        slot: &mut Option<Loaded<A>>,
-    ) -> Result<Outcome<A>, Failure<A>> {
-        let first = self.find_first(key).await?;
-        self.put_back(slot, loaded);
-        match first {
-            Some(first) => self.repeated(repository, first).await,
-            None => Err(refusal),
-        }
-    }
-
-    /// The outcome of an append that was stored before, with its events read back.
-    async fn repeated(
-        &self,
-        repository: &dyn Repository<A>,
-        first: Appended,
-    ) -> Result<Outcome<A>, Failure<A>> {
-        let mut outcome = self.outcome(&first);
-        outcome.repeated = true;
-        if let Some(read) = first.streams.first().and_then(events_of) {
-            let mut pages = self.app.shared.store.read_stream(read);
-            while let Some(page) = pages.next().await {
-                for event in page.map_err(DispatchError::Read)?.events {
-                    let event = event.into_decoded().map_err(ReadError::Decode);
-                    let event = event.map_err(DispatchError::Read)?;
-                    outcome.metadata = Arc::clone(&event.metadata);
-                    outcome.events.push(event);
-                }
-            }
-        }
-        if let Some(copy) = self.options.copy {
-            outcome.state = Some(copy(self.load(repository).await?.state()));
-        }
-        Ok(outcome)
-    }
-}
-
-/// A read of just the events that an append stored in a stream.
-fn events_of(part: &AppendedStream) -> Option<StreamRead> {
-    let first = part.first_version()?;
-    Some(StreamRead::forward(part.stream.clone()).from(first).limit(part.events))
-}
-
-fn unstorable<A: Aggregate>(error: crate::PayloadError) -> Failure<A> {
-    DispatchError::Append(InvalidAppend::Payload(error).into())
 }

@@ -1,5 +1,6 @@
-//! One command on its way: its options, the hooks around it, its deadline.
+//! Dispatching one command: its options, the middleware around it, its deadline.
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::decide::{Decision, Options};
-use super::middleware::{CommandContext, Done, Flow};
+use super::decide::{Decision, Failure, Options, Request};
+use super::middleware::{CommandContext, CommandResult, Flow};
 use super::{App, DispatchError, Outcome, stream_of};
 use crate::panics::panic_message;
 use crate::{
@@ -21,11 +22,42 @@ use crate::{
 };
 
 /// A command with its options, and the future that sends it: use `.await`, `tokio::spawn` or
-/// `join_all`. Options have no effect after the first poll.
+/// `join_all`. Created by [`App::dispatch`]. Options have no effect after the first poll.
+///
+/// ```
+/// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+///
+/// use cqrs_core::{App, CommandId, ExpectedVersion, Metadata};
+/// use cqrs_memory::MemoryStore;
+///
+/// let app = App::new(MemoryStore::new());
+/// let id = CommandId::random();
+/// let outcome = app
+///     .dispatch(deposit("alice", 500))
+///     .command_id(id)
+///     .metadata(Metadata::default().with_actor("teller-7"))
+///     .expected_version(ExpectedVersion::NoStream)
+///     .deadline(Duration::from_secs(5))
+///     .with_state()
+///     .await?;
+/// assert_eq!(outcome.state, Some(Account { cents: 500 }));
+///
+/// // The same command again is recognized by its id, and stores nothing.
+/// let again = app.dispatch(deposit("alice", 500)).command_id(id).await?;
+/// assert!(again.repeated);
+/// assert_eq!(again.version, outcome.version);
+///
+/// // Spawned, so that it finishes even if the caller goes away:
+/// let spawned = tokio::spawn(app.dispatch(withdraw("alice", 200)));
+/// assert_eq!(spawned.await??.version.get(), 2);
+/// # Ok(()) }
+/// ```
 ///
 /// # Cancel safety
-/// Dropping the future stores the command whole or not at all, and harms no other command. The
-/// hooks behind it do not run then.
+/// If the future is dropped, the command has either taken effect as a whole or not at all, and
+/// other commands are not affected. [`Middleware::after`](super::Middleware::after) does not run.
 #[must_use = "a command does nothing until it is awaited"]
 pub struct Dispatch<C: Command> {
     app: App,
@@ -36,8 +68,8 @@ pub struct Dispatch<C: Command> {
     running: Option<Running<C::Aggregate>>,
 }
 
-type Answered<A> = Result<Outcome<A>, DispatchError<<A as Aggregate>::Error>>;
-type Running<A> = Pin<Box<dyn Future<Output = Answered<A>> + Send>>;
+type DispatchResult<A> = Result<Outcome<A>, Failure<A>>;
+type Running<A> = Pin<Box<dyn Future<Output = DispatchResult<A>> + Send>>;
 
 impl<C: Command> std::fmt::Debug for Dispatch<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -55,71 +87,79 @@ impl<C: Command> Dispatch<C> {
         Self { app, command: Some(command), options, running: None }
     }
 
-    /// Gives the command an identity. A command that was accepted under it before is not decided
-    /// again: its first outcome is the answer, also after a restart. Refusals are not kept.
+    /// Gives the command an id, so that sending it again is harmless. If a command with this id
+    /// was accepted before, it is not decided again and its first outcome is returned, also after
+    /// a restart. Rejections are not recorded. Default: a new id, which is not recorded.
     pub fn command_id(mut self, id: impl Into<CommandId>) -> Self {
         self.options.command_id = Some(id.into());
         self
     }
 
-    /// Insists on a version, for example the one a form was shown with. When the aggregate has
-    /// another one, the caller gets the conflict and nothing is decided again.
+    /// Requires that the aggregate is at a version, for example the one that a form was filled in
+    /// for. If it is not, the dispatch fails with
+    /// [`DispatchError::Conflict`](super::DispatchError::Conflict) instead of deciding again.
+    /// Default: [`ExpectedVersion::Any`].
     pub fn expected_version(mut self, expected: impl Into<ExpectedVersion>) -> Self {
         self.options.expected = match expected.into() {
             ExpectedVersion::Any => None,
-            insisted => Some(insisted),
+            required => Some(required),
         };
         self
     }
 
-    /// Sets who asks, in which conversation, and why. Its command id is replaced by the
-    /// command's own; correlation and causation default to that.
+    /// Sets the metadata of the command and its events: who sends it, in which conversation, and
+    /// why. Its command id is replaced by the command's own. Correlation and causation id default
+    /// to the command's id.
     pub fn metadata(mut self, metadata: Metadata) -> Self {
         self.options.metadata = metadata;
         self
     }
 
-    /// Continues a conversation.
+    /// Sets the conversation that the command belongs to. Default: a new one.
     pub fn correlation_id(mut self, id: impl Into<CorrelationId>) -> Self {
         self.options.metadata.correlation_id = Some(id.into());
         self
     }
 
-    /// Gives up after this long, hooks before the command included. Whether something was stored
-    /// is told by the error.
+    /// Limits how long the dispatch takes, including [`before`](super::Middleware::before) of all
+    /// middleware. The error says whether anything may have been stored:
+    /// [`DeadlineExceeded`](super::DispatchError::DeadlineExceeded) or
+    /// [`OutcomeUnknown`](super::DispatchError::OutcomeUnknown). Default: the
+    /// [application's](super::AppBuilder::deadline).
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.options.deadline = Some(deadline);
         self
     }
 
-    /// Takes as long as it takes, whatever the application's default is.
+    /// Removes the application's deadline for this command.
     pub const fn no_deadline(mut self) -> Self {
         self.options.deadline = None;
         self
     }
 
-    /// Decides again at most this often after a conflict.
+    /// Sets how many times the command is decided again after conflicts. Default: the
+    /// [application's](super::AppBuilder::retries).
     pub const fn retries(mut self, retries: u32) -> Self {
         self.options.retries = retries;
         self
     }
 
-    /// Waits, once the command took effect, until read models know it, but no longer than this,
-    /// on top of any deadline. What came of it is in [`Outcome::waited`]: being late is not a
-    /// failure of the command.
-    pub fn wait_for(mut self, waiter: &Waiter, within: Duration) -> Self {
-        self.options.wait = Some((waiter.clone(), within));
+    /// Waits after the command took effect until read models show it, for at most `timeout`, in
+    /// addition to any deadline. [`Outcome::waited`] has the result: a timeout is not a failure of
+    /// the command. Default: does not wait.
+    pub fn wait_for(mut self, waiter: &Waiter, timeout: Duration) -> Self {
+        self.options.wait = Some((waiter.clone(), timeout));
         self
     }
 
-    /// For a command id that was most probably never used: it is looked for only when the command
-    /// is refused, and by the append. Saves a question to the store.
+    /// Marks a command id that was most probably never used. It is then looked up only if the
+    /// command is rejected, and by the append, which saves a query.
     pub(crate) const fn probably_new(mut self, is_new: bool) -> Self {
         self.options.look_first = !is_new;
         self
     }
 
-    /// Returns the state after the command with the outcome.
+    /// Returns the state after the command in [`Outcome::state`]. Default: `None`.
     pub fn with_state(mut self) -> Self
     where
         C::Aggregate: Clone,
@@ -130,7 +170,7 @@ impl<C: Command> Dispatch<C> {
 }
 
 impl<C: Command> Future for Dispatch<C> {
-    type Output = Answered<C::Aggregate>;
+    type Output = DispatchResult<C::Aggregate>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Some(command) = self.command.take() {
@@ -153,9 +193,9 @@ impl<C: Command> Unpin for Dispatch<C> {}
 async fn run<A: Aggregate>(
     app: App,
     id: A::Id,
-    mut command: A::Command,
+    command: A::Command,
     mut options: Options<A>,
-) -> Answered<A> {
+) -> DispatchResult<A> {
     let stream = stream_of::<A>(&id).map_err(DispatchError::InvalidId)?;
     let command_id = options.command_id.unwrap_or_else(|| app.shared.ids.next().into());
     let mut metadata = std::mem::take(&mut options.metadata);
@@ -164,81 +204,98 @@ async fn run<A: Aggregate>(
     metadata.causation_id.get_or_insert(command_id.into());
 
     let span = tracing::debug_span!("dispatch", %stream, %command_id);
-    // A deadline beyond the end of time is none.
-    let until = options.deadline.and_then(|within| Instant::now().checked_add(within));
-    let mut decision = Decision { app: &app, stream, command_id, options, until };
+    // A deadline that no clock can show is none.
+    let until = options.deadline.and_then(|deadline| Instant::now().checked_add(deadline));
+    let decision = Decision { app: &app, stream, command_id, options, until };
     async {
         if app.shared.middleware.is_empty() {
-            let answered = within(&decision, &AtomicBool::new(false), |sent| {
-                decision.run(command, Arc::new(metadata), &|_| Ok(()), sent)
+            let result = supervised(&decision, &AtomicBool::new(false), |sent| {
+                let metadata = Arc::new(metadata);
+                decision.run(Request { command, metadata, check: &|_| Ok(()), sent })
             })
             .await;
-            return wait(answered, decision.options.wait.as_ref()).await;
+            return wait(result, decision.options.wait.as_ref()).await;
         }
-        let mut context = CommandContext {
-            metadata: &mut metadata,
-            command: &mut command,
-            command_id,
-            stream: decision.stream.clone(),
-            expected: decision.options.expected,
-            values: std::collections::HashMap::new(),
-        };
-        let mut asked = 0;
-        let before = before(&app, &mut context, &mut asked);
-        let answered = match within(&decision, &AtomicBool::new(false), |_| before).await {
-            Err(error) => Err(error),
-            Ok(Some(answer)) => Ok(answer),
-            Ok(None) => decide_as_changed(&mut decision, &mut context).await,
-        };
-        let answered = wait(answered, decision.options.wait.as_ref()).await;
-        after(&app, &context, asked, &answered).await;
-        answered
+        run_with_middleware(decision, command, metadata).await
     }
     .instrument(span)
     .await
 }
 
-/// Waits for read models if that was asked for.
-async fn wait<A: Aggregate>(
-    mut answered: Answered<A>,
-    wait: Option<&(Waiter, Duration)>,
-) -> Answered<A> {
-    if let (Ok(outcome), Some((waiter, within))) = (&mut answered, wait) {
-        outcome.waited = Some(waiter.wait(outcome.position, *within).await);
-    }
-    answered
+async fn run_with_middleware<A: Aggregate>(
+    mut decision: Decision<'_, A>,
+    mut command: A::Command,
+    mut metadata: Metadata,
+) -> DispatchResult<A> {
+    let app = decision.app;
+    let mut context = CommandContext {
+        metadata: &mut metadata,
+        command: &mut command,
+        command_id: decision.command_id,
+        stream: decision.stream.clone(),
+        expected: decision.options.expected,
+        values: HashMap::new(),
+    };
+    let mut entered = 0;
+    let before = before(app, &mut context, &mut entered);
+    let result = match supervised(&decision, &AtomicBool::new(false), |_| before).await {
+        Err(error) => Err(error),
+        Ok(Some(answer)) => Ok(answer),
+        Ok(None) => decide_as_changed(&mut decision, &mut context).await,
+    };
+    let result = wait(result, decision.options.wait.as_ref()).await;
+    after(app, &context, entered, &result).await;
+    result
 }
 
-/// Decides the command as the hooks have left it: they may have changed it, its destination too.
+/// Waits for read models if the caller asked for it.
+async fn wait<A: Aggregate>(
+    mut result: DispatchResult<A>,
+    wait: Option<&(Waiter, Duration)>,
+) -> DispatchResult<A> {
+    if let (Ok(outcome), Some((waiter, timeout))) = (&mut result, wait) {
+        outcome.waited = Some(waiter.wait(outcome.position, *timeout).await);
+    }
+    result
+}
+
+/// Decides the command as middleware left it, which may have changed its aggregate too.
 async fn decide_as_changed<A: Aggregate>(
     decision: &mut Decision<'_, A>,
     context: &mut CommandContext<'_>,
-) -> Answered<A> {
-    let command = context.command::<A>().cloned().ok_or(DispatchError::WrongAnswer)?;
+) -> DispatchResult<A> {
+    let Some(command) = context.command::<A>().cloned() else {
+        return Err(DispatchError::WrongAnswer { stream: decision.stream.clone() });
+    };
     decision.stream = stream_of::<A>(&command.aggregate_id()).map_err(DispatchError::InvalidId)?;
     context.stream = decision.stream.clone();
     context.metadata.command_id = Some(decision.command_id);
     let metadata = Arc::new(context.metadata.clone());
-    let guard = |state: &A| {
-        let mut hooks = decision.app.shared.middleware.iter();
-        hooks.try_for_each(|hook| hook.before_execute(context, state))
+    let check = |state: &A| {
+        let mut all = decision.app.shared.middleware.iter();
+        all.try_for_each(|middleware| middleware.before_execute(context, state))
     };
-    within(decision, &AtomicBool::new(false), |sent| decision.run(command, metadata, &guard, sent))
-        .await
+    supervised(decision, &AtomicBool::new(false), |sent| {
+        decision.run(Request { command, metadata, check: &check, sent })
+    })
+    .await
 }
 
-/// Asks the hooks in front of the aggregate; counts those asked.
+/// Runs `before` of each middleware until one denies or answers the command, and counts in
+/// `entered` how many ran.
 async fn before<A: Aggregate>(
     app: &App,
     context: &mut CommandContext<'_>,
-    asked: &mut usize,
-) -> Result<Option<Outcome<A>>, DispatchError<A::Error>> {
+    entered: &mut usize,
+) -> Result<Option<Outcome<A>>, Failure<A>> {
     for middleware in &app.shared.middleware {
-        *asked += 1;
+        *entered += 1;
         match middleware.before(context).await.map_err(DispatchError::Denied)? {
             Flow::Continue => {}
             Flow::Answer(answer) => {
-                let outcome = answer.0.downcast().map_err(|_| DispatchError::WrongAnswer)?;
+                let stream = context.stream.clone();
+                let outcome =
+                    answer.0.downcast().map_err(|_| DispatchError::WrongAnswer { stream })?;
                 return Ok(Some(*outcome));
             }
         }
@@ -246,62 +303,65 @@ async fn before<A: Aggregate>(
     Ok(None)
 }
 
+/// Runs `after` of each middleware whose `before` ran.
 async fn after<A: Aggregate>(
     app: &App,
     context: &CommandContext<'_>,
-    asked: usize,
-    answered: &Answered<A>,
+    entered: usize,
+    result: &DispatchResult<A>,
 ) {
-    let done = match answered {
-        Ok(outcome) => Done::Accepted {
+    let result = match result {
+        Ok(outcome) => CommandResult::Accepted {
             version: outcome.version,
             position: outcome.position,
             events: outcome.events.len(),
             repeated: outcome.repeated,
         },
-        Err(error) => Done::Failed(error),
+        Err(error) => CommandResult::Failed(error),
     };
-    for middleware in app.shared.middleware.iter().take(asked) {
-        let hook = AssertUnwindSafe(middleware.after(context, done)).catch_unwind();
-        if let Err(panic) = hook.await {
+    for middleware in app.shared.middleware.iter().take(entered) {
+        let after = AssertUnwindSafe(middleware.after(context, result)).catch_unwind();
+        if let Err(panic) = after.await {
             let message = panic_message(&*panic);
-            tracing::error!(?middleware, message, "a hook behind a command panicked");
+            tracing::error!(?middleware, message, "middleware panicked after a command");
         }
     }
 }
 
-/// Keeps the deadline and turns a panic into an error. `sent` is set while events are on their
-/// way to the store, when giving up does not mean that nothing happens.
-async fn within<'s, A: Aggregate, T, F>(
+/// Enforces the deadline and turns a panic into an error. `sent` is set while events are being
+/// sent to the store: if the work ends early then, the events may be stored all the same.
+async fn supervised<'s, A: Aggregate, T, F>(
     decision: &Decision<'_, A>,
     sent: &'s AtomicBool,
     work: impl FnOnce(&'s AtomicBool) -> F,
-) -> Result<T, DispatchError<A::Error>>
+) -> Result<T, Failure<A>>
 where
-    F: Future<Output = Result<T, DispatchError<A::Error>>>,
+    F: Future<Output = Result<T, Failure<A>>>,
 {
+    let stream = || decision.stream.clone();
     let unknown = |kind, message| DispatchError::OutcomeUnknown {
+        stream: stream(),
         command_id: decision.command_id,
         source: StoreError::new(kind, message),
     };
     let work = AssertUnwindSafe(work(sent)).catch_unwind();
-    let done = match decision.until {
+    let finished = match decision.until {
         None => work.await,
         Some(until) => match tokio::time::timeout_at(until, work).await {
-            Ok(done) => done,
+            Ok(finished) => finished,
             Err(_) if sent.load(Ordering::Relaxed) => {
-                let message = "no answer when the deadline passed".to_owned();
+                let message = "no answer from the store before the deadline".to_owned();
                 return Err(unknown(StoreErrorKind::Timeout, message));
             }
-            Err(_) => return Err(DispatchError::DeadlineExceeded),
+            Err(_) => return Err(DispatchError::DeadlineExceeded { stream: stream() }),
         },
     };
-    done.unwrap_or_else(|panic| {
+    finished.unwrap_or_else(|panic| {
         let message = panic_message(&*panic);
         if sent.load(Ordering::Relaxed) {
             let message = format!("user code panicked: {message}");
             return Err(unknown(StoreErrorKind::Internal, message));
         }
-        Err(DispatchError::Panicked { message })
+        Err(DispatchError::Panicked { stream: stream(), message })
     })
 }

@@ -1,4 +1,4 @@
-//! Why a command did not take effect, or may have.
+//! Why a command did not take effect, or may have, and why an aggregate could not be loaded.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,35 +6,71 @@ use std::fmt;
 use crate::aggregate::ReservationError;
 use crate::{
     AppendError, CommandId, Conflict, InvalidName, InvalidUpcasters, ReadError, Retry, StoreError,
+    StreamName,
 };
 
-/// The outcome of a dispatch that is not an [`Outcome`](super::Outcome). `E` is the aggregate's
-/// own error.
+/// The error of a dispatch. `E` is the aggregate's own error.
+///
+/// ```
+/// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cqrs_core::app::DispatchError;
+/// use cqrs_core::store::Retry;
+/// use cqrs_core::{App, Version, error_chain};
+/// use cqrs_memory::MemoryStore;
+///
+/// /// What a web service would answer.
+/// fn status(error: &DispatchError<InsufficientFunds>) -> u16 {
+///     match error {
+///         DispatchError::Rejected(InsufficientFunds { .. }) => 422,
+///         DispatchError::Denied(_) => 403,
+///         DispatchError::InvalidId(_) => 400,
+///         DispatchError::Conflict(_) => 409,
+///         error if error.retry() != Retry::Never => 503,
+///         error => {
+///             eprintln!("{}", error_chain(error));
+///             500
+///         }
+///     }
+/// }
+///
+/// let app = App::new(MemoryStore::new());
+/// let error = app.dispatch(withdraw("alice", 500)).await.unwrap_err();
+/// assert_eq!((status(&error), error.to_string().as_str()), (422, "only 0 cents available"));
+///
+/// app.dispatch(deposit("alice", 500)).await?;
+/// let stale = app.dispatch(withdraw("alice", 500)).expected_version(Version::new(9));
+/// assert_eq!(status(&stale.await.unwrap_err()), 409);
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DispatchError<E: std::error::Error + 'static> {
-    /// The aggregate refused. Nothing was stored.
+    /// The aggregate rejected the command. Nothing was stored.
     #[error(transparent)]
     Rejected(E),
-    /// What the decision reserves is not to be had. Nothing was stored.
+    /// A unique key that the decision reserves is not available. Nothing was stored.
     #[error(transparent)]
     Reservation(ReservationError),
-    /// A middleware refused. Nothing was stored.
+    /// A middleware denied the command. Nothing was stored.
     #[error(transparent)]
     Denied(Denial),
-    /// The aggregate's id cannot be part of a stream's name. Nothing was stored.
-    #[error("the aggregate's id is refused")]
-    InvalidId(#[source] InvalidName),
-    /// The stream is not at the version the caller asked for. Nothing was stored, and the command
-    /// was not decided again. Show the caller the newer state.
+    /// The aggregate's id cannot be part of a stream name. Nothing was stored.
+    #[error(transparent)]
+    InvalidId(InvalidId),
+    /// The stream is not at the version that the caller requires. Nothing was stored, and the
+    /// command was not decided again. Load the newer state and let the caller decide.
     #[error(transparent)]
     Conflict(Conflict),
-    /// Others were faster each time. Nothing was stored. Dispatching again later may help.
-    #[error("others were faster {attempts} times")]
+    /// Other writers appended to the stream during every attempt. Nothing was stored. Dispatching
+    /// again later can help.
+    #[error("conflict on `{stream}` after {attempts} attempts")]
     TooManyAttempts {
-        /// How many times an append was tried.
+        /// The aggregate's stream.
+        stream: StreamName,
+        /// The number of appends that were tried.
         attempts: u32,
-        /// The last conflict.
+        /// The last conflict; of another stream if that of a unique key was changed.
         #[source]
         conflict: Conflict,
     },
@@ -44,45 +80,66 @@ pub enum DispatchError<E: std::error::Error + 'static> {
         /// The id.
         command_id: CommandId,
     },
-    /// The aggregate cannot be loaded. Nothing was stored.
-    #[error("the aggregate cannot be loaded")]
-    Read(#[source] ReadError),
-    /// The events cannot be stored. Nothing was stored.
-    #[error("the events cannot be stored")]
-    Append(#[source] AppendError),
+    /// The aggregate could not be loaded. Nothing was stored.
+    #[error("cannot load `{stream}`")]
+    Read {
+        /// The aggregate's stream.
+        stream: StreamName,
+        /// Why reading failed.
+        source: ReadError,
+    },
+    /// The events could not be stored. Nothing was stored.
+    #[error("cannot append to `{stream}`")]
+    Append {
+        /// The aggregate's stream.
+        stream: StreamName,
+        /// Why appending failed.
+        source: AppendError,
+    },
     /// The deadline passed before anything was sent to the store. Nothing was stored.
-    #[error("the deadline passed before the command was stored")]
-    DeadlineExceeded,
+    #[error("the deadline passed before the command for `{stream}` was stored")]
+    DeadlineExceeded {
+        /// The aggregate's stream.
+        stream: StreamName,
+    },
     /// The deadline passed, the connection was lost, or user code panicked while the events were
-    /// on their way: they are stored, all or none. Dispatch again with the same command id to learn the outcome;
-    /// it is only remembered if the id had been given with
+    /// being stored: either all of them are stored or none. Dispatch again with the same command
+    /// id to find out, which requires that the id was given with
     /// [`command_id`](super::Dispatch::command_id).
-    #[error("the outcome of command {command_id} is unknown")]
+    #[error("the outcome of command {command_id} for `{stream}` is unknown")]
     OutcomeUnknown {
+        /// The aggregate's stream.
+        stream: StreamName,
         /// The command's id.
         command_id: CommandId,
-        /// What was lost.
-        #[source]
+        /// Why the answer of the store is missing.
         source: StoreError,
     },
-    /// User code panicked while the command was decided. Nothing was stored.
-    #[error("user code panicked: {message}")]
+    /// User code panicked while the command was being decided. Nothing was stored.
+    #[error("a command for `{stream}` panicked: {message}")]
     Panicked {
-        /// What the panic said.
+        /// The aggregate's stream.
+        stream: StreamName,
+        /// The message of the panic.
         message: String,
     },
-    /// An upcaster is missing for one of the aggregate's events. Nothing was read or stored.
-    /// Naming the aggregate to the [`AppBuilder`](super::AppBuilder) finds this at start.
-    #[error("the application is not complete")]
-    Misconfigured(#[source] InvalidUpcasters),
-    /// A middleware answered with the outcome of another kind of aggregate.
-    #[error("a middleware answered for another aggregate")]
-    WrongAnswer,
+    /// An upcaster is missing for one of the aggregate's events. Nothing was read or stored. If the
+    /// aggregate is registered with [`AppBuilder::aggregate`](super::AppBuilder::aggregate), then
+    /// building the application reports this.
+    #[error(transparent)]
+    Misconfigured(InvalidUpcasters),
+    /// A middleware answered with the outcome of another kind of aggregate, which is a mistake in
+    /// the middleware. Nothing was stored.
+    #[error("a middleware answered a command for `{stream}` with another aggregate's outcome")]
+    WrongAnswer {
+        /// The aggregate's stream.
+        stream: StreamName,
+    },
 }
 
 impl<E: std::error::Error + 'static> DispatchError<E> {
-    /// Whether dispatching the same command again can help. After
-    /// [`OutcomeUnknown`](Self::OutcomeUnknown) only under the same command id.
+    /// Returns whether dispatching the same command again can help. After
+    /// [`OutcomeUnknown`](Self::OutcomeUnknown), only dispatch again with the same command id.
     #[must_use]
     pub const fn retry(&self) -> Retry {
         match self {
@@ -94,16 +151,16 @@ impl<E: std::error::Error + 'static> DispatchError<E> {
             | Self::CommandIdReused { .. }
             | Self::Panicked { .. }
             | Self::Misconfigured(_)
-            | Self::WrongAnswer => Retry::Never,
-            Self::TooManyAttempts { .. } | Self::DeadlineExceeded | Self::OutcomeUnknown { .. } => {
-                Retry::AfterDelay
-            }
-            Self::Read(error) => error.retry(),
-            Self::Append(error) => error.retry(),
+            | Self::WrongAnswer { .. } => Retry::Never,
+            Self::TooManyAttempts { .. }
+            | Self::DeadlineExceeded { .. }
+            | Self::OutcomeUnknown { .. } => Retry::AfterDelay,
+            Self::Read { source, .. } => source.retry(),
+            Self::Append { source, .. } => source.retry(),
         }
     }
 
-    /// The aggregate's refusal, if that is what it is.
+    /// Returns the aggregate's error if the aggregate rejected the command.
     #[must_use]
     pub const fn rejected(&self) -> Option<&E> {
         match self {
@@ -113,45 +170,82 @@ impl<E: std::error::Error + 'static> DispatchError<E> {
     }
 }
 
-/// Why an aggregate could not be shown.
+/// An aggregate's id that cannot be part of a stream name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid id {id:?} for an aggregate of category `{category}`")]
+#[non_exhaustive]
+pub struct InvalidId {
+    /// The aggregate's category.
+    pub category: &'static str,
+    /// The id as text, cut after 64 characters.
+    pub id: String,
+    /// The rule that the id breaks.
+    pub source: InvalidName,
+}
+
+impl InvalidId {
+    pub(super) fn new(category: &'static str, id: &impl fmt::Display, source: InvalidName) -> Self {
+        let mut text = String::new();
+        // Unlike `to_string`, does not panic if the id's `Display` fails.
+        let _ = fmt::write(&mut text, format_args!("{id}"));
+        Self { category, id: text.chars().take(64).collect(), source }
+    }
+}
+
+/// Why an aggregate could not be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// Its id cannot be part of a stream's name.
-    #[error("the aggregate's id is refused")]
-    InvalidId(#[source] InvalidName),
-    /// Its events cannot be read.
+    /// The id cannot be part of a stream name.
     #[error(transparent)]
-    Read(#[from] ReadError),
-    /// Its `apply` panicked.
-    #[error("user code panicked: {message}")]
+    InvalidId(#[from] InvalidId),
+    /// The events cannot be read.
+    #[error("cannot load `{stream}`")]
+    Read {
+        /// The aggregate's stream.
+        stream: StreamName,
+        /// Why reading failed.
+        source: ReadError,
+    },
+    /// The aggregate's `apply` panicked.
+    #[error("applying the events of `{stream}` panicked: {message}")]
     Panicked {
-        /// What the panic said.
+        /// The aggregate's stream.
+        stream: StreamName,
+        /// The message of the panic.
         message: String,
     },
-    /// An upcaster is missing for one of its events.
-    #[error("the application is not complete")]
-    Misconfigured(#[source] InvalidUpcasters),
+    /// An upcaster is missing for one of the aggregate's events.
+    #[error(transparent)]
+    Misconfigured(#[from] InvalidUpcasters),
 }
 
-/// A refusal from outside the domain: not allowed, not well formed.
+/// Why a middleware denied a command: for example, missing permission or an invalid field.
+///
+/// ```
+/// use cqrs_core::app::Denial;
+///
+/// let denial = Denial::new("invalid request").field("amount", "must be positive");
+/// assert_eq!(denial.to_string(), "invalid request; amount: must be positive");
+/// assert_eq!(denial.fields["amount"], ["must be positive"]);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Denial {
-    /// Why, for people.
+    /// The reason, in words for a person.
     pub reason: String,
-    /// What is wrong with which field of the request.
+    /// Messages about fields of the request, by the name of the field.
     pub fields: BTreeMap<String, Vec<String>>,
 }
 
 impl Denial {
-    /// A refusal with its reason.
+    /// Creates a denial with its reason.
     #[must_use]
     pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), fields: BTreeMap::new() }
     }
 
-    /// Adds a message for a field.
+    /// Adds a message about a field.
     #[must_use]
     pub fn field(mut self, name: impl Into<String>, message: impl Into<String>) -> Self {
         self.fields.entry(name.into()).or_default().push(message.into());

@@ -1,4 +1,4 @@
-//! The application: commands go in, events and outcomes come out.
+//! The application: dispatches commands to aggregates and stores the events they decide.
 
 mod builder;
 mod cache;
@@ -7,6 +7,7 @@ mod dispatch;
 mod error;
 mod middleware;
 mod outcome;
+mod repeated;
 
 pub use crate::aggregate::ReservationError;
 pub use crate::command::CommandOf;
@@ -15,10 +16,11 @@ pub use crate::time::{Clock, SystemClock};
 pub use builder::{AppBuilder, BuildError, Persistence};
 pub use cache::CachePolicy;
 pub use dispatch::Dispatch;
-pub use error::{Denial, DispatchError, LoadError};
-pub use middleware::{Answer, CommandContext, Done, Flow, Middleware};
+pub use error::{Denial, DispatchError, InvalidId, LoadError};
+pub use middleware::{Answer, CommandContext, CommandResult, Flow, Middleware};
 pub use outcome::Outcome;
 
+use middleware::DynMiddleware;
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -32,21 +34,28 @@ use serde_json::Value;
 use crate::aggregate::{UniqueKey, holder};
 use crate::names::is_category;
 use crate::panics::panic_message;
-use crate::repository::{AsOf, EventSourced, Loaded, Past, Repository, load_as_of};
+use crate::repository::{AsOf, EventSourced, Loaded, PastState, Repository, load_as_of};
 use crate::{
-    Aggregate, Command, EventStore, InvalidName, InvalidUpcasters, Metadata, ReadError, StreamName,
-    Upcasters,
+    Aggregate, Command, EventStore, InvalidUpcasters, Metadata, ReadError, StreamName, Upcasters,
 };
 
-/// Decides commands over one store. Cloning is cheap and gives a handle to the same application.
+/// Dispatches commands to aggregates over one store.
+///
+/// For each command, it loads the aggregate, lets it decide, and appends the events at the version
+/// the decision was made on. On a conflict with another writer it starts again. Clones are cheap
+/// and share everything.
 ///
 /// ```
-/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
-/// # async fn example<C: Command>(store: impl EventStore, deposit: C, id: <C::Aggregate as Aggregate>::Id)
-/// # -> Result<(), Box<dyn std::error::Error>> {
-/// let app = App::new(store);
-/// let outcome = app.dispatch(deposit).await?;
-/// let account = app.load::<C::Aggregate>(&id).await?;
+/// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cqrs_core::App;
+/// use cqrs_memory::MemoryStore;
+///
+/// let app = App::new(MemoryStore::new());
+/// let outcome = app.dispatch(deposit("alice", 500)).await?;
+///
+/// let account = app.load::<Account>(&"alice".to_owned()).await?;
+/// assert_eq!(account.state().cents, 500);
 /// assert_eq!(account.version(), outcome.version);
 /// # Ok(()) }
 /// ```
@@ -59,7 +68,7 @@ struct Shared {
     store: Arc<dyn EventStore>,
     ids: Arc<dyn IdGenerator>,
     upcasters: Upcasters,
-    middleware: Vec<Arc<dyn Middleware>>,
+    middleware: Vec<Arc<dyn DynMiddleware>>,
     cache: cache::Cache,
     retries: u32,
     deadline: Option<Duration>,
@@ -79,20 +88,20 @@ impl fmt::Debug for App {
 }
 
 impl App {
-    /// Over a store, with every default: event-sourced aggregates, no snapshots, a cache of ten
-    /// thousand aggregates, eight retries after conflicts, no deadline.
+    /// Creates an application with all defaults: event-sourced aggregates without snapshots, a
+    /// cache of 10,000 aggregates, 8 retries after conflicts, no deadline.
     #[must_use]
     pub fn new(store: impl EventStore) -> Self {
         Self::builder(store).finish()
     }
 
-    /// Over a store, with settings.
+    /// Returns a builder, to change the defaults.
     #[must_use]
     pub fn builder(store: impl EventStore) -> AppBuilder {
         AppBuilder::new(Arc::new(store))
     }
 
-    /// The store, read through the upcasters.
+    /// Returns the store. Reads through it return upcast events.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn EventStore> {
         &self.shared.store
@@ -102,49 +111,82 @@ impl App {
     ///
     /// Options come in between: `app.dispatch(command).command_id(id).await`. The returned value is a
     /// future, which you can also pass to `tokio::spawn` or `join_all`.
+    ///
+    /// # Errors
+    /// The future returns a [`DispatchError`], whose variants say whether anything was stored and
+    /// whose [`retry`](DispatchError::retry) says whether dispatching again can help.
     pub fn dispatch<C: Command>(&self, command: C) -> Dispatch<C> {
         Dispatch::new(self.clone(), command)
     }
 
-    /// The aggregate as it is now, to look at; its default state when it has no events. Reads
-    /// the store and leaves the cache alone.
+    /// Loads the current state of an aggregate; the default state if it has no events. Always
+    /// reads the store and does not use the cache.
     ///
     /// # Errors
-    /// [`LoadError`].
+    /// Returns a [`LoadError`] if the id is invalid, an upcaster is missing, the store fails, or an
+    /// event cannot be decoded or applied.
     pub async fn load<A: Aggregate>(&self, id: &A::Id) -> Result<Loaded<A>, LoadError> {
-        let stream = stream_of::<A>(id).map_err(LoadError::InvalidId)?;
-        let repository = self.repository::<A>().map_err(LoadError::Misconfigured)?;
-        guarded(repository.load(stream)).await
+        let stream = stream_of::<A>(id)?;
+        let repository = self.repository::<A>()?;
+        load_catching_panics(&stream, repository.load(stream.clone())).await
     }
 
-    /// The stream of the aggregate that holds a reference; see
-    /// [`Aggregate::reservations`].
+    /// Returns the stream of the aggregate that holds a unique key, or `None` if the key is free;
+    /// see [`Aggregate::reservations`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use cqrs_core::{App, aggregate::UniqueKey};
+    /// use cqrs_memory::MemoryStore;
+    ///
+    /// let app = App::new(MemoryStore::new());
+    /// assert_eq!(app.unique_key_owner(&UniqueKey::new("e-mail", "alice@example.com")).await?, None);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// [`ReadError`].
+    /// Returns a [`ReadError`] if the store fails.
     pub async fn unique_key_owner(&self, key: &UniqueKey) -> Result<Option<StreamName>, ReadError> {
         holder(&*self.shared.store, key).await
     }
 
-    /// The aggregate as it was; its default state before its first event.
+    /// Loads the state that an aggregate had at a version or at a time; the default state if it
+    /// had no events then.
+    ///
+    /// ```
+    /// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use cqrs_core::{App, Version, repository::AsOf};
+    /// use cqrs_memory::MemoryStore;
+    ///
+    /// let app = App::new(MemoryStore::new());
+    /// app.dispatch(deposit("alice", 500)).await?;
+    /// app.dispatch(withdraw("alice", 200)).await?;
+    ///
+    /// let as_of = AsOf::Version(Version::new(1));
+    /// let past = app.load_as_of::<Account>(&"alice".to_owned(), as_of).await?;
+    /// assert_eq!(past.state().cents, 500);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// [`LoadError`].
+    /// Returns a [`LoadError`], as [`load`](Self::load) does.
     pub async fn load_as_of<A: Aggregate>(
         &self,
         id: &A::Id,
         as_of: AsOf,
-    ) -> Result<Past<A>, LoadError> {
-        let stream = stream_of::<A>(id).map_err(LoadError::InvalidId)?;
-        self.shared.upcasters.check::<A::Event>().map_err(LoadError::Misconfigured)?;
-        guarded(load_as_of(&*self.shared.store, stream, as_of)).await
+    ) -> Result<PastState<A>, LoadError> {
+        let stream = stream_of::<A>(id)?;
+        self.shared.upcasters.check::<A::Event>()?;
+        load_catching_panics(&stream, load_as_of(&*self.shared.store, stream.clone(), as_of)).await
     }
 
-    /// The repository of one kind of aggregate, for application services that decide themselves.
+    /// Returns the repository of one kind of aggregate, for code that loads, decides and saves
+    /// without [`dispatch`](Self::dispatch).
     ///
     /// # Errors
-    /// [`InvalidUpcasters`] when an upcaster is missing for its events; found at start for
-    /// aggregates that the builder was told of.
+    /// Returns [`InvalidUpcasters`] if an upcaster is missing for the aggregate's events. If the
+    /// aggregate is [registered](AppBuilder::aggregate), then building the application reports this.
     pub fn repository<A: Aggregate>(&self) -> Result<Arc<dyn Repository<A>>, InvalidUpcasters> {
         let key = TypeId::of::<A>();
         let known = self.shared.repositories.read().unwrap_or_else(PoisonError::into_inner);
@@ -160,8 +202,8 @@ impl App {
         Ok(typed::<A>(entry).unwrap_or(repository))
     }
 
-    /// The headers that a command inherits from the event or command that caused it: those named
-    /// with [`AppBuilder::propagate`].
+    /// Returns the headers that a command inherits from the event or command that caused it: those
+    /// named with [`AppBuilder::propagate`].
     #[allow(dead_code)] // until processes use it
     pub(crate) fn propagated(&self, cause: &Metadata) -> BTreeMap<String, Value> {
         let headers = cause.headers.iter();
@@ -176,20 +218,27 @@ fn typed<A: Aggregate>(repository: &Arc<dyn Any + Send + Sync>) -> Option<Arc<dy
     repository.downcast_ref::<Arc<dyn Repository<A>>>().cloned()
 }
 
-pub(crate) fn stream_of<A: Aggregate>(id: &A::Id) -> Result<StreamName, InvalidName> {
+/// Returns the stream of an aggregate. An invalid category does not compile.
+pub(crate) fn stream_of<A: Aggregate>(id: &A::Id) -> Result<StreamName, InvalidId> {
     const {
         assert!(
             is_category(A::CATEGORY),
             "a category has 1 to 255 bytes, no dash, no NUL and no leading `$`"
         );
     }
-    StreamName::of(A::CATEGORY, id)
+    StreamName::of(A::CATEGORY, id).map_err(|source| InvalidId::new(A::CATEGORY, id, source))
 }
 
 /// Runs code that calls `apply`, which may panic.
-async fn guarded<T>(load: impl Future<Output = Result<T, ReadError>>) -> Result<T, LoadError> {
+async fn load_catching_panics<T>(
+    stream: &StreamName,
+    load: impl Future<Output = Result<T, ReadError>>,
+) -> Result<T, LoadError> {
     match AssertUnwindSafe(load).catch_unwind().await {
-        Ok(loaded) => Ok(loaded?),
-        Err(panic) => Err(LoadError::Panicked { message: panic_message(&*panic) }),
+        Ok(loaded) => loaded.map_err(|source| LoadError::Read { stream: stream.clone(), source }),
+        Err(panic) => {
+            let message = panic_message(&*panic);
+            Err(LoadError::Panicked { stream: stream.clone(), message })
+        }
     }
 }

@@ -1,43 +1,58 @@
-//! What a command led to.
+//! The result of a command that took effect.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::{
     Aggregate, Appended, AppendedStream, Changes, CommandId, CorrelationId, Metadata, Position,
     Recorded, StreamName, Version, Waited,
 };
-use std::sync::Arc;
 
-/// A command took effect.
+/// The result of a command that took effect: which events it led to, and where they are stored.
 ///
-/// It says where, and what happened; what the world looks like now is for read models to say.
+/// ```
+/// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cqrs_core::App;
+/// use cqrs_memory::MemoryStore;
+///
+/// let app = App::new(MemoryStore::new());
+/// let outcome = app.dispatch(deposit("alice", 500)).await?;
+/// assert_eq!(outcome.stream.as_str(), "account-alice");
+/// assert_eq!((outcome.version.get(), outcome.position.get()), (1, 1));
+/// assert_eq!(outcome.events[0].event, AccountEvent::Deposited { cents: 500 });
+/// assert_eq!(outcome.metadata.command_id, Some(outcome.command_id));
+/// assert!(!outcome.repeated);
+/// # Ok(()) }
+/// ```
 #[non_exhaustive]
 pub struct Outcome<A: Aggregate> {
     /// The aggregate's stream.
     pub stream: StreamName,
-    /// Its version after the command.
+    /// The aggregate's version after the command.
     pub version: Version,
-    /// The position of the last event; [`Position::START`] when there was none, so that waiting
-    /// for it is over at once.
+    /// The position of the last event. [`Position::START`] if there was none, so that waiting for
+    /// it returns immediately.
     pub position: Position,
-    /// The events, empty when there was nothing to do.
+    /// The events; empty if there was nothing to do.
     pub events: Vec<Recorded<A::Event>>,
-    /// The metadata every event carries.
+    /// The metadata that every event carries.
     pub metadata: Arc<Metadata>,
-    /// The command's id, given or made.
+    /// The command's id, whether given or generated.
     pub command_id: CommandId,
-    /// Whether the command had been stored before and this is its first outcome again.
+    /// `true` if the command had been stored before and this is its first outcome.
     pub repeated: bool,
-    /// The state afterwards, if it was asked for with
-    /// [`with_state`](super::Dispatch::with_state). Of a repeated command, the state now.
+    /// The state after the command if the caller asked for it with
+    /// [`with_state`](super::Dispatch::with_state). For a repeated command, the current state.
     pub state: Option<A>,
-    /// What came of waiting for read models, if that was asked for with
+    /// The result of waiting for read models if the caller asked for it with
     /// [`wait_for`](super::Dispatch::wait_for).
     pub waited: Option<Waited>,
 }
 
 impl<A: Aggregate> Outcome<A> {
-    /// An outcome without events; also what a middleware answers with in place of the aggregate.
+    /// Creates an outcome without events. Middleware uses it to
+    /// [answer](super::Flow::answer) in place of the aggregate.
     #[must_use]
     pub fn unchanged(stream: StreamName, version: Version, command_id: CommandId) -> Self {
         Self {
@@ -53,19 +68,19 @@ impl<A: Aggregate> Outcome<A> {
         }
     }
 
-    /// Whether the read models that were waited for show the command's effect.
+    /// Returns `true` if the caller waited for read models and they show the command's effect.
     #[must_use]
     pub fn caught_up(&self) -> bool {
         self.waited == Some(Waited::CaughtUp)
     }
 
-    /// The conversation the command belongs to.
+    /// Returns the conversation that the command belongs to.
     #[must_use]
     pub fn correlation_id(&self) -> Option<CorrelationId> {
         self.metadata.correlation_id
     }
 
-    /// Adds the events at the places the store gave them.
+    /// Adds the events with the places that the store assigned to them.
     pub(super) fn with_events(
         mut self,
         appended: &Appended,

@@ -156,7 +156,8 @@ where
     async fn revoke(&self, app: &App, outgoing: &OutgoingCommand) -> Result<(), Unsent> {
         let command = read::<A>(outgoing)?;
         let invalid = |error: &dyn std::fmt::Display| Unsent::fails(error.to_string());
-        let stream = stream_of::<A>(&command.aggregate_id()).map_err(|error| invalid(&error))?;
+        let stream = stream_of::<A>(&command.aggregate_id())
+            .map_err(|error| Unsent::fails(error_chain(&error)))?;
         let content = Payload::encode(&command).map_err(|error| invalid(&error))?;
         let key = CommandKey::new(outgoing.id, &stream, &content);
         let nowhere = StreamName::new("cqrs-revoked").map_err(|error| invalid(&error))?;

@@ -7,7 +7,7 @@ mod snapshots;
 mod state_stored;
 
 pub use event_sourced::EventSourced;
-pub use past::{AsOf, Past, load_as_of};
+pub use past::{AsOf, PastState, load_as_of};
 pub use snapshots::SnapshotPolicy;
 pub use state_stored::StateStored;
 

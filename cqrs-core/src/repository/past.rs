@@ -15,12 +15,12 @@ pub enum AsOf {
 
 /// A state of the past. It can be looked at, and nothing can be decided on it or stored from it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Past<A> {
+pub struct PastState<A> {
     version: Version,
     state: A,
 }
 
-impl<A> Past<A> {
+impl<A> PastState<A> {
     /// The version of the last event in the state.
     #[must_use]
     pub const fn version(&self) -> Version {
@@ -43,8 +43,8 @@ pub async fn load_as_of<A: Aggregate>(
     store: &dyn EventStore,
     stream: StreamName,
     as_of: AsOf,
-) -> Result<Past<A>, ReadError> {
-    let mut past = Past { version: Version::ZERO, state: A::default() };
+) -> Result<PastState<A>, ReadError> {
+    let mut past = PastState { version: Version::ZERO, state: A::default() };
     let mut read = StreamRead::forward(stream);
     if let AsOf::Version(version) = as_of {
         read = read.limit(version.get());

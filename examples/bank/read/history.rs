@@ -2,7 +2,7 @@
 
 use cqrs::{
     Aggregate, Event, EventStore, EventStoreExt, Recorded, StreamName, Timestamp, Version,
-    app::LoadError, store::Read,
+    store::{Read, ReadError},
 };
 
 use crate::domain::{Account, AccountEvent, AccountId, Money, TransferId};
@@ -31,13 +31,14 @@ pub struct Entry {
 /// was never opened.
 ///
 /// # Errors
-/// [`LoadError`] when the events cannot be read.
+/// Returns a [`ReadError`] if the events cannot be read.
 pub async fn history(
     store: &dyn EventStore,
     account: AccountId,
     limit: u64,
-) -> Result<Vec<Entry>, LoadError> {
-    let stream = StreamName::of(Account::CATEGORY, &account).map_err(LoadError::InvalidId)?;
+) -> Result<Vec<Entry>, ReadError> {
+    // An id that cannot name a stream has no history.
+    let Ok(stream) = StreamName::of(Account::CATEGORY, &account) else { return Ok(Vec::new()) };
     let newest = Read::stream(stream).backward().limit(limit);
     let events = store.read_as(newest).await?.collect().await?;
     Ok(events.iter().map(entry).collect())

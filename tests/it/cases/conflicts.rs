@@ -152,7 +152,10 @@ async fn other_trouble_is_not_repeated() {
     });
     let app = App::new(store.clone());
     let error = app.dispatch(put("a", 1)).await.unwrap_err();
-    assert!(matches!(&error, DispatchError::Append(AppendError::Store(_))), "{error}");
+    assert!(
+        matches!(&error, DispatchError::Append { source: AppendError::Store(_), .. }),
+        "{error}"
+    );
     assert_eq!(error.retry(), Retry::AfterDelay);
     assert_eq!(store.appends(), 1);
 }

@@ -31,14 +31,19 @@ async fn an_event_that_cannot_be_read_is_named_and_harms_one_aggregate() {
         damage(&store, name, version, json).await;
 
         let error = app.load::<Ledger>(&"a".into()).await.unwrap_err();
-        let LoadError::Read(ReadError::Decode(at)) = &error else { panic!("{error}") };
+        let LoadError::Read { source: ReadError::Decode(at), .. } = &error else {
+            panic!("{error}")
+        };
         assert_eq!(at.stream.as_str(), "ledger-a");
         assert_eq!((at.version, at.position), (Version::new(3), Position::new(4)));
         assert_eq!((at.name.as_str(), at.schema_version), (name, version));
         assert!(at.source().is_some());
 
         let error = app.dispatch(put("a", 1)).await.unwrap_err();
-        assert!(matches!(error, DispatchError::Read(ReadError::Decode(_))), "{error}");
+        assert!(
+            matches!(error, DispatchError::Read { source: ReadError::Decode(_), .. }),
+            "{error}"
+        );
         assert_eq!(error.retry(), Retry::Never);
         app.dispatch(put("b", 1)).await.unwrap();
         assert_eq!(store.head().await.unwrap(), Position::new(5));
@@ -51,7 +56,7 @@ async fn the_failure_says_what_is_wrong() {
         let store = fresh().await;
         damage(&store, name, version, json).await;
         match App::new(store).load::<Ledger>(&"a".into()).await.unwrap_err() {
-            LoadError::Read(ReadError::Decode(error)) => error.failure,
+            LoadError::Read { source: ReadError::Decode(error), .. } => error.failure,
             other => panic!("{other}"),
         }
     };

@@ -67,7 +67,9 @@ async fn a_panicking_rule_is_an_error_for_its_caller_and_nothing_else() {
     let app = App::new(store.clone());
     app.dispatch(put("a", 1)).await.unwrap();
     let error = app.dispatch(change("a", What::Panic)).await.unwrap_err();
-    assert!(matches!(&error, DispatchError::Panicked { message } if message == "the rule broke"));
+    assert!(
+        matches!(&error, DispatchError::Panicked { message, .. } if message == "the rule broke")
+    );
     assert_eq!(store.head().await.unwrap(), Position::new(1));
     assert_eq!(app.dispatch(put("a", 1)).await.unwrap().version, Version::new(2));
 }
@@ -92,7 +94,7 @@ async fn events_that_cannot_be_stored_leave_nothing() {
     let store = fresh().await;
     let app = App::new(store.clone());
     let error = app.dispatch(change("a", What::Unstorable)).await.unwrap_err();
-    assert!(matches!(error, DispatchError::Append(AppendError::Invalid(_))));
+    assert!(matches!(error, DispatchError::Append { source: AppendError::Invalid(_), .. }));
     assert_eq!(store.head().await.unwrap(), Position::START);
     app.dispatch(put("a", 1)).await.unwrap();
 }
@@ -192,7 +194,7 @@ async fn a_deadline_that_passes_before_the_append_stores_nothing() {
     // A held turn makes the dispatch wait.
     let error = app.dispatch(put("a", 1)).await;
     if let Err(error) = error {
-        assert!(matches!(error, DispatchError::DeadlineExceeded));
+        assert!(matches!(error, DispatchError::DeadlineExceeded { .. }));
         assert_eq!(store.head().await.unwrap(), Position::START);
     }
     app.dispatch(put("b", 1)).no_deadline().await.unwrap();

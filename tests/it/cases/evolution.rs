@@ -220,7 +220,7 @@ async fn a_step_that_fails_names_the_event() {
     let store = fresh().await;
     old_events(&store, &[("till.paid", 1, json!({"amount": "a lot"}))]).await;
     let error = app(&store, steps().build().unwrap()).load::<Till>(&1).await.unwrap_err();
-    let LoadError::Read(ReadError::Decode(error)) = error else { panic!("{error}") };
+    let LoadError::Read { source: ReadError::Decode(error), .. } = error else { panic!("{error}") };
     assert!(matches!(error.failure, DecodeFailure::Upcast { .. }));
     assert_eq!((error.version, error.schema_version), (Version::new(1), 1));
 
@@ -233,7 +233,7 @@ async fn a_step_that_fails_names_the_event() {
         .build()
         .unwrap();
     let error = app(&store, wrong).load::<Till>(&1).await.unwrap_err();
-    assert!(matches!(error, LoadError::Read(ReadError::Decode(_))));
+    assert!(matches!(error, LoadError::Read { source: ReadError::Decode(_), .. }));
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 
 use super::fresh::{Store, fresh};
-use async_trait::async_trait;
 use cqrs::{app::*, store::*};
 
 use super::ledger::{Change, Ledger, What, change, put, take};
@@ -14,19 +13,18 @@ type Journal = Arc<Mutex<Vec<String>>>;
 #[derive(Debug)]
 struct Scribe(&'static str, Journal);
 
-#[async_trait]
 impl Middleware for Scribe {
     async fn before(&self, context: &mut CommandContext<'_>) -> Result<Flow, Denial> {
         self.1.lock().unwrap().push(format!("{} before {}", self.0, context.stream()));
         Ok(Flow::Continue)
     }
 
-    async fn after(&self, _: &CommandContext<'_>, done: Done<'_>) {
-        let line = match done {
-            Done::Accepted { version, events, .. } => {
+    async fn after(&self, _: &CommandContext<'_>, result: CommandResult<'_>) {
+        let line = match result {
+            CommandResult::Accepted { version, events, .. } => {
                 format!("{} after v{version} +{events}", self.0)
             }
-            Done::Failed(error) => format!("{} after {error}", self.0),
+            CommandResult::Failed(error) => format!("{} after {error}", self.0),
             _ => unreachable!(),
         };
         self.1.lock().unwrap().push(line);
@@ -43,7 +41,6 @@ impl std::fmt::Debug for Before {
     }
 }
 
-#[async_trait]
 impl Middleware for Before {
     async fn before(&self, context: &mut CommandContext<'_>) -> Result<Flow, Denial> {
         (self.0)(context)
@@ -80,7 +77,7 @@ async fn hooks_run_once_in_order_and_see_the_result() {
         ["first after 2 wanted, 1 left", "last after 2 wanted, 1 left"]
     );
     app.dispatch(change("a", What::Panic)).await.unwrap_err();
-    assert_eq!(lines(&journal)[2], "first after user code panicked: the rule broke");
+    assert_eq!(lines(&journal)[2], "first after a command for `ledger-a` panicked: the rule broke");
 }
 
 #[tokio::test]
@@ -129,13 +126,12 @@ async fn a_hook_can_change_the_command_its_destination_and_its_metadata() {
 #[derive(Debug)]
 struct Stopwatch(Journal);
 
-#[async_trait]
 impl Middleware for Stopwatch {
     async fn before(&self, context: &mut CommandContext<'_>) -> Result<Flow, Denial> {
         context.insert(41_u32);
         Ok(Flow::Continue)
     }
-    async fn after(&self, context: &CommandContext<'_>, _: Done<'_>) {
+    async fn after(&self, context: &CommandContext<'_>, _: CommandResult<'_>) {
         let json = context.command_json().unwrap();
         let line = format!("{} {}", context.get::<u32>().unwrap() + 1, json.as_str());
         self.0.lock().unwrap().push(line);
@@ -153,9 +149,8 @@ async fn values_flow_from_before_to_after_and_commands_can_be_written_down() {
 #[derive(Debug)]
 struct Broken;
 
-#[async_trait]
 impl Middleware for Broken {
-    async fn after(&self, _: &CommandContext<'_>, _: Done<'_>) {
+    async fn after(&self, _: &CommandContext<'_>, _: CommandResult<'_>) {
         panic!("the audit log is full");
     }
 }
@@ -176,7 +171,9 @@ async fn a_hook_that_panics_behind_a_command_does_not_undo_it() {
 async fn a_hook_that_panics_before_a_command_is_an_error_for_its_caller() {
     let (app, store, _) = with(|_| panic!("no rules loaded")).await;
     let error = app.dispatch(put("a", 1)).await.unwrap_err();
-    assert!(matches!(&error, DispatchError::Panicked { message } if message == "no rules loaded"));
+    assert!(
+        matches!(&error, DispatchError::Panicked { message, .. } if message == "no rules loaded")
+    );
     assert_eq!(store.head().await.unwrap(), Position::START);
 }
 
@@ -184,7 +181,6 @@ async fn a_hook_that_panics_before_a_command_is_an_error_for_its_caller() {
 #[derive(Debug)]
 struct Reserve(Journal);
 
-#[async_trait]
 impl Middleware for Reserve {
     fn before_execute(
         &self,

@@ -17,7 +17,7 @@ use cqrs::{
     event::Uuid,
     process::{Instance, InstanceQuery, InstanceStatus, ProcessOptions, ProcessStore},
     projection::StartError,
-    store::{Read, async_trait},
+    store::Read,
 };
 use cqrs_memory::{MemoryReadStore, MemoryStore};
 use cqrs_postgres::{PgReadStore, PgStore};
@@ -48,7 +48,6 @@ impl Hole {
     }
 }
 
-#[async_trait]
 impl Middleware for Hole {
     async fn before(&self, context: &mut CommandContext<'_>) -> Result<Flow, Denial> {
         if let Some(AccountCommand::Deposit(deposit)) = context.command::<Account>()
