@@ -7,7 +7,7 @@ use syn::{Data, DeriveInput, Error, Fields, Ident, Path, Result, Type};
 
 use crate::attributes::{IdAttributes, krate};
 
-/// What an id wraps.
+/// The type of the value that an id wraps.
 enum Inner {
     Text,
     Uuid,
@@ -67,6 +67,7 @@ fn inner(ident: &Ident, ty: &Type) -> Result<Inner> {
 fn text(ident: &Ident, krate: &Path) -> TokenStream {
     let what = ident.to_string();
     let reading = reading(ident, krate, &quote!(::std::string::String), &quote!(Self::new));
+    let conversions = text_conversions(ident, krate);
     quote! {
         impl #ident {
             /// Checks a text and wraps it.
@@ -105,6 +106,14 @@ fn text(ident: &Ident, krate: &Path) -> TokenStream {
             }
         }
 
+        #conversions
+
+        #reading
+    }
+}
+
+fn text_conversions(ident: &Ident, krate: &Path) -> TokenStream {
+    quote! {
         #[automatically_derived]
         impl ::core::convert::TryFrom<&str> for #ident {
             type Error = #krate::private::InvalidName;
@@ -144,8 +153,6 @@ fn text(ident: &Ident, krate: &Path) -> TokenStream {
                 &self.0
             }
         }
-
-        #reading
     }
 }
 
@@ -212,7 +219,7 @@ fn uuid(ident: &Ident, ty: &Type, krate: &Path) -> TokenStream {
     }
 }
 
-/// Reads the inner value with serde and makes an id of it.
+/// Implements `Deserialize`: reads the inner value and converts it with `make`.
 fn reading(ident: &Ident, krate: &Path, inner: &TokenStream, make: &TokenStream) -> TokenStream {
     quote! {
         #[automatically_derived]
@@ -227,11 +234,12 @@ fn reading(ident: &Ident, krate: &Path, inner: &TokenStream, make: &TokenStream)
     }
 }
 
-/// The traits that every id has: those that a person would otherwise list in a `#[derive(..)]`.
+/// Implements the traits that would otherwise be listed in a `#[derive(..)]`.
 fn common(ident: &Ident, ty: &Type, krate: &Path) -> TokenStream {
     let name = ident.to_string();
-    // A derive of the same trait by the user conflicts with these; the error names the type.
+    // If the user derives one of these traits too, the error points at the type.
     let span = Span::call_site().located_at(ident.span());
+    let order = order(ident, span);
     quote_spanned! {span=>
         #[automatically_derived]
         impl ::core::clone::Clone for #ident {
@@ -257,19 +265,7 @@ fn common(ident: &Ident, ty: &Type, krate: &Path) -> TokenStream {
         #[automatically_derived]
         impl ::core::cmp::Eq for #ident {}
 
-        #[automatically_derived]
-        impl ::core::cmp::PartialOrd for #ident {
-            fn partial_cmp(&self, other: &Self) -> ::core::option::Option<::core::cmp::Ordering> {
-                ::core::option::Option::Some(::core::cmp::Ord::cmp(self, other))
-            }
-        }
-
-        #[automatically_derived]
-        impl ::core::cmp::Ord for #ident {
-            fn cmp(&self, other: &Self) -> ::core::cmp::Ordering {
-                ::core::cmp::Ord::cmp(&self.0, &other.0)
-            }
-        }
+        #order
 
         #[automatically_derived]
         impl ::core::hash::Hash for #ident {
@@ -285,6 +281,24 @@ fn common(ident: &Ident, ty: &Type, krate: &Path) -> TokenStream {
                 serializer: S,
             ) -> ::core::result::Result<S::Ok, S::Error> {
                 <#ty as #krate::private::serde::Serialize>::serialize(&self.0, serializer)
+            }
+        }
+    }
+}
+
+fn order(ident: &Ident, span: Span) -> TokenStream {
+    quote_spanned! {span=>
+        #[automatically_derived]
+        impl ::core::cmp::PartialOrd for #ident {
+            fn partial_cmp(&self, other: &Self) -> ::core::option::Option<::core::cmp::Ordering> {
+                ::core::option::Option::Some(::core::cmp::Ord::cmp(self, other))
+            }
+        }
+
+        #[automatically_derived]
+        impl ::core::cmp::Ord for #ident {
+            fn cmp(&self, other: &Self) -> ::core::cmp::Ordering {
+                ::core::cmp::Ord::cmp(&self.0, &other.0)
             }
         }
     }

@@ -1,8 +1,8 @@
-//! Appending in two phases: [`Contents::check`] decides everything and touches nothing, then
-//! [`Contents::commit`] stores and cannot fail.
+//! Appends in two phases: [`Contents::check`] decides and changes nothing, then [`Contents::commit`]
+//! stores and cannot fail.
 //!
-//! Invariant: both run under one lock, `commit` right after the `check` that accepted. So all is
-//! stored or nothing, and there is no rollback that could be forgotten.
+//! Invariant: both run under one lock, `commit` directly after the `check` that accepted the append. So
+//! everything is stored or nothing, without a rollback.
 
 use cqrs_core::{
     Position, Timestamp, Version,
@@ -11,18 +11,18 @@ use cqrs_core::{
 
 use crate::contents::Contents;
 
-/// What a commit hands back.
+/// The result of a commit.
 pub(crate) struct Committed {
     pub(crate) appended: Appended,
-    /// To be dropped when the lock is free: a payload can be made of memory that the user's own
-    /// code releases.
+    /// The states that were replaced. Drop them without the lock, because a payload can run code of
+    /// the user when its memory is freed.
     pub(crate) replaced: Vec<StoredState>,
 }
 
 impl Contents {
-    /// `None` when the append can be committed; the first answer when it was stored before.
+    /// Returns `None` if the append can be committed, or the first outcome if it was stored before.
     pub(crate) fn check(&self, append: &Append) -> Result<Option<Appended>, AppendError> {
-        // The order is a law: who repeats an append expects a version that is long past.
+        // Repetitions come first: the version that a repeated append expects is out of date.
         if let Some(first) = self.known_command(append)? {
             return Ok(Some(first));
         }
@@ -52,13 +52,14 @@ impl Contents {
         let Some(known) = known.and_then(|position| self.log.event(position)) else {
             return Ok(None);
         };
-        // One of them is stored; then all are, in this order and company, or it is a mistake.
+        // One event is stored, so the append is a repetition only if all of it is stored like this.
         self.stored_as_one(append).map(|first| Some(first.again())).ok_or_else(|| {
             AppendError::DuplicateEvent { id: known.id, stream: known.stream.clone() }
         })
     }
 
-    /// What the append was answered if the log holds exactly it, from its first event on.
+    /// Returns the first outcome of the append if the log contains exactly its events, in order, from
+    /// its first event on.
     fn stored_as_one(&self, append: &Append) -> Option<Appended> {
         let first = self.log.find(append.events().next()?.id)?;
         let (mut next, mut stored_at) = (first, Timestamp::default());
@@ -74,7 +75,7 @@ impl Contents {
             }
             let before = Position::new(next.get() - 1);
             let position = if part.events.is_empty() { Position::START } else { before };
-            // A stream that got nothing stands where it stood when the append came.
+            // A stream without events had this version when the append was stored.
             let places = self.log.index.stream(&part.stream);
             let version = places.partition_point(|place| *place <= before) as u64;
             streams.push(AppendedStream::new(
@@ -87,7 +88,7 @@ impl Contents {
         Some(Appended::new(streams, stored_at))
     }
 
-    /// Stores an append that [`check`](Self::check) has accepted under the same lock.
+    /// Stores an append that [`check`](Self::check) accepted under the same lock.
     pub(crate) fn commit(&mut self, append: Append, now: Timestamp) -> Committed {
         let mut replaced = Vec::new();
         let mut streams = Vec::with_capacity(append.streams.len());

@@ -1,4 +1,4 @@
-//! Positions by stream, category, type and conversation, each list in ascending order.
+//! Positions by stream, category, event type and correlation id, each list in ascending order.
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -10,51 +10,51 @@ use cqrs_core::{
 };
 use hashbrown::HashMap;
 
-/// Finds the events of a filter without looking at others.
+/// Finds the events that match a filter without reading the rest of the log.
 #[derive(Default)]
 pub(crate) struct Index {
     streams: HashMap<StreamName, Vec<Position>>,
     categories: HashMap<String, Vec<Position>>,
     types: HashMap<EventName, Vec<Position>>,
-    conversations: HashMap<CorrelationId, Vec<Position>>,
+    correlations: HashMap<CorrelationId, Vec<Position>>,
 }
 
-/// The lists that one stream's events go into.
-pub(crate) struct Places<'a> {
-    /// The name as the index holds it; events share its memory.
+/// The lists that the events of one stream are added to.
+pub(crate) struct StreamLists<'a> {
+    /// The name in the index, whose memory the events share.
     pub(crate) stream: StreamName,
     versions: &'a mut Vec<Position>,
     category: &'a mut Vec<Position>,
     types: &'a mut HashMap<EventName, Vec<Position>>,
-    conversations: &'a mut HashMap<CorrelationId, Vec<Position>>,
+    correlations: &'a mut HashMap<CorrelationId, Vec<Position>>,
 }
 
 impl Index {
-    /// The positions of a stream's events: version *v* is at place *v* - 1.
+    /// Returns the positions of a stream's events. The event with version *v* has index *v* - 1.
     pub(crate) fn stream(&self, stream: &StreamName) -> &[Position] {
         list(self.streams.get(stream))
     }
 
-    /// Every stream that has events, with their positions.
+    /// Returns every stream that has events, with their positions.
     pub(crate) fn streams(&self) -> impl Iterator<Item = (&StreamName, &[Position])> {
         self.streams.iter().map(|(stream, positions)| (stream, positions.as_slice()))
     }
 
-    /// Prepares for events of one stream; there must be at least one.
-    pub(crate) fn open(&mut self, stream: StreamName) -> Places<'_> {
+    /// Returns the lists of a stream, to which the caller must add at least one event.
+    pub(crate) fn open(&mut self, stream: StreamName) -> StreamLists<'_> {
         let category = self.categories.entry_ref(stream.category()).or_default();
         let entry = self.streams.entry(stream);
-        Places {
+        StreamLists {
             stream: entry.key().clone(),
             versions: entry.or_default(),
             category,
             types: &mut self.types,
-            conversations: &mut self.conversations,
+            correlations: &mut self.correlations,
         }
     }
 
-    /// Disjoint lists that together hold every event from `first` to `last` that passes the
-    /// filter, and as few others as one index allows; `None` when every event passes.
+    /// Returns disjoint lists that contain every event from `first` to `last` that matches the filter,
+    /// and as few others as one index allows, or `None` if every event matches.
     pub(crate) fn narrowest(
         &self,
         filter: &Filter,
@@ -63,36 +63,36 @@ impl Index {
     ) -> Option<Vec<&[Position]>> {
         let cut = |list| between(list, first, last);
         let stream = filter.stream.as_ref().map(|name| vec![cut(self.stream(name))]);
-        let conversation =
-            filter.correlation_id.map(|id| vec![cut(list(self.conversations.get(&id)))]);
+        let correlation =
+            filter.correlation_id.map(|id| vec![cut(list(self.correlations.get(&id)))]);
         let categories = distinct(&filter.categories)
             .map(|names| names.map(|name| cut(list(self.categories.get(Category::as_str(name))))))
             .map(Iterator::collect);
         let types = distinct(&filter.types)
             .map(|names| names.map(|name| cut(list(self.types.get(name)))))
             .map(Iterator::collect);
-        [stream, conversation, categories, types]
+        [stream, correlation, categories, types]
             .into_iter()
             .flatten()
             .min_by_key(|lists: &Vec<&[Position]>| lists.iter().map(|l| l.len()).sum::<usize>())
     }
 }
 
-impl Places<'_> {
-    /// Files one event. Returns its version and its type's name as the index holds it.
+impl StreamLists<'_> {
+    /// Adds one event and returns its version and the shared name of its type.
     pub(crate) fn push(
         &mut self,
         position: Position,
         name: EventName,
-        conversation: Option<CorrelationId>,
+        correlation_id: Option<CorrelationId>,
     ) -> (Version, EventName) {
         self.versions.push(position);
         self.category.push(position);
         let entry = self.types.entry(name);
         let name = entry.key().clone();
         entry.or_default().push(position);
-        if let Some(id) = conversation {
-            self.conversations.entry(id).or_default().push(position);
+        if let Some(id) = correlation_id {
+            self.correlations.entry(id).or_default().push(position);
         }
         (self.version(), name)
     }
@@ -106,14 +106,14 @@ fn list(positions: Option<&Vec<Position>>) -> &[Position] {
     positions.map_or(&[], Vec::as_slice)
 }
 
-/// The part of an ascending list from `first` to `last`, found by halving.
+/// Returns the part of an ascending list from `first` to `last`, found by binary search.
 fn between(list: &[Position], first: Position, last: Position) -> &[Position] {
     let start = list.partition_point(|position| *position < first);
     let end = list.partition_point(|position| *position <= last);
     list.get(start..end).unwrap_or_default()
 }
 
-/// Each name once, so that no event is found twice; `None` for no condition.
+/// Returns each name once, so that no event is found twice, or `None` if there are no names.
 fn distinct<T: Eq + Hash>(names: &[T]) -> Option<impl Iterator<Item = &T>> {
     (!names.is_empty()).then(|| names.iter().collect::<HashSet<_>>().into_iter())
 }
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_the_narrowest_condition_lets_through_is_looked_at() {
+    fn only_events_in_the_narrowest_index_are_read() {
         let mut index = Index::default();
         let big = StreamName::new("account-1").unwrap();
         let (common, rare) = (EventName::new("common").unwrap(), EventName::new("rare").unwrap());

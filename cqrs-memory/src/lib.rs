@@ -1,9 +1,14 @@
-//! The in-memory event store: nothing to install, and the reference that other stores are
-//! compared with.
+//! An event store, read store and process store in memory.
 //!
-//! [`MemoryStore`] keeps the whole contract of [`EventStore`](cqrs_core::EventStore),
-//! [`SnapshotStore`](cqrs_core::store::SnapshotStore) and [`StateStore`](cqrs_core::store::StateStore): what
-//! works here works on a database. Only, it does not outlive the process.
+//! They need nothing installed and give the same guarantees as stores on a database, except that their
+//! contents are lost when the process ends. Use them in tests, while an application grows, and as the
+//! reference for a new store.
+//!
+//! # Events
+//!
+//! [`MemoryStore`] implements [`EventStore`](cqrs_core::EventStore),
+//! [`SnapshotStore`](cqrs_core::store::SnapshotStore), [`StateStore`](cqrs_core::store::StateStore) and
+//! [`CheckpointStore`](cqrs_core::subscription::CheckpointStore):
 //!
 //! ```
 //! use cqrs_core::{EventStore, EventStoreExt, ExpectedVersion, StreamName, event::NewEvent, store::{Append, Read}};
@@ -22,14 +27,19 @@
 //! # }
 //! ```
 //!
-//! - An event is stored as the JSON it would be on disk: a [`Payload`](cqrs_core::event::Payload) cannot
-//!   hold anything else. So a test on this store finds the event that cannot be serialised.
-//! - A clone is another handle to the same store; [`MemoryStore::new`] is always a store of its
-//!   own, so tests do not see each other.
-//! - Time comes from a [`Clock`](cqrs_core::app::Clock) given to the [`builder`](MemoryStore::builder).
-//! - [`Step`] names every point at which a store can fail or its process can die; a hook at these
-//!   points lets a test do both.
-//! - Reads use the narrowest index for their filter and never look through the rest of the log.
+//! - Events are stored as JSON, as on disk, so a test finds an event that cannot be serialised.
+//! - [`MemoryStore::new`] always creates an independent store, so tests do not affect each other.
+//! - Reads use the narrowest index for their filter and skip the rest of the log.
+//!
+//! # Read models and processes
+//!
+//! [`MemoryReadStore`] stores the read models of projectors as values; [`MemoryView`] returns them to
+//! queries. It is also the store of processes.
+//!
+//! # Failures and time in tests
+//!
+//! Both builders accept a [`Clock`](cqrs_core::app::Clock) and a hook that runs at each [`Step`], where it
+//! can make the store fail.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_docs)]

@@ -1,4 +1,4 @@
-//! What the store can tell about its streams.
+//! Information about streams: one by name, or a page of those that a query finds.
 
 use std::cmp::Ordering;
 
@@ -14,7 +14,7 @@ impl Log {
         self.describe(stream, self.index.stream(stream))
     }
 
-    /// The streams whose name contains the text, in no order.
+    /// Returns the streams whose name contains the text, in no particular order.
     pub(crate) fn search(&self, text: &str) -> Vec<StreamInfo> {
         let found = self.index.streams().filter(|(stream, _)| stream.as_str().contains(text));
         found.filter_map(|(stream, positions)| self.describe(stream, positions)).collect()
@@ -32,9 +32,9 @@ impl Log {
     }
 }
 
-/// Sorts what was found and cuts out the page; done when the lock is free.
+/// Sorts the streams and returns the page that the query asks for. Runs without the lock.
 pub(crate) fn page_of(mut found: Vec<StreamInfo>, query: StreamQuery) -> StreamListing {
-    // The fields are public: whatever they hold is brought within its bounds.
+    // The field is public, so the value may be out of bounds; the setter limits it.
     let size = query.page_size;
     let query = query.page_size(size);
     found.sort_unstable_by(|a, b| {

@@ -1,4 +1,4 @@
-//! The log: every event at its position, and the indexes that find it.
+//! The log: all events by position, and the indexes that find them.
 
 use std::sync::Arc;
 
@@ -11,17 +11,17 @@ use hashbrown::HashMap;
 
 use crate::index::Index;
 
-/// One place of the log.
+/// An event in the log.
 pub(crate) struct Entry {
     pub(crate) event: RecordedEvent,
-    /// When its append was stored. The event's own time may be another.
+    /// When its append was stored; an import may give the event another time.
     pub(crate) stored_at: Timestamp,
 }
 
-/// All events. It only grows, and by nothing but [`push`](Self::push).
+/// All events. Only [`push`](Self::push) changes it, by adding events.
 ///
-/// Invariant: the event at position *n* is the *n*-th entry, and its version is its place in its
-/// stream's list. So neither can have a gap.
+/// Invariant: the event at position *n* is the *n*-th entry, and its version is its place in the list of
+/// its stream. So neither positions nor versions have gaps.
 #[derive(Default)]
 pub(crate) struct Log {
     entries: Vec<Entry>,
@@ -43,7 +43,7 @@ impl Log {
         self.get(position).map(|entry| &entry.event)
     }
 
-    /// The events from `first` to `last`.
+    /// Returns the events from `first` to `last`.
     pub(crate) fn between(
         &self,
         first: Position,
@@ -52,7 +52,7 @@ impl Log {
         numbered(&self.entries, first.get(), last.get()).iter().map(|entry| &entry.event)
     }
 
-    /// Where the event with this id is.
+    /// Returns the position of the event with this id.
     pub(crate) fn find(&self, id: EventId) -> Option<Position> {
         self.ids.get(&id).copied()
     }
@@ -61,7 +61,7 @@ impl Log {
         Version::new(self.index.stream(stream).len() as u64)
     }
 
-    /// The events of an append as they will be recorded if nothing comes in between.
+    /// Returns the events of an append as they will be recorded if no other append comes first.
     pub(crate) fn plan(&self, append: &Append, now: Timestamp) -> Vec<RecordedEvent> {
         let mut position = self.head();
         let mut events = Vec::with_capacity(append.event_count());
@@ -82,7 +82,7 @@ impl Log {
         events
     }
 
-    /// Puts events at the end of the log and of their stream.
+    /// Adds events to the end of the log and of their stream.
     pub(crate) fn push(
         &mut self,
         stream: StreamName,
@@ -95,14 +95,14 @@ impl Log {
         }
         let count = events.len() as u64;
         let mut position = self.head();
-        let mut places = self.index.open(stream);
+        let mut lists = self.index.open(stream);
         for event in events {
             position = position.next();
-            let (version, name) = places.push(position, event.name, event.metadata.correlation_id);
+            let (version, name) = lists.push(position, event.name, event.metadata.correlation_id);
             self.ids.insert(event.id, position);
             self.entries.push(Entry {
                 event: RecordedEvent::new(
-                    places.stream.clone(),
+                    lists.stream.clone(),
                     version,
                     position,
                     event.id,
@@ -113,11 +113,11 @@ impl Log {
                 stored_at,
             });
         }
-        AppendedStream::new(places.stream.clone(), places.version(), count, position)
+        AppendedStream::new(lists.stream.clone(), lists.version(), count, position)
     }
 }
 
-/// Of a list that is numbered from 1, the part from `first` to `last`, both included.
+/// Returns the elements `first` to `last` of a list that is numbered from 1.
 pub(crate) fn numbered<T>(list: &[T], first: u64, last: u64) -> &[T] {
     let place = |number| usize::try_from(number).unwrap_or(usize::MAX).min(list.len());
     list.get(place(first.saturating_sub(1))..place(last)).unwrap_or_default()

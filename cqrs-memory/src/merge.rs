@@ -1,26 +1,27 @@
-//! Several ascending lists read as one.
+//! Reads several ascending lists as one.
 
 use std::collections::BinaryHeap;
 
 use cqrs_core::{Position, store::Direction};
 
-/// The positions of disjoint ascending lists in one order; each costs the logarithm of the number
-/// of lists.
+/// Iterates over the positions of disjoint ascending lists in the order of one direction.
+///
+/// A position costs O(log n) for n lists.
 pub(crate) struct Merge<'a> {
     direction: Direction,
-    /// What is left of each list, the one with the next position on top.
+    /// The rest of each list; the list with the next position is on top.
     lists: BinaryHeap<(u64, &'a [Position])>,
 }
 
 impl<'a> Merge<'a> {
     pub(crate) fn new(lists: Vec<&'a [Position]>, direction: Direction) -> Self {
         let mut merge = Self { direction, lists: BinaryHeap::with_capacity(lists.len()) };
-        lists.into_iter().for_each(|list| merge.put(list));
+        lists.into_iter().for_each(|list| merge.push(list));
         merge
     }
 
-    fn put(&mut self, list: &'a [Position]) {
-        // The heap's top is its largest.
+    fn push(&mut self, list: &'a [Position]) {
+        // The greatest rank is on top of the heap.
         let rank = match self.direction {
             Direction::Forward => list.first().map(|position| u64::MAX - position.get()),
             Direction::Backward => list.last().map(|position| position.get()),
@@ -40,7 +41,7 @@ impl Iterator for Merge<'_> {
             Direction::Forward => list.split_first()?,
             Direction::Backward => list.split_last()?,
         };
-        self.put(rest);
+        self.push(rest);
         Some(*next)
     }
 }
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_read_in_one_order_in_both_directions() {
+    fn lists_are_merged_in_both_directions() {
         let list = |numbers: &[u64]| numbers.iter().map(|n| Position::new(*n)).collect::<Vec<_>>();
         let lists = [list(&[2, 3, 9]), list(&[]), list(&[1, 10]), list(&[5])];
         let merged = |direction| {

@@ -1,5 +1,7 @@
-//! Reads, page by page. Each page is found anew, so a read holds no lock between two pages; where
-//! it ends was settled by its first page.
+//! Reads, page by page.
+//!
+//! A read holds no lock between pages; each page searches the log again. The first page fixes where the
+//! read ends.
 
 use cqrs_core::{
     Position, Version,
@@ -10,18 +12,18 @@ use cqrs_core::{
 use crate::log::{Log, numbered};
 use crate::merge::Merge;
 
-/// What a read has still to look at.
+/// The part of the log or stream that a read has not returned yet.
 struct Cursor {
     direction: Direction,
-    /// The lowest and the highest number, both included; nothing is left when they have crossed.
+    /// The lowest and the highest number, both inclusive. Nothing is left if `low > high`.
     low: u64,
     high: u64,
-    /// How many events may still be returned.
+    /// The maximum number of events still to return.
     limit: u64,
 }
 
 impl Cursor {
-    /// From `from`, or the end to start at, up to the other end of 1 ..= `last`.
+    /// Starts at `from`, by default at the first number (forward) or at `last` (backward).
     fn new(direction: Direction, from: Option<u64>, last: u64, limit: Option<u64>) -> Self {
         let (low, high) = match direction {
             Direction::Forward => (from.unwrap_or(1).max(1), last),
@@ -30,13 +32,13 @@ impl Cursor {
         Self { direction, low, high, limit: limit.unwrap_or(u64::MAX) }
     }
 
-    /// How many events the next page may have. A size of 0 counts as 1.
+    /// Returns the maximum number of events of the next page. A page size of 0 counts as 1.
     fn page(&self, page_size: usize) -> usize {
         usize::try_from(self.limit).unwrap_or(usize::MAX).min(page_size.max(1))
     }
 
-    /// Goes on behind a page of `got` events, where `page` were possible, that ended at `end`.
-    fn pass(&mut self, page: usize, got: usize, end: u64) {
+    /// Moves past a page with `got` of at most `page` events that ended at `end`.
+    fn advance(&mut self, page: usize, got: usize, end: u64) {
         let left = self.limit.saturating_sub(got as u64);
         self.limit = if got < page { 0 } else { left };
         match self.direction {
@@ -50,10 +52,10 @@ impl Cursor {
     }
 }
 
-/// The rest of a read of one stream.
+/// The remaining pages of a read of one stream.
 pub(crate) struct StreamPages {
     read: StreamRead,
-    /// Known from the first page on.
+    /// `None` before the first page.
     cursor: Option<Cursor>,
 }
 
@@ -85,15 +87,15 @@ impl StreamPages {
             Direction::Backward => found.rev().take(page).cloned().collect(),
         };
         let through = events.last().map_or(Version::ZERO, |event| event.version);
-        cursor.pass(page, events.len(), through.get());
+        cursor.advance(page, events.len(), through.get());
         (is_first || !events.is_empty()).then(|| Ok(Page::new(events, through)))
     }
 }
 
-/// The rest of a read of the log.
+/// The remaining pages of a read of the log.
 pub(crate) struct LogPages {
     read: LogRead,
-    /// Known from the first page on.
+    /// `None` before the first page.
     cursor: Option<Cursor>,
 }
 
@@ -113,23 +115,23 @@ impl LogPages {
             return None;
         }
         let page = cursor.page(read.page_size);
-        let events: Vec<_> = passing(log, read, cursor).take(page).cloned().collect();
+        let events: Vec<_> = matching(log, read, cursor).take(page).cloned().collect();
         let last = events.last().map(|event| event.position.get());
         let through = match read.direction {
-            // Nothing else passes, so the read has looked at everything up to the head.
+            // No other event matches, so the read has covered everything up to its end.
             Direction::Forward if events.len() < page => cursor.high,
             Direction::Forward => last.unwrap_or((cursor.low - 1).min(cursor.high)),
             Direction::Backward => last.unwrap_or(0),
         };
-        cursor.pass(page, events.len(), through);
+        cursor.advance(page, events.len(), through);
         let closes = read.direction == Direction::Forward;
         (is_first || closes || !events.is_empty())
             .then(|| Page::new(events, Position::new(through)))
     }
 }
 
-/// The events between the cursor's ends that pass the filter, in the read's direction.
-fn passing<'a>(
+/// Returns the events of the cursor's range that match the filter, in the direction of the read.
+fn matching<'a>(
     log: &'a Log,
     read: &'a LogRead,
     cursor: &Cursor,

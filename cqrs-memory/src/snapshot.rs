@@ -1,4 +1,4 @@
-//! Snapshots: one for each stream, the newest that was kept.
+//! `SnapshotStore` for [`MemoryStore`], with one snapshot for each stream.
 
 use async_trait::async_trait;
 use cqrs_core::{
@@ -18,7 +18,7 @@ impl SnapshotStore for MemoryStore {
     async fn save_snapshot(&self, snapshot: Snapshot) -> Result<(), StoreError> {
         self.hooks().at(Step::BeforeSaveSnapshot)?;
         let stream = snapshot.stream.clone();
-        // Dropped when the lock is free: see the invariant of `Shared`.
+        // Dropped without the lock: see the invariant of `Shared`.
         let replaced = self.contents_mut().snapshots.insert(stream, snapshot);
         drop(replaced);
         self.hooks().at(Step::AfterSaveSnapshot)

@@ -1,4 +1,4 @@
-//! States without events. Those with events are written by the append.
+//! `StateStore` for [`MemoryStore`]: states without events. An append stores those with events.
 
 use async_trait::async_trait;
 use cqrs_core::{
@@ -24,7 +24,7 @@ impl StateStore for MemoryStore {
         self.hooks().at(Step::BeforeSaveState)?;
         let version = expected.next();
         let state = StoredState::new(version, state);
-        // What is dropped is dropped when the lock is free: see the invariant of `Shared`.
+        // Dropped without the lock: see the invariant of `Shared`.
         let mut contents = self.contents_mut();
         let actual = contents.states.get(name).map_or(Version::ZERO, |stored| stored.version);
         if actual != expected {

@@ -1,71 +1,102 @@
-//! The points at which a store can fail.
+//! The steps at which a test can make a store fail.
 
 use std::fmt;
 
 use cqrs_core::store::StoreError;
 
-/// A point in the work of the store, handed to the hook of
-/// [`MemoryStoreBuilder::on_step`](crate::MemoryStoreBuilder::on_step).
+/// A step in the work of a store, at which a hook can make it fail.
 ///
-/// A hook that returns an error there makes the store fail as a database would; one that panics
-/// stands for a process that dies. The store stays usable either way.
+/// Set the hook with [`MemoryStoreBuilder::on_step`](crate::MemoryStoreBuilder::on_step) or
+/// [`MemoryReadStoreBuilder::on_step`](crate::MemoryReadStoreBuilder::on_step). If the hook returns an
+/// error, the operation fails with it, as if a database failed. If the hook panics, the task ends there,
+/// as if its process died. The store remains usable in both cases.
+///
+/// At a `Before` step nothing has happened. At an `After` step the change is stored, but the caller does
+/// not know it yet.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering};
+///
+/// use cqrs_core::EventStore;
+/// use cqrs_core::store::{StoreError, StoreErrorKind};
+/// use cqrs_memory::{MemoryStore, Step};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), StoreError> {
+/// let reads = AtomicU32::new(0);
+/// let store = MemoryStore::builder()
+///     .on_step(move |step| match step {
+///         // The first read fails.
+///         Step::BeforeRead if reads.fetch_add(1, Ordering::Relaxed) == 0 => {
+///             Err(StoreError::new(StoreErrorKind::Unavailable, "connection reset"))
+///         }
+///         _ => Ok(()),
+///     })
+///     .build();
+///
+/// assert!(store.head().await.is_err());
+/// assert_eq!(store.head().await?.get(), 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Step {
-    /// Before anything is read: each page of events, the head, a stream's info, a listing, a
-    /// command record, a snapshot, a state.
+    /// Before the store reads: a page of events, the head, information about streams, a command
+    /// record, a snapshot, a state or a checkpoint.
     BeforeRead,
-    /// Before a valid append is compared with the log. Nothing of it will be stored.
+    /// Before a valid append is compared with the log. An error stores nothing.
     BeforeAppend,
-    /// The append was accepted and is about to be stored. Its events, states and command record
-    /// are stored in one go, so this is the point between them: none of them will be stored.
+    /// After an append was accepted and before it is stored. An error stores nothing: neither its
+    /// events nor its states nor its command record.
     DuringAppend,
-    /// The append is stored, or was stored before and is recognised, and nobody has been told.
-    /// An error becomes [`AppendError::OutcomeUnknown`](cqrs_core::store::AppendError::OutcomeUnknown).
+    /// After an append was stored, or recognised as stored before. An error becomes
+    /// [`AppendError::OutcomeUnknown`](cqrs_core::store::AppendError::OutcomeUnknown).
     AfterAppend,
-    /// Before commands are forgotten.
+    /// Before command records are removed.
     BeforeForgetCommands,
-    /// They are forgotten, and nobody has been told.
+    /// After command records were removed.
     AfterForgetCommands,
-    /// Before a snapshot is kept.
+    /// Before a snapshot is stored.
     BeforeSaveSnapshot,
-    /// It is kept, and nobody has been told.
+    /// After a snapshot was stored.
     AfterSaveSnapshot,
-    /// Before a snapshot is removed.
+    /// Before a snapshot is deleted.
     BeforeDeleteSnapshot,
-    /// It is removed, and nobody has been told.
+    /// After a snapshot was deleted.
     AfterDeleteSnapshot,
-    /// Before a state without events is compared with the one that is there.
+    /// Before the version of a state without events is compared with the stored one.
     BeforeSaveState,
-    /// It is kept, and nobody has been told. An error becomes
+    /// After a state without events was stored. An error becomes
     /// [`SaveStateError::OutcomeUnknown`](cqrs_core::store::SaveStateError::OutcomeUnknown).
     AfterSaveState,
-    /// Before a subscription is claimed, its claim renewed or released, its checkpoint saved,
-    /// reset or removed.
+    /// Before a lease on a subscription is acquired, renewed or released, and before its checkpoint is
+    /// saved, reset or deleted.
     BeforeCheckpoint,
-    /// It is done, and nobody has been told.
+    /// After a lease or checkpoint of a subscription was changed.
     AfterCheckpoint,
-    /// Of a read store: before a node says that it is alive.
+    /// Before the heartbeat of a node. Read store only, as are all steps after this one.
     BeforeHeartbeat,
-    /// Before a node leaves, a partition is leased, released, reported about, paused or resumed,
-    /// before an event put aside is retried or discarded.
+    /// Before a node leaves; before a partition is leased, released or reported on; before a consumer
+    /// is paused or resumed; before a parked event is retried or discarded.
     BeforeLease,
     /// Before a transaction begins.
     BeforeProjection,
-    /// The rows are written, the checkpoint is not: neither will be there.
+    /// After a projector changed its models and before they and the checkpoint are stored. An error
+    /// stores neither.
     BeforeProjectionCommit,
-    /// Both are there, and nobody has been told.
+    /// After the models and the checkpoint were stored.
     AfterProjectionCommit,
-    /// Before a generation is swapped in or given up.
+    /// Before a new generation goes live, or its rebuild is cancelled.
     BeforeSwap,
-    /// It is swapped in, or not, and nobody has been told.
+    /// After a new generation went live, or was found not to be ready.
     AfterSwap,
 }
 
-/// What is called at each step, never while the store is locked.
+/// A function that runs at each step, never while the store is locked.
 pub(crate) type Hook = Box<dyn Fn(Step) -> Result<(), StoreError> + Send + Sync>;
 
-/// The hook, if there is one.
+/// The hook of a store, if one is set.
 #[derive(Default)]
 pub(crate) struct Hooks(pub(crate) Option<Hook>);
 

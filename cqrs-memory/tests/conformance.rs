@@ -1,4 +1,4 @@
-//! The memory store keeps the laws, alone and behind the wrappers of the core.
+//! Runs the conformance suite on the memory store, directly and through the wrappers of the core.
 
 #![allow(clippy::unwrap_used)] // tests fail by panicking
 
@@ -22,15 +22,15 @@ use cqrs_core::{
 use cqrs_memory::MemoryStore;
 use uuid::Uuid;
 
-mod alone {
+mod direct {
     cqrs_testing::conformance! { store = cqrs_memory::MemoryStore::new() }
 }
 
-mod behind_wrappers {
+mod wrapped {
     cqrs_testing::conformance! { store = super::Wrapped::new() }
 }
 
-/// Events go through an `Arc<dyn EventStore>` and upcasters that concern none of them.
+/// A store whose events go through an `Arc<dyn EventStore>` and through upcasters that change none.
 #[derive(Clone, Debug)]
 struct Wrapped {
     events: Arc<dyn EventStore>,

@@ -1,4 +1,5 @@
-//! What a test relies on: the clock, isolation, reset, races, cancellation, giving way.
+//! What tests rely on: the clock, independent stores, reset, concurrent appends, cancellation and
+//! yielding to other tasks.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -20,16 +21,16 @@ use cqrs_memory::MemoryStore;
 use futures_util::{FutureExt, StreamExt};
 
 #[derive(Clone, Debug, Default)]
-struct Hands(Arc<AtomicI64>);
+struct TestClock(Arc<AtomicI64>);
 
-impl Hands {
+impl TestClock {
     fn set(&self, micros: i64) -> Timestamp {
         self.0.store(micros, Ordering::Relaxed);
         self.now()
     }
 }
 
-impl Clock for Hands {
+impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.0.load(Ordering::Relaxed))
     }
@@ -52,34 +53,34 @@ async fn log(store: &MemoryStore) -> Vec<RecordedEvent> {
 }
 
 #[tokio::test]
-async fn time_comes_from_the_clock_unless_the_event_brings_its_own() {
-    let hands = Hands::default();
-    let store = MemoryStore::builder().clock(hands.clone()).build();
-    let (stored, own) = (hands.set(1_000), Timestamp::from_micros(5));
+async fn an_event_is_dated_by_the_clock_unless_it_has_its_own_time() {
+    let clock = TestClock::default();
+    let store = MemoryStore::builder().clock(clock.clone()).build();
+    let (stored, own) = (clock.set(1_000), Timestamp::from_micros(5));
     let events = vec![event(), event().with_recorded_at(own), event()];
-    let answer = store.append(Append::to(stream("a-1"), Version::ZERO, events)).await.unwrap();
+    let outcome = store.append(Append::to(stream("a-1"), Version::ZERO, events)).await.unwrap();
 
-    assert_eq!(answer.recorded_at, stored);
+    assert_eq!(outcome.recorded_at, stored);
     let times: Vec<_> = log(&store).await.iter().map(|event| event.recorded_at).collect();
     assert_eq!(times, [stored, own, stored]);
 }
 
 #[tokio::test]
-async fn the_first_answer_comes_again_to_the_letter() {
-    let hands = Hands::default();
-    let store = MemoryStore::builder().clock(hands.clone()).build();
-    hands.set(1_000);
+async fn a_repeated_append_returns_the_first_outcome() {
+    let clock = TestClock::default();
+    let store = MemoryStore::builder().clock(clock.clone()).build();
+    clock.set(1_000);
     store.append(append("b-1", ExpectedVersion::Any)).await.unwrap();
 
-    // Two streams, a third that is only a condition, and events with times of their own.
-    hands.set(2_000);
+    // Two streams with events, some with their own time, and a third that is only checked.
+    clock.set(2_000);
     let own = Timestamp::from_micros(5);
     let whole = Append::to(stream("a-1"), Version::ZERO, vec![event().with_recorded_at(own)])
         .and_to(stream("b-1"), Version::new(1), vec![])
         .and_to(stream("c-1"), Version::ZERO, vec![event(), event().with_recorded_at(own)]);
     let first = store.append(whole.clone()).await.unwrap();
 
-    hands.set(3_000);
+    clock.set(3_000);
     for name in ["a-1", "b-1", "c-1"] {
         store.append(append(name, ExpectedVersion::Any)).await.unwrap();
     }
@@ -89,13 +90,13 @@ async fn the_first_answer_comes_again_to_the_letter() {
 }
 
 #[tokio::test]
-async fn a_known_command_answers_first_and_another_under_its_id_is_refused() {
+async fn a_repeated_command_returns_the_first_outcome_and_its_id_cannot_be_reused() {
     let store = MemoryStore::new();
     let (id, name) = (CommandId::random(), stream("a-1"));
     let key = |content: u8| CommandKey::new(id, &name, &Payload::encode(&content).unwrap());
     let with = |content| append("a-1", ExpectedVersion::NoStream).with_command(key(content));
 
-    // Fresh event ids and a version long past: the record alone makes it known.
+    // New event ids and an expected version that is out of date: only the command id is known.
     let first = store.append(with(1)).await.unwrap();
     assert_eq!(store.append(with(1)).await.unwrap(), first.again());
     let other = store.append(with(2)).await;
@@ -104,12 +105,12 @@ async fn a_known_command_answers_first_and_another_under_its_id_is_refused() {
 }
 
 #[tokio::test]
-async fn commands_are_forgotten_by_the_time_they_were_recorded() {
-    let hands = Hands::default();
-    let store = MemoryStore::builder().clock(hands.clone()).build();
+async fn commands_recorded_before_a_time_are_forgotten() {
+    let clock = TestClock::default();
+    let store = MemoryStore::builder().clock(clock.clone()).build();
     let mut keys = Vec::new();
     for micros in [1_000, 2_000, 3_000] {
-        hands.set(micros);
+        clock.set(micros);
         let (name, content) = (stream("a-1"), Payload::encode(&micros).unwrap());
         let key = CommandKey::new(CommandId::random(), &name, &content);
         store.append(append("a-1", ExpectedVersion::Any).with_command(key)).await.unwrap();
@@ -124,7 +125,7 @@ async fn commands_are_forgotten_by_the_time_they_were_recorded() {
 }
 
 #[tokio::test]
-async fn events_stored_in_other_company_are_duplicates() {
+async fn stored_events_in_another_append_are_duplicates() {
     let store = MemoryStore::new();
     let events: Vec<_> = (0..3).map(|_| event()).collect();
     let to = |name, picked: &[usize]| {
@@ -138,9 +139,9 @@ async fn events_stored_in_other_company_are_duplicates() {
     let wrong: [(&str, &[usize]); 5] =
         [("a-1", &[1, 0]), ("a-1", &[1, 2]), ("b-1", &[0, 1]), ("a-1", &[0, 2]), ("c-1", &[2])];
     for (name, picked) in wrong {
-        let answer = store.append(to(name, picked)).await;
-        let Err(AppendError::DuplicateEvent { id, stream: at }) = answer else {
-            panic!("{picked:?} to {name}: {answer:?}");
+        let outcome = store.append(to(name, picked)).await;
+        let Err(AppendError::DuplicateEvent { id, stream: at }) = outcome else {
+            panic!("{picked:?} to {name}: {outcome:?}");
         };
         assert_eq!((id, at), (events[picked[0]].id, stream("a-1")));
     }
@@ -151,7 +152,7 @@ async fn events_stored_in_other_company_are_duplicates() {
 }
 
 #[tokio::test]
-async fn reset_wipes_everything() {
+async fn reset_removes_everything() {
     let store = MemoryStore::new();
     let name = stream("a-1");
     let content = Payload::encode(&1).unwrap();
@@ -174,14 +175,14 @@ async fn reset_wipes_everything() {
     assert_eq!(store.load_snapshot(&name).await.unwrap(), None);
     assert_eq!(store.load_state(&name).await.unwrap(), None);
     assert_eq!(store.find_command(key.id).await.unwrap(), None);
-    assert!(open.next().await.is_none(), "a read that was open ends");
+    assert!(open.next().await.is_none(), "a read that has begun ends");
 
-    let answer = store.append(append).await.unwrap();
-    assert_eq!((answer.repeated, answer.position()), (false, Position::new(1)));
+    let outcome = store.append(append).await.unwrap();
+    assert_eq!((outcome.repeated, outcome.position()), (false, Position::new(1)));
 }
 
 #[tokio::test]
-async fn two_stores_do_not_see_each_other() {
+async fn two_stores_are_independent() {
     let (one, other) = (MemoryStore::new(), MemoryStore::new());
     one.append(append("a-1", ExpectedVersion::NoStream)).await.unwrap();
     other.append(append("a-1", ExpectedVersion::NoStream)).await.unwrap();
@@ -190,7 +191,7 @@ async fn two_stores_do_not_see_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_five_that_expect_the_same_version_one_wins() {
+async fn one_of_five_appends_with_the_same_expected_version_succeeds() {
     for round in 0..200 {
         let store = MemoryStore::new();
         let gate = Arc::new(tokio::sync::Barrier::new(5));
@@ -203,22 +204,22 @@ async fn of_five_that_expect_the_same_version_one_wins() {
                 })
             })
             .collect();
-        let mut won = 0;
+        let mut stored = 0;
         for task in tasks {
             match task.await.unwrap() {
-                Ok(_) => won += 1,
+                Ok(_) => stored += 1,
                 Err(AppendError::Conflict(conflict)) => {
                     assert_eq!(conflict.actual, Version::new(1), "round {round}");
                 }
                 Err(error) => panic!("round {round}: {error:?}"),
             }
         }
-        assert_eq!((won, log(&store).await.len()), (1, 1), "round {round}");
+        assert_eq!((stored, log(&store).await.len()), (1, 1), "round {round}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_polling_reader_sees_every_position_once_and_in_order() {
+async fn a_polling_reader_reads_every_position_once_and_in_order() {
     const WRITERS: u64 = 8;
     const EACH: u64 = 500;
     let store = MemoryStore::new();
@@ -254,21 +255,21 @@ async fn a_polling_reader_sees_every_position_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn an_append_that_is_dropped_before_its_turn_stores_nothing() {
+async fn an_append_that_is_dropped_before_it_ran_stores_nothing() {
     let store = MemoryStore::new();
     let mut stored = 0;
-    // The task's budget runs out at some point, and the append has to wait for its turn.
+    // At some point the task's budget is used up, and the append yields.
     let dropped = (0..10_000).any(|_| {
         let is_ready = store.append(append("a-1", ExpectedVersion::Any)).now_or_never().is_some();
         stored += u64::from(is_ready);
         !is_ready
     });
-    assert!(dropped, "no append ever waited");
+    assert!(dropped, "no append yielded");
     assert_eq!(store.head().await.unwrap(), Position::new(stored));
 }
 
 #[tokio::test]
-async fn a_busy_loop_on_the_store_lets_other_tasks_run() {
+async fn a_busy_loop_of_store_calls_lets_other_tasks_run() {
     let store = MemoryStore::new();
     store.append(append("a-1", ExpectedVersion::Any)).await.unwrap();
     for reads in [false, true] {

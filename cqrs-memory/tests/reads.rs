@@ -1,4 +1,4 @@
-//! Reads and listings answer exactly as a look at the whole log would.
+//! Compares reads and listings with a search through the whole log.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -13,11 +13,11 @@ use cqrs_core::{
 use cqrs_memory::MemoryStore;
 use futures_util::TryStreamExt;
 
-/// SplitMix64: the same numbers for the same seed.
+/// Random numbers (SplitMix64), the same for the same seed.
 struct Dice(u64);
 
 impl Dice {
-    /// A number below `sides`.
+    /// Returns a number below `sides`.
     fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -30,11 +30,11 @@ fn stream(dice: &mut Dice) -> StreamName {
     StreamName::of(&format!("category{}", dice.roll(3)), &dice.roll(4)).unwrap()
 }
 
-fn kind(dice: &mut Dice) -> EventName {
+fn event_name(dice: &mut Dice) -> EventName {
     EventName::new(format!("type{}", dice.roll(5))).unwrap()
 }
 
-fn conversation(dice: &mut Dice) -> CorrelationId {
+fn correlation_id(dice: &mut Dice) -> CorrelationId {
     let mut bytes = [0; 16];
     bytes[0] = u8::try_from(dice.roll(6)).unwrap();
     CorrelationId::new(uuid::Uuid::from_bytes(bytes))
@@ -45,9 +45,10 @@ async fn fill(store: &MemoryStore, dice: &mut Dice) {
         let events = (0..dice.roll(5)).map(|_| {
             let mut metadata = Metadata::default();
             if dice.roll(2) == 0 {
-                metadata = metadata.with_correlation_id(conversation(dice));
+                metadata = metadata.with_correlation_id(correlation_id(dice));
             }
-            NewEvent::raw(kind(dice), 1, Payload::encode(&number).unwrap()).with_metadata(metadata)
+            NewEvent::raw(event_name(dice), 1, Payload::encode(&number).unwrap())
+                .with_metadata(metadata)
         });
         let events = events.collect();
         store.append(Append::to(stream(dice), ExpectedVersion::Any, events)).await.unwrap();
@@ -59,15 +60,15 @@ fn filter(dice: &mut Dice) -> Filter {
     if dice.roll(4) == 0 {
         filter = Filter::stream(stream(dice));
     }
-    // With repetitions on purpose: nothing may be found twice.
+    // Repeated names must not return events twice.
     for _ in 0..dice.roll(4) {
         filter = filter.and_category(Category::new(stream(dice).category()).unwrap());
     }
     for _ in 0..dice.roll(4) {
-        filter = filter.and_type(kind(dice));
+        filter = filter.and_type(event_name(dice));
     }
     if dice.roll(4) == 0 {
-        filter.correlation_id = Some(conversation(dice));
+        filter.correlation_id = Some(correlation_id(dice));
     }
     filter
 }
@@ -75,7 +76,7 @@ fn filter(dice: &mut Dice) -> Filter {
 fn read(dice: &mut Dice) -> LogRead {
     let mut read = if dice.roll(2) == 0 { LogRead::forward() } else { LogRead::backward() };
     read = read.filter(filter(dice));
-    // Past the setter, which would not let a 0 through.
+    // Set directly, because the setter does not allow 0.
     read.page_size = usize::try_from(dice.roll(20)).unwrap();
     if dice.roll(2) == 0 {
         read = read.from(dice.roll(160));
@@ -86,18 +87,18 @@ fn read(dice: &mut Dice) -> LogRead {
     read
 }
 
-/// What the read means, said as plainly as possible.
+/// Returns the positions that the read should return.
 fn expected(all: &[RecordedEvent], read: &LogRead) -> Vec<Position> {
     let limit = read.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap());
-    let passing = all.iter().filter(|event| read.filter.matches(event)).map(|e| e.position);
+    let matching = all.iter().filter(|event| read.filter.matches(event)).map(|e| e.position);
     match read.direction {
         Direction::Forward => {
             let from = read.from.unwrap_or_default();
-            passing.filter(|position| *position >= from).take(limit).collect()
+            matching.filter(|position| *position >= from).take(limit).collect()
         }
         Direction::Backward => {
             let from = read.from.unwrap_or(Position::new(u64::MAX));
-            passing.rev().filter(|position| *position <= from).take(limit).collect()
+            matching.rev().filter(|position| *position <= from).take(limit).collect()
         }
     }
 }
@@ -108,7 +109,7 @@ async fn whole_log(store: &MemoryStore) -> Vec<RecordedEvent> {
 }
 
 #[tokio::test]
-async fn every_filter_finds_what_a_look_at_the_whole_log_finds() {
+async fn a_filtered_read_returns_what_a_search_through_the_log_returns() {
     let mut found = 0;
     for seed in 0..300 {
         let dice = &mut Dice(seed);
@@ -164,7 +165,7 @@ fn stream_read(dice: &mut Dice) -> StreamRead {
 }
 
 #[tokio::test]
-async fn to_b053_a_stream_read_finds_what_the_log_holds_of_it() {
+async fn a_stream_read_returns_what_the_log_contains_of_the_stream() {
     let (mut found, mut missing) = (0, 0);
     for seed in 0..300 {
         let dice = &mut Dice(seed);
@@ -179,8 +180,8 @@ async fn to_b053_a_stream_read_finds_what_the_log_holds_of_it() {
                 all.iter().filter(|event| event.stream == read.stream).collect();
             let answer: Result<Vec<_>, _> = store.read_stream(read.clone()).try_collect().await;
             if expected.is_empty() {
-                let refused = matches!(answer, Err(ReadError::StreamNotFound { .. }));
-                assert!(refused, "{context}: {answer:?}");
+                let not_found = matches!(answer, Err(ReadError::StreamNotFound { .. }));
+                assert!(not_found, "{context}: {answer:?}");
                 missing += 1;
                 continue;
             }
@@ -212,7 +213,7 @@ async fn to_b053_a_stream_read_finds_what_the_log_holds_of_it() {
 }
 
 #[tokio::test]
-async fn listings_sort_search_and_count_as_the_log_says() {
+async fn a_listing_sorts_searches_and_counts_the_streams_of_the_log() {
     let orders =
         [StreamOrder::Name, StreamOrder::Version, StreamOrder::CreatedAt, StreamOrder::Position];
     for seed in 0..60 {
@@ -246,7 +247,7 @@ async fn listings_sort_search_and_count_as_the_log_says() {
                 query.page = dice.roll(4);
                 let mut expected: Vec<_> =
                     infos.iter().filter(|info| info.stream.as_str().contains("-2")).collect();
-                // Stable, so that ties stay in the order of their names in both directions.
+                // A stable sort, so that ties are in the order of their names in both directions.
                 expected.sort_by(|a, b| {
                     let ascending = match order {
                         StreamOrder::Name => a.stream.cmp(&b.stream),

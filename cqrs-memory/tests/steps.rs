@@ -1,4 +1,5 @@
-//! Faults and deaths at every step: what is stored, what is answered, and that the store goes on.
+//! Failures and panics at every step: what is stored, what is returned, and that the store remains
+//! usable.
 
 #![allow(clippy::unwrap_used)] // a test may
 
@@ -16,14 +17,14 @@ use cqrs_core::{
 use cqrs_memory::{MemoryStore, Step};
 use futures_util::{FutureExt, StreamExt};
 
-/// How a step goes wrong.
+/// How a step fails.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     Error,
     Panic,
 }
 
-/// Set by a test, taken by the hook that it strikes.
+/// The next failure, set by a test and taken by the hook.
 type Plan = Arc<Mutex<Option<(Step, Fault)>>>;
 
 fn faulty() -> (MemoryStore, Plan) {
@@ -34,9 +35,9 @@ fn faulty() -> (MemoryStore, Plan) {
         match fault {
             None => Ok(()),
             Some((_, Fault::Error)) => {
-                Err(StoreError::new(StoreErrorKind::Unavailable, "struck by the test"))
+                Err(StoreError::new(StoreErrorKind::Unavailable, "failure injected by the test"))
             }
-            Some((_, Fault::Panic)) => panic!("died in the test"),
+            Some((_, Fault::Panic)) => panic!("panic injected by the test"),
         }
     });
     (store.build(), plan)
@@ -54,19 +55,19 @@ fn event() -> NewEvent {
     NewEvent::json("account.opened", &1).unwrap()
 }
 
-/// An append with everything an append can have.
-fn whole_append() -> Append {
+/// Returns an append with events, a state and a command.
+fn full_append() -> Append {
     let key = CommandKey::new(CommandId::random(), &name(), &Payload::encode(&1).unwrap());
     Append::to(name(), ExpectedVersion::NoStream, vec![event(), event()])
         .with_state(state())
         .with_command(key)
 }
 
-/// Whether the append is stored as a whole; half of it fails the test.
+/// Returns `true` if the whole append is stored, and panics if only a part is.
 async fn is_stored(store: &MemoryStore, append: &Append) -> bool {
     let head = store.head().await.unwrap();
     let stored = head == Position::new(2);
-    assert!(stored || head == Position::START, "half of the events: {head}");
+    assert!(stored || head == Position::START, "only some of the events are stored: {head}");
     let row = store.load_state(&name()).await.unwrap();
     assert_eq!(row.map(|row| row.version), stored.then(|| Version::new(2)));
     let record = store.find_command(append.command.unwrap().id).await.unwrap();
@@ -76,21 +77,21 @@ async fn is_stored(store: &MemoryStore, append: &Append) -> bool {
 }
 
 #[tokio::test]
-async fn a_fault_at_any_step_of_an_append_leaves_all_or_nothing() {
+async fn a_failure_at_any_step_of_an_append_stores_everything_or_nothing() {
     for (step, expect_stored) in
         [(Step::BeforeAppend, false), (Step::DuringAppend, false), (Step::AfterAppend, true)]
     {
         for fault in [Fault::Error, Fault::Panic] {
             let (store, plan) = faulty();
-            let append = whole_append();
+            let append = full_append();
             *plan.lock().unwrap() = Some((step, fault));
 
-            let answer = AssertUnwindSafe(store.append(append.clone())).catch_unwind().await;
-            match (fault, answer) {
+            let result = AssertUnwindSafe(store.append(append.clone())).catch_unwind().await;
+            match (fault, result) {
                 (Fault::Panic, Err(_)) => {}
                 (Fault::Error, Ok(Err(AppendError::OutcomeUnknown(_)))) if expect_stored => {}
                 (Fault::Error, Ok(Err(AppendError::Store(_)))) if !expect_stored => {}
-                (_, answer) => panic!("{fault:?} at {step:?} was answered {answer:?}"),
+                (_, result) => panic!("{fault:?} at {step:?} returned {result:?}"),
             }
             assert_eq!(is_stored(&store, &append).await, expect_stored, "{fault:?} at {step:?}");
 
@@ -103,22 +104,22 @@ async fn a_fault_at_any_step_of_an_append_leaves_all_or_nothing() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_can_be_lost_again() {
+async fn the_outcome_of_a_repeated_append_can_be_unknown_again() {
     let (store, plan) = faulty();
-    let append = whole_append();
+    let append = full_append();
     for _ in 0..2 {
         *plan.lock().unwrap() = Some((Step::AfterAppend, Fault::Error));
-        let answer = store.append(append.clone()).await;
-        assert!(matches!(answer, Err(AppendError::OutcomeUnknown(_))), "{answer:?}");
+        let result = store.append(append.clone()).await;
+        assert!(matches!(result, Err(AppendError::OutcomeUnknown(_))), "{result:?}");
     }
     assert!(store.append(append.clone()).await.unwrap().repeated);
     assert!(is_stored(&store, &append).await);
 }
 
 #[tokio::test]
-async fn an_append_that_is_refused_or_was_stored_has_no_middle() {
+async fn a_rejected_or_repeated_append_skips_the_step_before_storing() {
     let (store, plan) = faulty();
-    let append = whole_append();
+    let append = full_append();
     store.append(append.clone()).await.unwrap();
     *plan.lock().unwrap() = Some((Step::DuringAppend, Fault::Error));
 
@@ -129,23 +130,23 @@ async fn an_append_that_is_refused_or_was_stored_has_no_middle() {
 }
 
 #[tokio::test]
-async fn what_slips_in_between_check_and_commit_is_seen() {
-    // The hook itself appends to the same stream, with the outer append already accepted.
+async fn an_append_between_check_and_commit_causes_a_conflict() {
+    // The hook appends to the same stream after the outer append was accepted.
     let handle: Arc<OnceLock<MemoryStore>> = Arc::default();
     let inner = Arc::clone(&handle);
     let first = Mutex::new(true);
     let store = MemoryStore::builder()
         .on_step(move |step| {
             if step == Step::DuringAppend && std::mem::take(&mut *first.lock().unwrap()) {
-                let rival = Append::to(name(), ExpectedVersion::NoStream, vec![event()]);
-                inner.get().unwrap().append(rival).now_or_never().unwrap().unwrap();
+                let other = Append::to(name(), ExpectedVersion::NoStream, vec![event()]);
+                inner.get().unwrap().append(other).now_or_never().unwrap().unwrap();
             }
             Ok(())
         })
         .build();
     handle.set(store.clone()).unwrap();
 
-    let append = whole_append();
+    let append = full_append();
     let Err(AppendError::Conflict(conflict)) = store.append(append.clone()).await else {
         panic!("both were stored");
     };
@@ -156,7 +157,7 @@ async fn what_slips_in_between_check_and_commit_is_seen() {
 }
 
 #[tokio::test]
-async fn snapshots_and_states_are_kept_or_not_as_the_step_says() {
+async fn a_failure_stores_a_snapshot_or_state_only_after_its_step() {
     let snapshot = |version| {
         let payload = Payload::encode(&version).unwrap();
         Snapshot::new(name(), Version::new(version), "account.1", payload, Timestamp::UNIX_EPOCH)
@@ -166,42 +167,42 @@ async fn snapshots_and_states_are_kept_or_not_as_the_step_says() {
             let (store, plan) = faulty();
             store.save_snapshot(snapshot(1)).await.unwrap();
             *plan.lock().unwrap() = Some((step, fault));
-            let answer = AssertUnwindSafe(store.save_snapshot(snapshot(2))).catch_unwind().await;
-            assert!(!matches!(answer, Ok(Ok(()))), "{fault:?} at {step:?}");
-            let kept = store.load_snapshot(&name()).await.unwrap().unwrap();
-            assert_eq!(kept, snapshot(version), "{fault:?} at {step:?}");
+            let result = AssertUnwindSafe(store.save_snapshot(snapshot(2))).catch_unwind().await;
+            assert!(!matches!(result, Ok(Ok(()))), "{fault:?} at {step:?}");
+            let stored = store.load_snapshot(&name()).await.unwrap().unwrap();
+            assert_eq!(stored, snapshot(version), "{fault:?} at {step:?}");
         }
-        for (step, there) in
+        for (step, exists) in
             [(Step::BeforeDeleteSnapshot, true), (Step::AfterDeleteSnapshot, false)]
         {
             let (store, plan) = faulty();
             store.save_snapshot(snapshot(1)).await.unwrap();
             *plan.lock().unwrap() = Some((step, fault));
-            let answer = AssertUnwindSafe(store.delete_snapshot(&name())).catch_unwind().await;
-            assert!(!matches!(answer, Ok(Ok(()))), "{fault:?} at {step:?}");
-            let kept = store.load_snapshot(&name()).await.unwrap();
-            assert_eq!(kept.is_some(), there, "{fault:?} at {step:?}");
+            let result = AssertUnwindSafe(store.delete_snapshot(&name())).catch_unwind().await;
+            assert!(!matches!(result, Ok(Ok(()))), "{fault:?} at {step:?}");
+            let stored = store.load_snapshot(&name()).await.unwrap();
+            assert_eq!(stored.is_some(), exists, "{fault:?} at {step:?}");
         }
-        for (step, there) in [(Step::BeforeSaveState, false), (Step::AfterSaveState, true)] {
+        for (step, exists) in [(Step::BeforeSaveState, false), (Step::AfterSaveState, true)] {
             let (store, plan) = faulty();
             *plan.lock().unwrap() = Some((step, fault));
             let name = name();
             let save = store.save_state(&name, Version::ZERO, state());
-            let answer = AssertUnwindSafe(save).catch_unwind().await;
-            assert!(!matches!(answer, Ok(Ok(_))), "{fault:?} at {step:?}");
-            let kept = store.load_state(&name).await.unwrap();
-            assert_eq!(kept.is_some(), there, "{fault:?} at {step:?}");
+            let result = AssertUnwindSafe(save).catch_unwind().await;
+            assert!(!matches!(result, Ok(Ok(_))), "{fault:?} at {step:?}");
+            let stored = store.load_state(&name).await.unwrap();
+            assert_eq!(stored.is_some(), exists, "{fault:?} at {step:?}");
             let again = store.save_state(&name, Version::ZERO, state()).await;
-            assert_eq!(matches!(again, Err(SaveStateError::Conflict(_))), there);
+            assert_eq!(matches!(again, Err(SaveStateError::Conflict(_))), exists);
         }
     }
 }
 
 #[tokio::test]
-async fn forgotten_commands_stay_forgotten_when_nobody_was_told() {
+async fn commands_are_forgotten_only_after_the_step() {
     for (step, known) in [(Step::BeforeForgetCommands, true), (Step::AfterForgetCommands, false)] {
         let (store, plan) = faulty();
-        let append = whole_append();
+        let append = full_append();
         store.append(append.clone()).await.unwrap();
         *plan.lock().unwrap() = Some((step, Fault::Error));
         store.forget_commands(Timestamp::MAX).await.unwrap_err();
@@ -211,9 +212,9 @@ async fn forgotten_commands_stay_forgotten_when_nobody_was_told() {
 }
 
 #[tokio::test]
-async fn a_read_that_fails_ends_and_can_be_asked_again() {
+async fn a_read_ends_after_an_error_and_can_be_repeated() {
     let (store, plan) = faulty();
-    store.append(whole_append()).await.unwrap();
+    store.append(full_append()).await.unwrap();
     let read = StreamRead::forward(name()).page_size(1);
 
     let mut pages = store.read_stream(read.clone());

@@ -1,10 +1,10 @@
-//! Appends that take projectors along.
+//! Appends that run projectors in the same transaction.
 //!
-//! Projectors are user code and may wait, so they run without the log's lock, on a plan of the
-//! append: the events at the positions they will have if nobody appends meanwhile.
+//! Projectors are code of the user and may wait, so they run without the lock of the log, on a plan of
+//! the append: its events at the positions that they get if no other append comes first.
 //!
-//! Invariant: the append is committed only while the head is where it was when the plan was made,
-//! and models and log change under both locks. Otherwise the plan is thrown away and made anew.
+//! Invariant: an append is committed only if the head has not moved since its plan was made, and models
+//! and log change under both locks. Otherwise there is a new plan.
 
 use async_trait::async_trait;
 use cqrs_core::projection::{AppendProjecting, InlineProjection};
@@ -18,8 +18,8 @@ use super::transaction::MemoryTransaction;
 use crate::append::Committed;
 use crate::{MemoryStore, Step};
 
-/// How often a plan is made anew before the append gives up.
-const ATTEMPTS: usize = 100;
+/// The maximum number of plans before an append fails.
+const MAX_ATTEMPTS: usize = 100;
 
 #[async_trait]
 impl AppendProjecting<MemoryReadStore> for MemoryStore {
@@ -33,7 +33,7 @@ impl AppendProjecting<MemoryReadStore> for MemoryStore {
         if append.event_count() == 0 {
             return self.append(append).await;
         }
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             self.hooks().at(Step::BeforeAppend)?;
             let now = self.now();
             let (head, events) = {
@@ -65,14 +65,14 @@ impl AppendProjecting<MemoryReadStore> for MemoryStore {
                 None => {}
             }
         }
-        let message = "others were faster each time";
+        let message = format!("other appends came first in all {MAX_ATTEMPTS} attempts");
         Err(StoreError::new(StoreErrorKind::Unavailable, message).into())
     }
 }
 
 impl MemoryReadStore {
-    /// Commits what `append` answers with, together with the models, or neither when that is
-    /// `None` or a generation is not live any more.
+    /// Runs `append` and commits the models with it. Returns `None` and commits nothing if `append`
+    /// returns `None` or a generation is no longer live.
     fn commit_with<T, E>(
         &self,
         tx: MemoryTransaction,

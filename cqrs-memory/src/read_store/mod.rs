@@ -1,4 +1,4 @@
-//! Read models in memory.
+//! The read store in memory.
 
 mod inline;
 mod models;
@@ -31,10 +31,10 @@ use state::State;
 use transaction::{Condition, GenerationChange};
 pub use transaction::{MemoryTransaction, MissingModel};
 
-/// Read models in memory: each projector has models of its own, any type that can be cloned.
+/// A read store in memory, whose read models are values of any type that implements `Clone`.
 ///
-/// Readers take the model as it was at the last commit and keep it as long as they like; nobody
-/// waits. One transaction at a time changes a generation.
+/// A clone is another handle to the same store. Queries use a [`view`](Self::view), which returns the
+/// model as of the last commit without waiting.
 ///
 /// ```
 /// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
@@ -93,16 +93,36 @@ pub struct MemoryReadStore {
     shared: Arc<Shared>,
 }
 
-/// Invariant: nobody else's code runs under the lock: no projector, no clock, no drop of a model.
+/// Invariant: no code of users runs while a lock is held: no projector, no clock, no drop of a model.
 struct Shared {
     state: Mutex<State>,
     clock: Box<dyn Clock>,
     hooks: Hooks,
-    /// What operators ask of processes.
+    /// The operators' requests to processes.
     requests: Mutex<Vec<(ConsumerName, Request)>>,
 }
 
-/// Makes a [`MemoryReadStore`] that is not the usual one.
+/// Builds a [`MemoryReadStore`] with another clock or a hook that injects failures.
+///
+/// ```
+/// use cqrs_core::app::SystemClock;
+/// use cqrs_core::projection::ReadStore;
+/// use cqrs_core::store::{StoreError, StoreErrorKind};
+/// use cqrs_memory::{MemoryReadStore, Step};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let read = MemoryReadStore::builder()
+///     .clock(SystemClock)
+///     .on_step(|step| match step {
+///         Step::BeforeRead => Err(StoreError::new(StoreErrorKind::Unavailable, "cable cut")),
+///         _ => Ok(()),
+///     })
+///     .build();
+///
+/// assert!(read.inspect(None).await.is_err());
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use]
 pub struct MemoryReadStoreBuilder {
@@ -111,13 +131,16 @@ pub struct MemoryReadStoreBuilder {
 }
 
 impl MemoryReadStoreBuilder {
-    /// Takes the time of leases from this clock instead of the machine's.
+    /// Sets the clock for leases. Default: the system clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Box::new(clock);
         self
     }
 
-    /// Calls this at the steps of leases and projections, never under the lock of the store.
+    /// Sets the hook that runs at each [`Step`] of a read store, never under its lock. Default: none. A
+    /// second hook replaces the first.
+    ///
+    /// If the hook returns an error, the step fails with that error.
     pub fn on_step(
         mut self,
         hook: impl Fn(Step) -> Result<(), StoreError> + Send + Sync + 'static,
@@ -126,7 +149,7 @@ impl MemoryReadStoreBuilder {
         self
     }
 
-    /// An empty read store.
+    /// Creates the read store, which is empty.
     #[must_use]
     pub fn build(self) -> MemoryReadStore {
         let (state, clock, hooks) = (Mutex::default(), self.clock, self.hooks);
@@ -148,21 +171,23 @@ impl fmt::Debug for MemoryReadStore {
 }
 
 impl MemoryReadStore {
-    /// An empty read store on the machine's clock.
+    /// Creates an empty read store that uses the system clock.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// An empty read store with another clock or with faults.
+    /// Creates an empty read store with another clock or a hook that injects failures.
     pub fn builder() -> MemoryReadStoreBuilder {
         MemoryReadStoreBuilder { clock: Box::new(SystemClock), hooks: Hooks::default() }
     }
 
-    /// A view of a model that a projector keeps, for queries.
+    /// Returns a view of one model of a projector, for queries.
+    ///
+    /// The projector may start later; until it has built the model, the view returns `None`.
     ///
     /// # Errors
-    /// [`InvalidName`] when no projector can have this name.
+    /// Returns [`InvalidName`] if a projector cannot have this name.
     pub fn view<M: Send + Sync + 'static>(
         &self,
         projector: &str,
@@ -172,7 +197,7 @@ impl MemoryReadStore {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A poisoned lock would mean a panic under it, which the invariant of `Shared` rules out.
+        // The lock is never poisoned, because nothing panics under it.
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -248,7 +273,7 @@ impl ReadStore for MemoryReadStore {
         change.through = through;
         let garbage = {
             let mut state = self.state();
-            if !state.accepts(&change) || !state.remembers(lease) {
+            if !state.accepts(&change) || !state.has_progress_of(lease) {
                 return Err(CommitError::Lost);
             }
             state.apply(change)
@@ -371,7 +396,7 @@ impl ReadStore for MemoryReadStore {
         let Some(change) = tx.changes.pop() else { return Ok(()) };
         let garbage = {
             let mut state = self.state();
-            // Somebody else was faster, which is just as good.
+            // Otherwise another node has begun the same generation.
             if state.accepts(&change) { state.apply(change) } else { Vec::new() }
         };
         drop(garbage);

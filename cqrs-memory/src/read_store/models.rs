@@ -1,4 +1,4 @@
-//! Read models as values: readers share what is published, a transaction changes a copy.
+//! Read models as values: readers share the published ones, and a transaction changes a copy.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ impl Models {
         Arc::clone(self.0.get(&TypeId::of::<M>())?).downcast().ok()
     }
 
-    /// For changing; copied first if readers share it.
+    /// Returns a model to change, which is cloned first if readers share it.
     pub(super) fn get_mut<M: Clone + Send + Sync + 'static>(&mut self) -> Option<&mut M> {
         let shared = self.0.get_mut(&TypeId::of::<M>())?;
         if Arc::get_mut(shared).is_none() {
@@ -29,14 +29,14 @@ impl Models {
     }
 }
 
-/// What readers of one projector see.
+/// The models of one projector that readers see.
 #[derive(Default)]
 pub(super) struct Published(RwLock<Option<Arc<Models>>>);
 
 impl Published {
-    /// Replaces what readers see, and returns what they saw.
+    /// Replaces the models and returns the previous ones.
     pub(super) fn replace(&self, models: Option<Arc<Models>>) -> Option<Arc<Models>> {
-        // Nothing panics under the lock: pointers are moved.
+        // Only pointers are moved under the lock, so nothing can panic.
         std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), models)
     }
 
@@ -45,7 +45,22 @@ impl Published {
     }
 }
 
-/// A view of one model of a projector, for queries. Cheap to clone.
+/// A view of one model of a projector, for queries.
+///
+/// Returned by [`MemoryReadStore::view`](crate::MemoryReadStore::view). Cloning is cheap.
+///
+/// ```
+/// use cqrs_memory::{MemoryReadStore, MemoryView};
+///
+/// #[derive(Clone, Default)]
+/// struct Popular(std::collections::HashMap<String, u32>);
+///
+/// let read = MemoryReadStore::new();
+/// let popular: MemoryView<Popular> = read.view("popular")?;
+/// // No projector has built it yet.
+/// assert!(popular.get().is_none());
+/// # Ok::<(), cqrs_core::store::InvalidName>(())
+/// ```
 pub struct MemoryView<M> {
     published: Arc<Published>,
     model: PhantomData<fn() -> M>,
@@ -68,8 +83,9 @@ impl<M: Send + Sync + 'static> MemoryView<M> {
         Self { published, model: PhantomData }
     }
 
-    /// The model as of the last commit; `None` until it is built for the first time. It stays as
-    /// it is while it is held, and nobody waits for anybody.
+    /// Returns the model as of the last commit, or `None` until it is first built.
+    ///
+    /// The returned model does not change. Holding it blocks neither projectors nor other readers.
     #[must_use]
     pub fn get(&self) -> Option<Arc<M>> {
         self.published.get()?.get()

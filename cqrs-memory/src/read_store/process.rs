@@ -1,4 +1,4 @@
-//! Processes in memory: one model for all instances of a process.
+//! `ProcessStore` for [`MemoryReadStore`]: one model holds all instances of a process.
 
 use std::ops::Bound;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -15,19 +15,21 @@ use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 use super::MemoryReadStore;
 use super::transaction::MemoryTransaction;
 
-/// All instances of a process, and which of them have something to do.
+/// All instances of a process, with indexes of those that have pending work.
 #[derive(Clone, Default)]
 struct Instances {
     all: RedBlackTreeMapSync<String, Arc<Instance>>,
-    /// Those with commands to be sent, in the order in which they got them.
+    /// Instances with commands to send, in the order in which they became busy.
     busy: RedBlackTreeMapSync<u64, String>,
-    turns: RedBlackTreeMapSync<String, u64>,
-    last_turn: u64,
+    /// The keys of `busy` by instance.
+    busy_keys: RedBlackTreeMapSync<String, u64>,
+    last_busy_key: u64,
+    /// The next timer of each instance.
     due: RedBlackTreeSetSync<(Timestamp, String)>,
 }
 
 impl Instances {
-    fn keep(&mut self, instance: &Instance) {
+    fn store(&mut self, instance: &Instance) {
         let id = &instance.id;
         if let Some(due) = self.all.get(id).and_then(|old| old.next_due()) {
             self.due.remove_mut(&(due, id.clone()));
@@ -35,15 +37,15 @@ impl Instances {
         if let Some(due) = instance.next_due() {
             self.due.insert_mut((due, id.clone()));
         }
-        match (self.turns.get(id).copied(), instance.is_busy()) {
+        match (self.busy_keys.get(id).copied(), instance.is_busy()) {
             (None, true) => {
-                self.last_turn += 1;
-                self.busy.insert_mut(self.last_turn, id.clone());
-                self.turns.insert_mut(id.clone(), self.last_turn);
+                self.last_busy_key += 1;
+                self.busy.insert_mut(self.last_busy_key, id.clone());
+                self.busy_keys.insert_mut(id.clone(), self.last_busy_key);
             }
-            (Some(turn), false) => {
-                self.busy.remove_mut(&turn);
-                self.turns.remove_mut(id);
+            (Some(key), false) => {
+                self.busy.remove_mut(&key);
+                self.busy_keys.remove_mut(id);
             }
             _ => {}
         }
@@ -57,14 +59,18 @@ impl MemoryReadStore {
     }
 
     fn requests(&self) -> MutexGuard<'_, Vec<(ConsumerName, Request)>> {
-        // Nothing panics under it.
+        // Nothing panics under the lock, so it is never poisoned.
         self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn model(tx: &mut MemoryTransaction) -> Result<&mut Instances, StoreError> {
     tx.model().map_err(|error| {
-        StoreError::new(StoreErrorKind::Internal, "not a process").with_source(error)
+        StoreError::new(
+            StoreErrorKind::Internal,
+            "the consumer is not a process: its models hold no instances",
+        )
+        .with_source(error)
     })
 }
 
@@ -80,8 +86,8 @@ impl ProcessStore for MemoryReadStore {
         tx: &mut MemoryTransaction,
         ids: &[String],
     ) -> Result<Vec<Instance>, StoreError> {
-        let kept = model(tx)?;
-        Ok(ids.iter().filter_map(|id| kept.all.get(id)).map(|found| (**found).clone()).collect())
+        let model = model(tx)?;
+        Ok(ids.iter().filter_map(|id| model.all.get(id)).map(|found| (**found).clone()).collect())
     }
 
     async fn keep(
@@ -89,8 +95,8 @@ impl ProcessStore for MemoryReadStore {
         tx: &mut MemoryTransaction,
         instances: &[Instance],
     ) -> Result<(), StoreError> {
-        let kept = model(tx)?;
-        instances.iter().for_each(|instance| kept.keep(instance));
+        let model = model(tx)?;
+        instances.iter().for_each(|instance| model.store(instance));
         Ok(())
     }
 
@@ -104,18 +110,18 @@ impl ProcessStore for MemoryReadStore {
         let requests = self.requests().clone().into_iter();
         pending.requests =
             requests.filter(|(name, _)| name == process).map(|(_, request)| request).collect();
-        let Some(kept) = self.instances(process) else { return Ok(pending) };
-        let busy = kept.busy.values().take(limit).filter_map(|id| kept.all.get(id));
+        let Some(model) = self.instances(process) else { return Ok(pending) };
+        let busy = model.busy.values().take(limit).filter_map(|id| model.all.get(id));
         pending.busy = busy.map(|instance| (**instance).clone()).collect();
-        let due = kept.due.iter().take_while(|(due, _)| *due <= now).take(limit);
+        let due = model.due.iter().take_while(|(due, _)| *due <= now).take(limit);
         pending.due = due.map(|(_, id)| id.clone()).collect();
-        pending.next_due = kept.due.iter().map(|(due, _)| *due).find(|due| *due > now);
+        pending.next_due = model.due.iter().map(|(due, _)| *due).find(|due| *due > now);
         Ok(pending)
     }
 
     async fn request(&self, process: &ConsumerName, request: &Request) -> Result<bool, StoreError> {
         let known = self.instances(process);
-        if !known.is_some_and(|kept| kept.all.contains_key(&request.instance)) {
+        if !known.is_some_and(|model| model.all.contains_key(&request.instance)) {
             return Ok(false);
         }
         self.requests().push((process.clone(), request.clone()));
@@ -136,14 +142,14 @@ impl ProcessStore for MemoryReadStore {
         process: &ConsumerName,
         query: &InstanceQuery,
     ) -> Result<Vec<Instance>, StoreError> {
-        let Some(kept) = self.instances(process) else { return Ok(Vec::new()) };
+        let Some(model) = self.instances(process) else { return Ok(Vec::new()) };
         let matches = |instance: &Arc<Instance>| {
             (!query.suspended || instance.is_suspended())
                 && query.id.as_ref().is_none_or(|id| *id == instance.id)
         };
         let from = query.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let behind = kept.all.range::<String, _>((from, Bound::Unbounded));
-        let found = behind.map(|(_, instance)| instance).filter(|instance| matches(instance));
+        let found = model.all.range::<String, _>((from, Bound::Unbounded));
+        let found = found.map(|(_, instance)| instance).filter(|instance| matches(instance));
         Ok(found.take(query.limit).map(|instance| (**instance).clone()).collect())
     }
 }

@@ -1,4 +1,4 @@
-//! What a read store keeps on record; one lock guards it all.
+//! Everything that a read store holds, guarded by one lock.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use uuid::Uuid;
 use super::models::{Models, Published};
 use super::transaction::{Condition, GenerationChange};
 
-/// How many positions a generation may be behind the live one when that is held back for it.
-const CLOSE: u64 = 1_000;
+/// The greatest lag at which a new generation makes the live one stop, in positions.
+const SWAP_LAG: u64 = 1_000;
 
 #[derive(Default)]
 pub(super) struct State {
-    /// Leases and generations ever given out.
-    numbers: u64,
+    /// The newest number of a lease or generation.
+    last_number: u64,
     nodes: HashMap<Uuid, Node>,
-    projectors: BTreeMap<ConsumerName, ConsumerState>,
+    consumers: BTreeMap<ConsumerName, ConsumerState>,
 }
 
 struct Node {
@@ -41,18 +41,21 @@ struct ConsumerState {
 pub(super) struct Generation {
     number: u64,
     version: u32,
-    /// Held back, so that the one being built can get ahead of it.
+    /// Stopped, so that the generation that is being built can overtake it.
     frozen: bool,
     pub(super) models: Arc<Models>,
+    /// Held by the transaction that changes the generation.
     pub(super) write_lock: Arc<Mutex<()>>,
     partitions: Vec<PartitionState>,
+    /// Parked events by position.
     parked: BTreeMap<u64, Parked>,
 }
 
-/// What is kept of a partition.
+/// The checkpoint of a partition and its newest lease.
 #[derive(Clone, Default)]
 struct PartitionState {
     position: Position,
+    /// The number of the newest lease; older leases are lost.
     epoch: u64,
     owner: Option<Uuid>,
     failure: Option<Failure>,
@@ -86,14 +89,14 @@ impl ConsumerState {
             intact: true,
             partitions: (0..)
                 .zip(&generation.partitions)
-                .map(|(number, kept)| {
+                .map(|(number, state)| {
                     let parked = generation.parked.values().filter(|p| p.number == number);
                     let waiting = parked.clone().filter(|p| p.event.discarded.is_none());
                     PartitionRecord {
                         number,
-                        position: kept.position,
-                        owner: kept.owner.filter(|owner| alive(*owner)),
-                        failure: kept.failure.clone(),
+                        position: state.position,
+                        owner: state.owner.filter(|owner| alive(*owner)),
+                        failure: state.failure.clone(),
                         parked: waiting.count() as u64,
                         retry_requested: parked.clone().any(|p| p.event.retry_requested),
                     }
@@ -110,8 +113,8 @@ impl ConsumerState {
 
 impl State {
     fn next_number(&mut self) -> u64 {
-        self.numbers += 1;
-        self.numbers
+        self.last_number += 1;
+        self.last_number
     }
 
     fn is_alive(&self, node: Uuid, now: Timestamp) -> bool {
@@ -119,23 +122,23 @@ impl State {
     }
 
     fn partition(&mut self, partition: &Partition) -> Option<&mut PartitionState> {
-        let kept = self.projectors.get_mut(&partition.consumer)?;
-        let generation = kept.generation(partition.generation)?;
+        let entry = self.consumers.get_mut(&partition.consumer)?;
+        let generation = entry.generation(partition.generation)?;
         generation.partitions.get_mut(usize::try_from(partition.number).ok()?)
     }
 
-    /// The partition, if the lease is its newest.
-    fn under(&mut self, lease: &PartitionLease) -> Option<&mut PartitionState> {
-        self.partition(&lease.partition).filter(|kept| kept.epoch == lease.epoch)
+    /// Returns the partition of a lease, unless the lease is lost.
+    fn leased_partition(&mut self, lease: &PartitionLease) -> Option<&mut PartitionState> {
+        self.partition(&lease.partition).filter(|state| state.epoch == lease.epoch)
     }
 
-    /// Whether the checkpoint is where the owner knows it, or further.
-    pub(super) fn remembers(&mut self, lease: &PartitionLease) -> bool {
-        self.partition(&lease.partition).is_some_and(|kept| kept.position >= lease.position)
+    /// Returns `true` if the checkpoint is at or after the position that the owner knows.
+    pub(super) fn has_progress_of(&mut self, lease: &PartitionLease) -> bool {
+        self.partition(&lease.partition).is_some_and(|state| state.position >= lease.position)
     }
 
     pub(super) fn published(&mut self, name: &ConsumerName) -> Arc<Published> {
-        Arc::clone(&self.projectors.entry(name.clone()).or_default().published)
+        Arc::clone(&self.consumers.entry(name.clone()).or_default().published)
     }
 
     pub(super) fn heartbeat(
@@ -149,8 +152,8 @@ impl State {
         self.nodes.retain(|_, node| node.alive_until > now);
         self.nodes.insert(node, Node { alive_until, capabilities: capabilities.to_vec() });
         for lease in progress {
-            if let Some(kept) = self.under(lease) {
-                kept.position = kept.position.max(lease.position);
+            if let Some(state) = self.leased_partition(lease) {
+                state.position = state.position.max(lease.position);
             }
         }
         let nodes = self.nodes.iter();
@@ -161,8 +164,8 @@ impl State {
 
     pub(super) fn leave(&mut self, node: Uuid) {
         self.nodes.remove(&node);
-        for kept in self.projectors.values_mut() {
-            for generation in kept.live.iter_mut().chain(&mut kept.building) {
+        for entry in self.consumers.values_mut() {
+            for generation in entry.live.iter_mut().chain(&mut entry.building) {
                 for partition in &mut generation.partitions {
                     partition.owner = partition.owner.filter(|owner| *owner != node);
                 }
@@ -172,15 +175,15 @@ impl State {
 
     pub(super) fn inspect(
         &self,
-        projector: Option<&ConsumerName>,
+        consumer: Option<&ConsumerName>,
         now: Timestamp,
     ) -> Vec<ConsumerRecord> {
-        let wanted = |name: &ConsumerName| projector.is_none_or(|wanted| wanted == name);
-        self.projectors
+        let wanted = |name: &ConsumerName| consumer.is_none_or(|wanted| wanted == name);
+        self.consumers
             .iter()
-            // Somebody only looked at it.
-            .filter(|(name, kept)| wanted(name) && kept.generations().next().is_some())
-            .map(|(name, kept)| kept.record(name, |node| self.is_alive(node, now)))
+            // A view creates an entry for a consumer that does not exist yet.
+            .filter(|(name, entry)| wanted(name) && entry.generations().next().is_some())
+            .map(|(name, entry)| entry.record(name, |node| self.is_alive(node, now)))
             .collect()
     }
 
@@ -194,50 +197,50 @@ impl State {
         if owner.is_some_and(|owner| owner != node && self.is_alive(owner, now)) {
             return None;
         }
-        let kept = self.projectors.get_mut(&partition.consumer)?;
-        if kept.generation(partition.generation)?.frozen {
+        let entry = self.consumers.get_mut(&partition.consumer)?;
+        if entry.generation(partition.generation)?.frozen {
             return None;
         }
         let epoch = self.next_number();
-        let kept = self.partition(partition)?;
-        kept.owner = Some(node);
-        kept.epoch = epoch;
-        Some(PartitionLease::new(partition.clone(), epoch, kept.position))
+        let state = self.partition(partition)?;
+        state.owner = Some(node);
+        state.epoch = epoch;
+        Some(PartitionLease::new(partition.clone(), epoch, state.position))
     }
 
     pub(super) fn release(&mut self, lease: &PartitionLease) {
-        if let Some(kept) = self.under(lease) {
-            kept.owner = None;
+        if let Some(state) = self.leased_partition(lease) {
+            state.owner = None;
         }
     }
 
-    /// The generation a lease is about, if the lease is its newest.
+    /// Returns the generation of a lease, unless the lease is lost.
     pub(super) fn leased(&mut self, lease: &PartitionLease) -> Option<&mut Generation> {
-        self.under(lease)?;
-        self.projectors.get_mut(&lease.partition.consumer)?.generation(lease.partition.generation)
+        self.leased_partition(lease)?;
+        self.consumers.get_mut(&lease.partition.consumer)?.generation(lease.partition.generation)
     }
 
-    /// The live generation of a version.
+    /// Returns the live generation if it has this version, with its number and position.
     pub(super) fn live(
         &mut self,
-        projector: &ConsumerName,
+        consumer: &ConsumerName,
         version: u32,
     ) -> Option<(u64, Position, &mut Generation)> {
-        let live = self.projectors.get_mut(projector)?.live.as_mut();
+        let live = self.consumers.get_mut(consumer)?.live.as_mut();
         let live = live.filter(|live| live.version == version)?;
         Some((live.number, live.position(), live))
     }
 
     pub(super) fn report(&mut self, lease: &PartitionLease, failure: Option<&Failure>) -> bool {
-        let kept = self.under(lease);
-        kept.map(|kept| kept.failure = failure.cloned()).is_some()
+        let state = self.leased_partition(lease);
+        state.map(|state| state.failure = failure.cloned()).is_some()
     }
 
-    pub(super) fn set_paused(&mut self, projector: &ConsumerName, paused: bool) -> bool {
-        let Some(kept) = self.projectors.get_mut(projector) else { return false };
-        kept.paused = paused;
+    pub(super) fn set_paused(&mut self, consumer: &ConsumerName, paused: bool) -> bool {
+        let Some(entry) = self.consumers.get_mut(consumer) else { return false };
+        entry.paused = paused;
         if !paused {
-            for generation in kept.live.iter_mut().chain(&mut kept.building) {
+            for generation in entry.live.iter_mut().chain(&mut entry.building) {
                 generation.partitions.iter_mut().for_each(|partition| partition.failure = None);
             }
         }
@@ -246,12 +249,12 @@ impl State {
 
     pub(super) fn parked(
         &mut self,
-        projector: &ConsumerName,
+        consumer: &ConsumerName,
         generation: u64,
         number: Option<u32>,
     ) -> Vec<ParkedEvent> {
-        let kept = self.projectors.get_mut(projector);
-        let Some(found) = kept.and_then(|kept| kept.generation(generation)) else {
+        let entry = self.consumers.get_mut(consumer);
+        let Some(found) = entry.and_then(|entry| entry.generation(generation)) else {
             return Vec::new();
         };
         let parked = found.parked.values();
@@ -259,8 +262,8 @@ impl State {
         parked.map(|parked| parked.event.clone()).collect()
     }
 
-    pub(super) fn request_retry(&mut self, projector: &ConsumerName, key: Option<&str>) -> u64 {
-        let live = self.projectors.get_mut(projector).and_then(|kept| kept.live.as_mut());
+    pub(super) fn request_retry(&mut self, consumer: &ConsumerName, key: Option<&str>) -> u64 {
+        let live = self.consumers.get_mut(consumer).and_then(|entry| entry.live.as_mut());
         let parked = live.into_iter().flat_map(|live| live.parked.values_mut());
         let wanted = parked.filter(|parked| {
             parked.event.discarded.is_none() && key.is_none_or(|key| key == parked.event.key)
@@ -283,11 +286,11 @@ impl State {
 
     pub(super) fn discard(
         &mut self,
-        projector: &ConsumerName,
+        consumer: &ConsumerName,
         position: Position,
         reason: &str,
     ) -> bool {
-        let live = self.projectors.get_mut(projector).and_then(|kept| kept.live.as_mut());
+        let live = self.consumers.get_mut(consumer).and_then(|entry| entry.live.as_mut());
         let Some(live) = live else { return false };
         let found = live.parked.get_mut(&position.get());
         let Some(found) = found.filter(|parked| parked.event.discarded.is_none()) else {
@@ -301,14 +304,14 @@ impl State {
         true
     }
 
-    /// The number of a generation that may be begun.
+    /// Returns a number for a new generation, or `None` if one like it is being built.
     pub(super) fn new_generation(
         &mut self,
-        projector: &ConsumerName,
+        consumer: &ConsumerName,
         version: u32,
         partitions: u32,
     ) -> Option<u64> {
-        let building = self.projectors.get(projector).and_then(|kept| kept.building.as_ref());
+        let building = self.consumers.get(consumer).and_then(|entry| entry.building.as_ref());
         let fits = building.is_some_and(|building| {
             building.version > version
                 || building.version == version && building.partitions.len() == partitions as usize
@@ -316,31 +319,32 @@ impl State {
         if fits { None } else { Some(self.next_number()) }
     }
 
-    pub(super) fn cancel(&mut self, projector: &ConsumerName) -> bool {
-        let Some(kept) = self.projectors.get_mut(projector) else { return false };
-        if let Some(live) = &mut kept.live {
+    pub(super) fn cancel(&mut self, consumer: &ConsumerName) -> bool {
+        let Some(entry) = self.consumers.get_mut(consumer) else { return false };
+        if let Some(live) = &mut entry.live {
             live.frozen = false;
         }
-        kept.building.take().is_some()
+        entry.building.take().is_some()
     }
 
-    /// Also returns what is not needed any more, to be dropped when the lock is free.
+    /// Makes a generation live if it has caught up. Also returns the models that are no longer needed, to
+    /// be dropped without the lock.
     pub(super) fn swap(
         &mut self,
-        projector: &ConsumerName,
+        consumer: &ConsumerName,
         generation: u64,
     ) -> (Swap, Vec<Arc<Models>>) {
-        let Some(kept) = self.projectors.get_mut(projector) else { return (Swap::Gone, vec![]) };
-        let Some(building) = kept.building.as_ref().filter(|b| b.number == generation) else {
+        let Some(entry) = self.consumers.get_mut(consumer) else { return (Swap::Gone, vec![]) };
+        let Some(building) = entry.building.as_ref().filter(|b| b.number == generation) else {
             return (Swap::Gone, vec![]);
         };
         let built = building.position();
-        if let Some(live) = &mut kept.live {
+        if let Some(live) = &mut entry.live {
             let furthest = live.partitions.iter().map(|p| p.position).max().unwrap_or_default();
             if furthest > built {
-                if furthest.get() - built.get() <= CLOSE && !live.frozen {
+                if furthest.get() - built.get() <= SWAP_LAG && !live.frozen {
                     live.frozen = true;
-                    // Its owners are done; nobody gets it any more.
+                    // All its leases are lost, and `acquire` grants no new ones.
                     for partition in &mut live.partitions {
                         partition.epoch = 0;
                     }
@@ -348,22 +352,22 @@ impl State {
                 return (Swap::Behind, vec![]);
             }
         }
-        let old = std::mem::replace(&mut kept.live, kept.building.take());
-        let published = kept.live.as_ref().map(|live| Arc::clone(&live.models));
-        let mut garbage: Vec<_> = kept.published.replace(published).into_iter().collect();
+        let old = std::mem::replace(&mut entry.live, entry.building.take());
+        let published = entry.live.as_ref().map(|live| Arc::clone(&live.models));
+        let mut garbage: Vec<_> = entry.published.replace(published).into_iter().collect();
         garbage.extend(old.map(|old| old.models));
         (Swap::Done, garbage)
     }
 
-    /// Whether a transaction may commit.
+    /// Returns `true` if the condition of a change holds.
     pub(super) fn accepts(&mut self, change: &GenerationChange) -> bool {
         match &change.condition {
             Condition::Leased { partition, epoch } => {
-                self.partition(partition).is_some_and(|kept| kept.epoch == *epoch)
+                self.partition(partition).is_some_and(|state| state.epoch == *epoch)
             }
             Condition::New { version, partitions, .. } => {
-                let building = self.projectors.get(&change.projector);
-                let building = building.and_then(|kept| kept.building.as_ref());
+                let building = self.consumers.get(&change.projector);
+                let building = building.and_then(|entry| entry.building.as_ref());
                 building.is_none_or(|building| {
                     building.version < *version
                         || building.version == *version
@@ -371,16 +375,17 @@ impl State {
                 })
             }
             Condition::Inline => self
-                .projectors
+                .consumers
                 .get(&change.projector)
-                .and_then(|kept| kept.live.as_ref())
+                .and_then(|entry| entry.live.as_ref())
                 .is_some_and(|live| live.number == change.generation),
         }
     }
 
-    /// Makes the changes of a transaction that was accepted. Returns what is not needed any more.
+    /// Makes a change that was accepted. Returns the models that are no longer needed, to be dropped
+    /// without the lock.
     pub(super) fn apply(&mut self, change: GenerationChange) -> Vec<Arc<Models>> {
-        let kept = self.projectors.entry(change.projector).or_default();
+        let entry = self.consumers.entry(change.projector).or_default();
         let models = Arc::new(change.models);
         if let Condition::New { version, partitions, after } = change.condition {
             let begun = PartitionState { position: after, ..PartitionState::default() };
@@ -393,11 +398,11 @@ impl State {
                 partitions: vec![begun; partitions as usize],
                 parked: BTreeMap::new(),
             };
-            return kept.building.replace(building).map(|old| old.models).into_iter().collect();
+            return entry.building.replace(building).map(|old| old.models).into_iter().collect();
         }
-        let is_live = kept.live.as_ref().is_some_and(|live| live.number == change.generation);
-        let published = Arc::clone(&kept.published);
-        let Some(generation) = kept.generation(change.generation) else { return vec![models] };
+        let is_live = entry.live.as_ref().is_some_and(|live| live.number == change.generation);
+        let published = Arc::clone(&entry.published);
+        let Some(generation) = entry.generation(change.generation) else { return vec![models] };
         let mut garbage = vec![std::mem::replace(&mut generation.models, Arc::clone(&models))];
         if is_live {
             garbage.extend(published.replace(Some(models)));
@@ -405,19 +410,19 @@ impl State {
         let number = match change.condition {
             Condition::Leased { partition, .. } => {
                 let at = usize::try_from(partition.number).unwrap_or(usize::MAX);
-                if let Some(kept) = generation.partitions.get_mut(at) {
-                    kept.position = kept.position.max(change.through);
+                if let Some(state) = generation.partitions.get_mut(at) {
+                    state.position = state.position.max(change.through);
                     if change.through > Position::START {
-                        kept.failure = None;
+                        state.failure = None;
                     }
                 }
                 partition.number
             }
             _ => {
-                for kept in &mut generation.partitions {
-                    kept.position = kept.position.max(change.through);
-                    // A worker that still has it would write the same events once more.
-                    (kept.epoch, kept.owner) = (0, None);
+                for state in &mut generation.partitions {
+                    state.position = state.position.max(change.through);
+                    // A worker that still has the lease would project the same events again.
+                    (state.epoch, state.owner) = (0, None);
                 }
                 0
             }

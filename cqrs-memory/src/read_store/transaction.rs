@@ -1,4 +1,4 @@
-//! A transaction: copies of models, and what else is to happen when it commits.
+//! A transaction: copies of models, and the changes to make when it commits.
 
 use std::sync::Arc;
 
@@ -8,16 +8,47 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::models::Models;
 
-/// What a projector writes through: its models, copied when they are first changed.
+/// A transaction of a [`MemoryReadStore`](crate::MemoryReadStore), through which a projector changes its
+/// models.
 ///
-/// A copy costs what `Clone` costs. For a model of more than a few hundred rows use maps that share
-/// what they have in common with their copies, such as those of `rpds` or `imbl`.
+/// A model is cloned when a transaction first changes it. For models of more than a few hundred rows,
+/// use maps that share their contents with their clones, such as those of `rpds` or `imbl`.
+///
+/// ```
+/// use cqrs_memory::{MemoryTransaction, MissingModel};
+///
+/// #[derive(Clone, Default)]
+/// struct Sizes(rpds::HashTrieMapSync<String, u32>);
+///
+/// // Called by `create` of a projector.
+/// fn create(tx: &mut MemoryTransaction) {
+///     tx.put(Sizes::default());
+/// }
+///
+/// // Called by `project`.
+/// fn add(tx: &mut MemoryTransaction, cart: &str) -> Result<u32, MissingModel> {
+///     let sizes = tx.model::<Sizes>()?;
+///     let size = sizes.0.get(cart).map_or(1, |size| size + 1);
+///     sizes.0.insert_mut(cart.to_owned(), size);
+///     Ok(size)
+/// }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cqrs_core::{Position, projection::{ConsumerName, ReadStore}};
+/// # let (read, name) = (cqrs_memory::MemoryReadStore::new(), ConsumerName::new("sizes")?);
+/// # let mut tx = read.new_generation(&name, 1, 1, Position::START).await?.unwrap().tx;
+///
+/// assert!(add(&mut tx, "cart-1").is_err());
+/// create(&mut tx);
+/// assert_eq!(add(&mut tx, "cart-1")?, 1);
+/// assert_eq!(add(&mut tx, "cart-1")?, 2);
+/// # Ok(()) }
+/// ```
 pub struct MemoryTransaction {
-    /// One for each projector that was entered.
+    /// The changes of each generation that takes part.
     pub(super) changes: Vec<GenerationChange>,
 }
 
-/// What a transaction does to one generation.
+/// The changes that a transaction makes to one generation.
 pub(super) struct GenerationChange {
     pub(super) projector: ConsumerName,
     pub(super) generation: u64,
@@ -26,23 +57,23 @@ pub(super) struct GenerationChange {
     pub(super) through: Position,
     pub(super) parks: Vec<ParkedEvent>,
     pub(super) unparks: Vec<Position>,
-    /// Keeps others from changing the generation until the transaction ends.
+    /// Keeps other transactions from changing the generation until this one ends.
     pub(super) _write_lock: Option<OwnedMutexGuard<()>>,
 }
 
-/// On which ground it may commit.
+/// The condition for a commit.
 pub(super) enum Condition {
-    /// Under a lease.
+    /// The lease on the partition is still valid.
     Leased { partition: Partition, epoch: u64 },
-    /// Begins a generation.
+    /// No other node has begun a generation like it.
     New { version: u32, partitions: u32, after: Position },
-    /// Inside an append.
+    /// The generation is still live; the transaction belongs to an append.
     Inline,
 }
 
-/// The projector's model is not there: `create` has not put one.
+/// The projector has no model of this type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`create` has put no {model}")]
+#[error("no model `{model}`: call `put` in the projector's `create`")]
 pub struct MissingModel {
     model: &'static str,
 }
@@ -55,17 +86,18 @@ impl std::fmt::Debug for MemoryTransaction {
 }
 
 impl MemoryTransaction {
-    /// Puts an empty model, in [`create`](cqrs_core::Projector::create).
+    /// Adds a model. Call it in the projector's [`create`](cqrs_core::Projector::create), once for each type
+    /// of model.
     pub fn put<M: Clone + Send + Sync + 'static>(&mut self, model: M) {
         if let Some(change) = self.changes.last_mut() {
             change.models.put(model);
         }
     }
 
-    /// The projector's model, to be changed.
+    /// Returns a model of the projector, to change it.
     ///
     /// # Errors
-    /// [`MissingModel`] when none of this type was put.
+    /// Returns [`MissingModel`] if [`put`](Self::put) added no model of this type.
     pub fn model<M: Clone + Send + Sync + 'static>(&mut self) -> Result<&mut M, MissingModel> {
         let change = self.changes.last_mut();
         change
