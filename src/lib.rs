@@ -173,7 +173,6 @@
 //! use cqrs::memory::MemoryStore;
 //! use cqrs::{EventStore, EventStoreExt, ExpectedVersion, event::NewEvent, store::{Append, Filter, Read}};
 //! use cqrs::{StreamName, store::Category, subscription::SubscriptionOptions};
-//! use futures_util::StreamExt;
 //!
 //! let store = MemoryStore::new();
 //! for (stream, sku) in [("cart-1", "abc"), ("order-1", "xyz"), ("cart-2", "abc")] {

@@ -12,7 +12,6 @@ use cqrs::{
     subscription::{Start, SubscriptionOptions},
 };
 use cqrs_testing::ManualClock;
-use futures_util::StreamExt;
 
 use crate::shared::report::Report;
 use crate::shared::samples::Spread;

@@ -15,7 +15,6 @@ use cqrs::{
     process::ProcessStore,
     subscription::{Start, Subscription, SubscriptionOptions},
 };
-use futures_util::StreamExt;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 

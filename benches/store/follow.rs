@@ -7,7 +7,6 @@ use cqrs::{
     subscription::{Start, SubscriptionOptions},
 };
 use cqrs_postgres::PgStore;
-use futures_util::StreamExt;
 
 use crate::Effort;
 use crate::report::{Report, Target};

@@ -26,12 +26,13 @@ impl MemoryStore {
         lease: &SubscriptionLease,
         change: impl FnOnce(&mut SubscriptionRecord),
     ) -> Result<(), CheckpointError> {
-        self.hooks().at(Step::BeforeCheckpoint)?;
+        let failed = |source| CheckpointError::Store { name: lease.name.clone(), source };
+        self.hooks().at(Step::BeforeCheckpoint).map_err(failed)?;
         match self.contents_mut().checkpoints.get_mut(&lease.name) {
             Some(record) if record.epoch == lease.epoch => change(record),
-            _ => return Err(CheckpointError::Lost),
+            _ => return Err(CheckpointError::Lost { name: lease.name.clone() }),
         }
-        Ok(self.hooks().at(Step::AfterCheckpoint)?)
+        self.hooks().at(Step::AfterCheckpoint).map_err(failed)
     }
 }
 
@@ -44,14 +45,15 @@ impl CheckpointStore for MemoryStore {
         owner: Uuid,
         duration: Duration,
     ) -> Result<SubscriptionLease, AcquireError> {
-        self.hooks().at(Step::BeforeCheckpoint)?;
+        let failed = |source| AcquireError::Store { name: name.clone(), source };
+        self.hooks().at(Step::BeforeCheckpoint).map_err(failed)?;
         let now = self.now();
         let lease = {
             let mut contents = self.contents_mut();
             let record = contents.checkpoints.get(name).copied();
             match record.and_then(|record| record.holder(now)) {
                 Some((holder, until)) if holder != owner => {
-                    return Err(AcquireError::Held { until });
+                    return Err(AcquireError::Held { name: name.clone(), until });
                 }
                 _ => {}
             }
@@ -61,7 +63,7 @@ impl CheckpointStore for MemoryStore {
             contents.checkpoints.insert(name.clone(), record);
             SubscriptionLease::new(name.clone(), epoch, position)
         };
-        self.hooks().at(Step::AfterCheckpoint)?;
+        self.hooks().at(Step::AfterCheckpoint).map_err(failed)?;
         Ok(lease)
     }
 
@@ -86,8 +88,8 @@ impl CheckpointStore for MemoryStore {
 
     async fn release(&self, lease: &SubscriptionLease) -> Result<(), StoreError> {
         match self.update_leased(lease, |record| record.holder = None) {
-            Ok(()) | Err(CheckpointError::Lost) => Ok(()),
-            Err(CheckpointError::Store(error)) => Err(error),
+            Ok(()) | Err(CheckpointError::Lost { .. }) => Ok(()),
+            Err(CheckpointError::Store { source, .. }) => Err(source),
             Err(other) => {
                 Err(StoreError::new(cqrs_core::store::StoreErrorKind::Internal, other.to_string()))
             }

@@ -61,9 +61,18 @@ pub(crate) const DELETE: &str = "delete from cqrs.subscriptions where name = $1 
 
 impl PgStore {
     /// Changes a subscription if the lease is the newest. All of these may run twice.
-    async fn under(&self, sql: &Arc<str>, given: Arguments) -> Result<(), CheckpointError> {
-        let rows = self.shared.connections.fetch(sql, given).await?;
-        if rows.is_empty() { Err(CheckpointError::Lost) } else { Ok(()) }
+    async fn under(
+        &self,
+        lease: &SubscriptionLease,
+        sql: &Arc<str>,
+        given: Arguments,
+    ) -> Result<(), CheckpointError> {
+        let name = || lease.name.clone();
+        match self.shared.connections.fetch(sql, given).await {
+            Ok(rows) if rows.is_empty() => Err(CheckpointError::Lost { name: name() }),
+            Ok(_) => Ok(()),
+            Err(source) => Err(CheckpointError::Store { name: name(), source }),
+        }
     }
 
     async fn listed(&self, name: Option<&str>) -> Result<Vec<Checkpoint>, StoreError> {
@@ -83,19 +92,21 @@ impl CheckpointStore for PgStore {
         duration: Duration,
     ) -> Result<SubscriptionLease, AcquireError> {
         let shared = &self.shared;
+        let failed = |source| AcquireError::Store { name: name.clone(), source };
         loop {
             let given = arguments![name.as_str(), signed(start.get()), owner, micros(duration)];
-            let rows = shared.connections.fetch(&shared.sql.acquire_checkpoint, given).await?;
+            let rows = shared.connections.fetch(&shared.sql.acquire_checkpoint, given).await;
+            let rows = rows.map_err(failed)?;
             if let Some(row) = rows.first() {
                 let read = || Ok((row.try_get(0)?, row.try_get(1)?));
-                let (epoch, position) = read().map_err(store_error)?;
+                let (epoch, position) = read().map_err(store_error).map_err(failed)?;
                 let position = Position::new(unsigned(position));
                 return Ok(SubscriptionLease::new(name.clone(), unsigned(epoch), position));
             }
-            let listed = self.listed(Some(name.as_str())).await?;
+            let listed = self.listed(Some(name.as_str())).await.map_err(failed)?;
             // Given back or removed since: it is free.
             if let Some(until) = listed.first().and_then(|checkpoint| checkpoint.held_until) {
-                return Err(AcquireError::Held { until });
+                return Err(AcquireError::Held { name: name.clone(), until });
             }
         }
     }
@@ -106,7 +117,7 @@ impl CheckpointStore for PgStore {
         duration: Duration,
     ) -> Result<(), CheckpointError> {
         let given = arguments![lease.name.as_str(), signed(lease.epoch), micros(duration)];
-        self.under(&self.shared.sql.renew_checkpoint, given).await
+        self.under(lease, &self.shared.sql.renew_checkpoint, given).await
     }
 
     async fn save_checkpoint(
@@ -115,7 +126,7 @@ impl CheckpointStore for PgStore {
         position: Position,
     ) -> Result<(), CheckpointError> {
         let given = arguments![lease.name.as_str(), signed(lease.epoch), signed(position.get())];
-        self.under(&self.shared.sql.save_checkpoint, given).await
+        self.under(lease, &self.shared.sql.save_checkpoint, given).await
     }
 
     async fn release(&self, lease: &SubscriptionLease) -> Result<(), StoreError> {

@@ -7,7 +7,6 @@ use cqrs_core::{
     subscription::{Start, SubscriptionOptions},
 };
 use cqrs_postgres::PgStore;
-use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 

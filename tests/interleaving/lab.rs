@@ -10,7 +10,7 @@ use cqrs_core::{
     subscription::{Subscription, SubscriptionOptions},
 };
 use cqrs_postgres::PgStore;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;

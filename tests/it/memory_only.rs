@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use cqrs::{app::*, event::*, store::*, subscription::*};
-use futures_util::StreamExt;
 
 use super::cases::conflicts::foreign;
 use super::cases::following::{Shaky, fill, positions};

@@ -1,4 +1,4 @@
-//! How far each subscription has got, and who may move it.
+//! Checkpoints of durable subscriptions, and the leases that protect them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,42 +10,51 @@ use crate::{Position, StoreError, Timestamp};
 
 pub use crate::names::SubscriptionName;
 
-/// The right to move a checkpoint, until somebody else gets it.
+/// The exclusive right to move a checkpoint, until it expires or another owner acquires it.
+///
+/// ```
+/// use cqrs_core::store::{InvalidName, Position};
+/// use cqrs_core::subscription::{SubscriptionLease, SubscriptionName};
+///
+/// let lease = SubscriptionLease::new(SubscriptionName::new("billing")?, 1, Position::new(41));
+/// assert_eq!(lease.checkpoint, Position::new(41));
+/// # Ok::<(), InvalidName>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SubscriptionLease {
     /// The subscription.
     pub name: SubscriptionName,
-    /// Tells this lease from all others ever made in the store, and is higher than those before.
+    /// A number that is higher than that of every lease acquired before in the same store.
     pub epoch: u64,
-    /// The checkpoint as it was then.
+    /// The checkpoint at the time the lease was acquired.
     pub checkpoint: Position,
 }
 
 impl SubscriptionLease {
-    /// From its parts.
+    /// Creates a lease from its parts, for implementations of [`CheckpointStore`].
     #[must_use]
     pub const fn new(name: SubscriptionName, epoch: u64, checkpoint: Position) -> Self {
         Self { name, epoch, checkpoint }
     }
 }
 
-/// What is known about a subscription.
+/// The stored state of a durable subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Checkpoint {
-    /// Its name.
+    /// The name of the subscription.
     pub name: SubscriptionName,
-    /// Everything up to here is done.
+    /// Every event up to here is acknowledged or did not pass the filter.
     pub position: Position,
-    /// Who holds it, if the lease has not run out.
+    /// The owner of the lease, unless it has expired or was released.
     pub owner: Option<Uuid>,
-    /// When that lease runs out unless it is renewed.
+    /// When the lease expires unless it is renewed.
     pub held_until: Option<Timestamp>,
 }
 
 impl Checkpoint {
-    /// From its parts.
+    /// Creates a checkpoint from its parts, for implementations of [`CheckpointStore`].
     #[must_use]
     pub const fn new(
         name: SubscriptionName,
@@ -57,47 +66,69 @@ impl Checkpoint {
     }
 }
 
-/// Why a subscription could not be claimed.
+/// Why a lease was not acquired.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcquireError {
-    /// Somebody else holds it. Trying again later can help.
-    #[error("somebody else holds the subscription until {until}")]
+    /// Another owner holds the lease. Trying again after it expires can succeed.
+    #[error("another owner holds the lease on subscription `{name}` until {until}")]
     Held {
-        /// When their lease runs out unless they renew it.
+        /// The subscription.
+        name: SubscriptionName,
+        /// When the lease expires unless it is renewed.
         until: Timestamp,
     },
-    /// The store failed.
-    #[error("the store did not answer the lease")]
-    Store(#[from] StoreError),
+    /// The store failed. The lease may have been acquired; the same owner can acquire it again.
+    #[error("acquiring the lease on subscription `{name}` failed")]
+    Store {
+        /// The subscription.
+        name: SubscriptionName,
+        /// The cause.
+        source: StoreError,
+    },
 }
 
-/// Why a checkpoint was not moved.
+/// Why a checkpoint was not saved, or a lease not renewed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// The lease is not the newest any more: somebody else has the subscription, or it was reset
-    /// or deleted. Nothing was changed, and never will be under this lease.
-    #[error("the lease on the subscription was lost")]
-    Lost,
+    /// The lease is not the newest: another owner has acquired the subscription, or it was reset or
+    /// deleted. Nothing was changed. Only a new lease helps.
+    #[error("the lease on subscription `{name}` was lost")]
+    Lost {
+        /// The subscription.
+        name: SubscriptionName,
+    },
     /// The store failed. Saving the same position again is harmless.
-    #[error("the store did not save the checkpoint")]
-    Store(#[from] StoreError),
+    #[error("saving the checkpoint of subscription `{name}` failed")]
+    Store {
+        /// The subscription.
+        name: SubscriptionName,
+        /// The cause.
+        source: StoreError,
+    },
 }
 
-/// Keeps checkpoints. Times are the store's own, so that processes need not agree on a clock.
+/// Stores the checkpoints of durable subscriptions and grants the leases on them.
+///
+/// Implemented by backends and by wrappers around them. `# Behavior` lists the laws of each
+/// method; the conformance suite of `cqrs-testing` has a case for each. Times are measured by the
+/// store, so that processes need not agree on a clock.
 #[async_trait]
 pub trait CheckpointStore: std::fmt::Debug + Send + Sync + 'static {
-    /// Becomes the owner of a subscription for a while.
+    /// Acquires the lease on a subscription for the given duration.
     ///
     /// # Behavior
-    /// - One that is not there is created, with its checkpoint at `start`. Of one that is there,
-    ///   `start` changes nothing.
-    /// - One that nobody holds, whose lease has run out, or that the same owner holds, is given
-    ///   out; every older lease is lost from then on.
+    /// - If the subscription does not exist, it is created with its checkpoint at `start`. If it
+    ///   exists, `start` is ignored.
+    /// - The lease is granted if it is free, has expired, or is held by the same owner. Its epoch
+    ///   is higher than that of any earlier lease, and every earlier lease of the subscription is
+    ///   lost.
+    /// - Of concurrent calls with different owners, one at most succeeds while its lease lasts.
     ///
     /// # Errors
-    /// [`AcquireError`].
+    /// Returns [`AcquireError::Held`] if another owner holds the lease, and
+    /// [`AcquireError::Store`] if the store fails.
     async fn acquire(
         &self,
         name: &SubscriptionName,
@@ -106,66 +137,72 @@ pub trait CheckpointStore: std::fmt::Debug + Send + Sync + 'static {
         duration: Duration,
     ) -> Result<SubscriptionLease, AcquireError>;
 
-    /// Holds a subscription for a while longer, from now on.
+    /// Extends a lease: it then expires after the given duration from now.
     ///
     /// # Behavior
-    /// - Works as long as nobody else claimed it, also when the time has run out.
+    /// - An expired lease can be renewed as long as no other owner has acquired it.
     ///
     /// # Errors
-    /// [`CheckpointError`].
+    /// Returns [`CheckpointError::Lost`] if the lease is not the newest, and
+    /// [`CheckpointError::Store`] if the store fails.
     async fn renew(
         &self,
         lease: &SubscriptionLease,
         duration: Duration,
     ) -> Result<(), CheckpointError>;
 
-    /// Moves the checkpoint forward. A lower position changes nothing and is no error.
+    /// Moves the checkpoint forward. A lower position changes nothing and is not an error.
+    ///
+    /// # Behavior
+    /// - An expired lease can still move the checkpoint as long as no other owner has acquired it.
     ///
     /// # Errors
-    /// [`CheckpointError`].
+    /// Returns [`CheckpointError::Lost`] if the lease is not the newest, and
+    /// [`CheckpointError::Store`] if the store fails.
     async fn save_checkpoint(
         &self,
         lease: &SubscriptionLease,
         position: Position,
     ) -> Result<(), CheckpointError>;
 
-    /// Gives a subscription back, so that others need not wait. Nothing happens when the lease is
-    /// lost already.
+    /// Releases a lease, so that another owner can acquire it at once. Does nothing if the lease is
+    /// lost.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails; the lease then runs out by itself.
+    /// Returns [`StoreError`] if the store fails; the lease then expires.
     async fn release(&self, lease: &SubscriptionLease) -> Result<(), StoreError>;
 
-    /// One subscription; `None` when it is not there.
+    /// Returns a subscription, or `None` if it does not exist.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails.
+    /// Returns [`StoreError`] if the store fails.
     async fn find_checkpoint(
         &self,
         name: &SubscriptionName,
     ) -> Result<Option<Checkpoint>, StoreError>;
 
-    /// All subscriptions, by name.
+    /// Returns all subscriptions, sorted by name.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails.
+    /// Returns [`StoreError`] if the store fails.
     async fn list_checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError>;
 
-    /// Moves a checkpoint to any position and ends the lease on it; whoever held it starts again
-    /// from there. Says whether the subscription is there.
+    /// Moves a checkpoint to any position, forward or backward, and ends the lease on it; a
+    /// subscription that held it starts again from there. Returns `false` if the subscription does
+    /// not exist.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails.
+    /// Returns [`StoreError`] if the store fails.
     async fn reset_checkpoint(
         &self,
         name: &SubscriptionName,
         position: Position,
     ) -> Result<bool, StoreError>;
 
-    /// Removes a subscription and ends the lease on it. Says whether it was there.
+    /// Deletes a subscription and ends the lease on it. Returns `false` if it does not exist.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails.
+    /// Returns [`StoreError`] if the store fails.
     async fn delete_checkpoint(&self, name: &SubscriptionName) -> Result<bool, StoreError>;
 }
 

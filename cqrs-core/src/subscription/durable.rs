@@ -1,4 +1,4 @@
-//! Following the log under a name.
+//! Subscriptions with a name and a checkpoint.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,144 +7,103 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
-use super::acks::UnexpectedAck;
-use super::lease::Held;
-use super::{AcquireError, CheckpointError, CheckpointStore, SubscriptionName};
-use super::{Follow, Start, SubscriptionOptions};
+use super::acks::Acks;
+use super::checkpoints::{
+    AcquireError, CheckpointError, CheckpointStore, SubscriptionLease, SubscriptionName,
+};
+use super::follow::Follow;
+use super::lease::HeldLease;
+use super::options::{DurableOptions, Start};
 use crate::{EventStore, Position, ReadError, RecordedEvent, Retry, StoreError};
 
-/// How long a claim lasts unless it is renewed, which it is three times as often.
-const LEASE: Duration = Duration::from_secs(3);
-/// How often somebody who stands by looks whether it is their turn.
-const STAND_BY: Duration = Duration::from_millis(500);
+/// How often a process on standby tries to acquire the lease.
+const STANDBY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What to follow under which name, and how carefully.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct DurableOptions {
-    /// The name under which the checkpoint is kept.
-    pub name: SubscriptionName,
-    /// Which events, from where. The start counts when the name is used for the first time.
-    pub subscribe: SubscriptionOptions,
-    /// At most this many events are delivered and not acknowledged, at least 1.
-    pub in_flight: usize,
-    /// The checkpoint is saved when so many events were acknowledged, at least 1 ...
-    pub save_every: u64,
-    /// ... or when so much time has passed.
-    pub save_after: Duration,
-    /// How long a process that vanished keeps others waiting.
-    pub lease: Duration,
-}
-
-impl DurableOptions {
-    /// Follows under a name: one event at a time is saved at each acknowledgement, at most 1,000
-    /// are in flight, and another process takes over within four seconds.
-    #[must_use]
-    pub const fn new(name: SubscriptionName, subscribe: SubscriptionOptions) -> Self {
-        Self {
-            name,
-            subscribe,
-            in_flight: 1_000,
-            save_every: 1,
-            save_after: Duration::from_secs(1),
-            lease: LEASE,
-        }
-    }
-
-    /// Bounds what is delivered and not acknowledged; 0 counts as 1.
-    #[must_use]
-    pub const fn in_flight(mut self, events: usize) -> Self {
-        self.in_flight = if events == 0 { 1 } else { events };
-        self
-    }
-
-    /// Saves the checkpoint every so many acknowledgements, 0 counts as 1, and when so much time
-    /// has passed, at least a millisecond. What is not saved when the process dies is delivered
-    /// again.
-    #[must_use]
-    pub fn save_every(mut self, events: u64, or_after: Duration) -> Self {
-        self.save_every = events.max(1);
-        self.save_after = or_after.max(Duration::from_millis(1));
-        self
-    }
-
-    /// Sets how long a process that vanished keeps others waiting, at least 30 milliseconds. One
-    /// that is paused for longer may find that it was replaced.
-    #[must_use]
-    pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = lease.max(Duration::from_millis(30));
-        self
-    }
-}
-
-/// Why a durable subscription ended, or was not opened.
+/// Why a durable subscription cannot return its next event.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DurableError {
-    /// The log could not be read, and waiting does not help.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The checkpoint could not be claimed, and waiting does not help.
-    #[error("the subscription could not be claimed")]
-    SubscriptionLease(#[source] StoreError),
+    /// The log cannot be read, and the failure is not transient.
+    #[error("reading events for subscription `{name}` failed")]
+    Read {
+        /// The subscription.
+        name: SubscriptionName,
+        /// The cause.
+        source: ReadError,
+    },
+    /// The lease cannot be acquired, and the failure is not transient.
+    #[error("acquiring the lease on subscription `{name}` failed")]
+    Acquire {
+        /// The subscription.
+        name: SubscriptionName,
+        /// The cause.
+        source: StoreError,
+    },
 }
 
-/// Why an acknowledgement was not taken, or not saved.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AckError {
-    /// There was nothing to acknowledge.
-    #[error(transparent)]
-    Unexpected(#[from] UnexpectedAck),
-    /// It was taken, and the checkpoint could not be saved. It is tried again by itself, unless
-    /// the claim is lost; then the events are delivered again, here or elsewhere.
-    #[error(transparent)]
-    NotSaved(#[from] CheckpointError),
-}
-
-/// The events that pass a filter, in order, behind the checkpoint kept under a name.
+/// The events that pass a filter, in order, after the checkpoint stored under a name.
+///
+/// Returned by [`EventStoreExt::subscribe_durable`](crate::EventStoreExt::subscribe_durable). After
+/// a restart, delivery continues after the last saved acknowledgement, so each event is delivered
+/// at least once. If several processes open the same name, one receives events and the others
+/// stand by; when it closes or crashes, another one takes over.
 ///
 /// ```
-/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # async fn run<S>(store: S) -> Result<(), Box<dyn std::error::Error>>
-/// # where S: cqrs_core::EventStore + cqrs_core::subscription::CheckpointStore + Clone {
-/// use cqrs_core::{EventStoreExt, subscription::{DurableOptions, SubscriptionName, SubscriptionOptions}};
+/// use cqrs_core::{EventStore, EventStoreExt};
+/// use cqrs_core::subscription::{
+///     CheckpointStore, DurableOptions, SubscriptionName, SubscriptionOptions,
+/// };
 ///
-/// let billing = DurableOptions::new(SubscriptionName::new("billing")?, SubscriptionOptions::all());
-/// let mut events = store.subscribe_durable(store.clone(), billing);
-/// while let Ok(event) = events.next().await {
-///     println!("bill {}", event.id);
-///     events.acks().ack(event.position).await?;
+/// async fn bill<S>(store: S) -> Result<(), Box<dyn std::error::Error>>
+/// where
+///     S: EventStore + CheckpointStore + Clone,
+/// {
+///     let name = SubscriptionName::new("billing")?;
+///     let options = DurableOptions::new(name, SubscriptionOptions::all());
+///     let mut events = store.subscribe_durable(store.clone(), options);
+///     loop {
+///         let event = events.next().await?;
+///         println!("bill {}", event.id);
+///         events.acks().ack(event.position).await?;
+///     }
 /// }
-/// # Ok(()) } Ok(()) }
 /// ```
 #[derive(Debug)]
 pub struct DurableSubscription {
+    source: Source,
+    active: Option<Active>,
+}
+
+/// Where events and leases come from. Unlike [`Active`] it is `Sync`, so that a future that
+/// borrows it is `Send`.
+#[derive(Debug)]
+struct Source {
     store: Arc<dyn EventStore>,
     checkpoints: Arc<dyn CheckpointStore>,
-    durable: DurableOptions,
+    options: DurableOptions,
     owner: Uuid,
-    serving: Option<Serving>,
 }
 
+/// A subscription that holds its lease.
 #[derive(Debug)]
-struct Serving {
-    held: Arc<Held>,
+struct Active {
+    lease: Arc<HeldLease>,
     follow: Follow,
+    /// Events that have arrived and are not delivered.
     arrived: VecDeque<RecordedEvent>,
-    keeper: AbortHandle,
+    renewal: AbortHandle,
 }
 
-impl Drop for Serving {
+impl Drop for Active {
     fn drop(&mut self) {
-        self.keeper.abort();
-        let held = Arc::clone(&self.held);
-        if held.is_lost() {
+        self.renewal.abort();
+        let lease = Arc::clone(&self.lease);
+        if lease.is_lost() {
             return;
         }
-        // Nobody waits for it: what is not saved is delivered again, what is not released runs out.
+        // A failure has no effect but time: events are delivered again, the lease expires.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { held.end().await });
+            runtime.spawn(async move { lease.end().await });
         }
     }
 }
@@ -153,182 +112,158 @@ impl DurableSubscription {
     pub(crate) fn open(
         store: Arc<dyn EventStore>,
         checkpoints: Arc<dyn CheckpointStore>,
-        durable: DurableOptions,
+        options: DurableOptions,
     ) -> Self {
-        Self { store, checkpoints, durable, owner: Uuid::now_v7(), serving: None }
+        let source = Source { store, checkpoints, options, owner: Uuid::now_v7() };
+        Self { source, active: None }
     }
 
-    /// The next event. Waits while another process is served, while too much is in flight, and
-    /// while a store is unavailable.
+    /// Waits for the next event and returns it.
     ///
-    /// When the claim is lost, by a pause longer than the lease or a reset, delivery begins anew
-    /// behind the checkpoint; what was in flight is delivered again, here or elsewhere.
+    /// Waits while another process holds the lease, while the maximum number of events is
+    /// unacknowledged, and while a store is unavailable.
+    ///
+    /// If the lease is lost, because the process was paused for longer than the lease or the
+    /// checkpoint was reset, delivery starts again after the stored checkpoint; unacknowledged
+    /// events are delivered again, here or to another process.
     ///
     /// # Errors
-    /// [`DurableError`] for trouble that does not pass by itself. Called again it tries again.
+    /// Returns [`DurableError`] for a failure that is not transient. Calling it again tries again.
     ///
     /// # Cancel safety
-    /// Safe: dropping the future loses no event.
+    /// Dropping the future loses no event.
     pub async fn next(&mut self) -> Result<RecordedEvent, DurableError> {
         loop {
-            let serving = match &mut self.serving {
-                Some(serving) if !serving.held.is_lost() => serving,
+            let active = match &mut self.active {
+                Some(active) if !active.lease.is_lost() => active,
                 _ => {
-                    self.serving = None;
-                    self.stand_by().await?;
+                    self.active = None;
+                    self.active = Some(self.source.stand_by().await?);
                     continue;
                 }
             };
-            // Listening starts before looking, so an acknowledgement in between is not missed.
-            let held = Arc::clone(&serving.held);
-            let acked = held.acked.notified();
-            if held.in_flight().unacked() >= self.durable.in_flight {
+            // Registered before looking, so that no acknowledgement in between is missed.
+            let lease = Arc::clone(&active.lease);
+            let acked = lease.acked.notified();
+            let delivered = lease.unacknowledged().delivered();
+            if delivered >= self.source.options.max_unacknowledged {
                 tokio::select! {
                     () = acked => {}
-                    () = held.until_lost() => {}
+                    () = lease.until_lost() => {}
                 }
-            } else if let Some(event) = serving.arrived.pop_front() {
-                held.in_flight().deliver(event.position);
+            } else if let Some(event) = active.arrived.pop_front() {
+                lease.unacknowledged().deliver(event.position);
                 return Ok(event);
             } else {
                 let page = tokio::select! {
-                    page = serving.follow.step() => page?,
-                    () = held.until_lost() => continue,
+                    page = active.follow.step() => page,
+                    () = lease.until_lost() => continue,
                 };
+                let page = page.map_err(|error| self.source.read_failed(error))?;
                 let positions = page.events.iter().map(|event| event.position);
-                held.in_flight().arrived(positions, page.through);
-                serving.arrived.extend(page.events);
+                lease.unacknowledged().arrive(positions, page.through);
+                active.arrived.extend(page.events);
             }
         }
     }
 
-    /// Acknowledges; may be used from other tasks while this one waits for the next event.
-    /// Belongs to the claim of the event delivered last.
+    /// Returns a handle to acknowledge events with, here or in another task.
     #[must_use]
     pub fn acks(&self) -> Acks {
-        let held = self.serving.as_ref().map(|serving| Arc::clone(&serving.held));
-        Acks { held, save_every: self.durable.save_every }
+        let lease = self.active.as_ref().map(|active| Arc::clone(&active.lease));
+        let options = &self.source.options;
+        Acks::new(options.name.clone(), lease, options.save_every)
     }
 
-    /// Saves what was acknowledged and lets others take over at once.
+    /// Saves the checkpoint and releases the lease, so that another process takes over at once.
+    ///
+    /// Dropping the subscription does the same in the background and ignores failures.
     ///
     /// # Errors
-    /// [`CheckpointError`]: what was not saved is delivered again.
-    ///
-    /// Dropping the subscription does the same in the background, without telling of errors.
+    /// Returns [`CheckpointError`] if the checkpoint cannot be saved or the lease cannot be
+    /// released. Events whose acknowledgement was not saved are delivered again, and the lease
+    /// expires.
     pub async fn close(mut self) -> Result<(), CheckpointError> {
-        let Some(serving) = self.serving.take() else { return Ok(()) };
-        serving.held.end().await
+        let Some(active) = self.active.take() else { return Ok(()) };
+        active.lease.end().await
     }
+}
 
-    /// Waits for the claim.
-    async fn stand_by(&mut self) -> Result<(), DurableError> {
+impl Source {
+    /// Waits for the lease.
+    async fn stand_by(&self) -> Result<Active, DurableError> {
+        let name = &self.options.name;
         loop {
-            let claimed = async {
-                let start = self.start().await?;
-                let (name, lease) = (&self.durable.name, self.durable.lease);
-                Ok(self.checkpoints.acquire(name, start, self.owner, lease).await)
-            };
-            match claimed.await {
-                Ok(Ok(claim)) => {
-                    let subscribe = self.durable.subscribe.clone();
-                    let subscribe = subscribe.from(Start::After(claim.checkpoint));
-                    let follow =
-                        Follow::after(Arc::clone(&self.store), subscribe, claim.checkpoint);
-                    let held = Arc::new(Held::new(claim, Arc::clone(&self.checkpoints)));
-                    let keeper =
-                        Arc::clone(&held).keep(self.durable.lease, self.durable.save_after);
-                    let keeper = tokio::spawn(keeper).abort_handle();
-                    self.serving = Some(Serving { held, follow, arrived: VecDeque::new(), keeper });
-                    return Ok(());
+            match self.acquire().await {
+                Ok(Some(lease)) => return Ok(self.activate(lease)),
+                Ok(None) => {}
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(
+                        subscription = %name,
+                        error = &error as &dyn std::error::Error,
+                        "lease not acquired"
+                    );
                 }
-                Ok(Err(AcquireError::Held { .. })) => {}
-                Ok(Err(AcquireError::Store(error))) if error.retry() != Retry::Never => {
-                    tracing::warn!(name = %self.durable.name, %error, "not claimed");
-                }
-                Ok(Err(AcquireError::Store(error))) => {
-                    return Err(DurableError::SubscriptionLease(error));
-                }
-                Err(error) if ReadError::retry(&error) != Retry::Never => {
-                    tracing::warn!(name = %self.durable.name, %error, "no start found");
-                }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
-            tokio::time::sleep(STAND_BY.min(self.durable.lease)).await;
+            tokio::time::sleep(STANDBY_INTERVAL.min(self.options.lease)).await;
         }
     }
 
-    /// Where the subscription starts if it is new. What takes a look at the log is only worked
-    /// out then.
+    /// Tries to acquire the lease. Returns `None` if another process holds it.
+    async fn acquire(&self) -> Result<Option<SubscriptionLease>, DurableError> {
+        let start = self.start().await.map_err(|error| self.read_failed(error))?;
+        let DurableOptions { name, lease, .. } = &self.options;
+        match self.checkpoints.acquire(name, start, self.owner, *lease).await {
+            Ok(lease) => Ok(Some(lease)),
+            Err(AcquireError::Held { .. }) => Ok(None),
+            Err(AcquireError::Store { name, source }) => {
+                Err(DurableError::Acquire { name, source })
+            }
+        }
+    }
+
+    /// Starts delivery after the checkpoint, and the renewal of the lease.
+    fn activate(&self, lease: SubscriptionLease) -> Active {
+        let DurableOptions { subscription, lease: duration, save_after, .. } = &self.options;
+        let store = Arc::clone(&self.store);
+        let follow = Follow::after(store, subscription.clone(), lease.checkpoint);
+        let lease = Arc::new(HeldLease::new(lease, Arc::clone(&self.checkpoints)));
+        let renewal = Arc::clone(&lease).renew_until_lost(*duration, *save_after);
+        let renewal = tokio::spawn(renewal).abort_handle();
+        Active { lease, follow, arrived: VecDeque::new(), renewal }
+    }
+
+    /// Returns the position to start after if the subscription is new. A start that requires
+    /// reading the log is determined only then.
     async fn start(&self) -> Result<Position, ReadError> {
-        match self.durable.subscribe.start {
+        let start = self.options.subscription.start;
+        match start {
             Start::Origin => return Ok(Position::START),
             Start::After(position) => return Ok(position),
             Start::Now | Start::At(_) => {}
         }
-        if self.checkpoints.find_checkpoint(&self.durable.name).await?.is_some() {
+        if self.checkpoints.find_checkpoint(&self.options.name).await?.is_some() {
             return Ok(Position::START);
         }
-        match self.durable.subscribe.start {
+        match start {
             Start::At(moment) => Follow::position_before(&*self.store, moment).await,
             _ => Ok(self.store.head().await?),
         }
     }
+
+    fn read_failed(&self, source: ReadError) -> DurableError {
+        DurableError::Read { name: self.options.name.clone(), source }
+    }
 }
 
-/// Acknowledges the events of a [`DurableSubscription`].
-#[derive(Clone, Debug)]
-pub struct Acks {
-    held: Option<Arc<Held>>,
-    save_every: u64,
-}
-
-impl Acks {
-    /// Acknowledges an event and all that were delivered before it.
-    ///
-    /// # Errors
-    /// [`AckError`].
-    ///
-    /// # Cancel safety
-    /// Dropping the future leaves it acknowledged or not; if it is, it is saved sooner or later.
-    pub async fn ack(&self, position: Position) -> Result<(), AckError> {
-        let held = self.held.as_ref().ok_or(UnexpectedAck { position })?;
-        self.settle(held, |held| held.in_flight().ack_through(position), position).await
-    }
-
-    /// Acknowledges just this event, for handlers that work on several at a time. The checkpoint
-    /// follows when all before it are acknowledged too.
-    ///
-    /// # Errors
-    /// [`AckError`].
-    ///
-    /// # Cancel safety
-    /// As [`ack`](Self::ack).
-    pub async fn ack_one(&self, position: Position) -> Result<(), AckError> {
-        let held = self.held.as_ref().ok_or(UnexpectedAck { position })?;
-        self.settle(held, |held| held.in_flight().ack_one(position), position).await
-    }
-
-    /// Everything up to here is acknowledged, saved or not.
-    #[must_use]
-    pub fn checkpoint(&self) -> Option<Position> {
-        self.held.as_ref().map(|held| held.checkpoint())
-    }
-
-    async fn settle(
-        &self,
-        held: &Held,
-        ack: impl FnOnce(&Held) -> Result<(), UnexpectedAck>,
-        position: Position,
-    ) -> Result<(), AckError> {
-        if held.is_lost() {
-            return Err(UnexpectedAck { position }.into());
-        }
-        ack(held)?;
-        held.acked.notify_waiters();
-        if held.in_flight().unsaved >= self.save_every {
-            held.save().await?;
-        }
-        Ok(())
+impl DurableError {
+    /// Returns whether calling [`next`](DurableSubscription::next) again can succeed.
+    fn is_transient(&self) -> bool {
+        let retry = match self {
+            Self::Read { source, .. } => source.retry(),
+            Self::Acquire { source, .. } => source.retry(),
+        };
+        retry != Retry::Never
     }
 }

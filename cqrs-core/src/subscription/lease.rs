@@ -1,59 +1,59 @@
-//! What goes on beside the handler: the claim is renewed, and acknowledgements that rest are saved.
+//! A lease that is held: renewing it, and saving acknowledgements under it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
-use super::acks::InFlight;
-use super::{CheckpointError, CheckpointStore, SubscriptionLease};
+use super::checkpoints::{CheckpointError, CheckpointStore, SubscriptionLease};
+use super::unacknowledged::Unacknowledged;
 use crate::Position;
 
-/// A timer needs some time.
-const SHORTEST: Duration = Duration::from_millis(1);
+/// A timer's interval must not be zero.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 
-/// One claim and what is in flight under it.
+/// A lease, and the events delivered under it.
 #[derive(Debug)]
-pub(super) struct Held {
-    pub(super) claim: SubscriptionLease,
+pub(super) struct HeldLease {
+    lease: SubscriptionLease,
     checkpoints: Arc<dyn CheckpointStore>,
-    in_flight: Mutex<InFlight>,
-    /// One at a time, so that a slow save is not overtaken by an older one.
+    unacknowledged: Mutex<Unacknowledged>,
+    /// Saves run one at a time, so that an older one cannot finish after a newer one.
     saving: AsyncMutex<()>,
-    /// Told at each acknowledgement.
+    /// Notified of each acknowledgement.
     pub(super) acked: Notify,
     lost: watch::Sender<bool>,
 }
 
-impl Held {
-    pub(super) fn new(claim: SubscriptionLease, checkpoints: Arc<dyn CheckpointStore>) -> Self {
-        let in_flight = Mutex::new(InFlight::behind(claim.checkpoint));
+impl HeldLease {
+    pub(super) fn new(lease: SubscriptionLease, checkpoints: Arc<dyn CheckpointStore>) -> Self {
+        let unacknowledged = Mutex::new(Unacknowledged::after(lease.checkpoint));
         Self {
-            claim,
+            lease,
             checkpoints,
-            in_flight,
+            unacknowledged,
             saving: AsyncMutex::new(()),
             acked: Notify::new(),
             lost: watch::Sender::new(false),
         }
     }
 
-    pub(super) fn in_flight(&self) -> MutexGuard<'_, InFlight> {
-        // Nothing panics under it.
-        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn unacknowledged(&self) -> MutexGuard<'_, Unacknowledged> {
+        // No code panics while it holds the lock.
+        self.unacknowledged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn is_lost(&self) -> bool {
         *self.lost.borrow()
     }
 
-    /// Returns when the claim is lost.
+    /// Returns when the lease is lost.
     pub(super) async fn until_lost(&self) {
-        // The sender lives as long as this.
+        // `self` owns the sender, so waiting cannot fail.
         let _ = self.lost.subscribe().wait_for(|lost| *lost).await;
     }
 
-    pub(super) fn lose(&self) {
+    fn lose(&self) {
         self.lost.send_replace(true);
     }
 
@@ -61,21 +61,21 @@ impl Held {
     pub(super) async fn save(&self) -> Result<(), CheckpointError> {
         let _one_at_a_time = self.saving.lock().await;
         let (position, unsaved) = {
-            let in_flight = self.in_flight();
-            if in_flight.checkpoint() <= in_flight.saved {
+            let events = self.unacknowledged();
+            if events.checkpoint() <= events.saved {
                 return Ok(());
             }
-            (in_flight.checkpoint(), in_flight.unsaved)
+            (events.checkpoint(), events.unsaved)
         };
-        match self.checkpoints.save_checkpoint(&self.claim, position).await {
+        match self.checkpoints.save_checkpoint(&self.lease, position).await {
             Ok(()) => {
-                let mut in_flight = self.in_flight();
-                in_flight.saved = position;
-                in_flight.unsaved -= unsaved;
+                let mut events = self.unacknowledged();
+                events.saved = position;
+                events.unsaved -= unsaved;
                 Ok(())
             }
             Err(error) => {
-                if matches!(error, CheckpointError::Lost) {
+                if matches!(error, CheckpointError::Lost { .. }) {
                     self.lose();
                 }
                 Err(error)
@@ -83,37 +83,42 @@ impl Held {
         }
     }
 
-    /// Saves what was acknowledged and gives the claim back.
+    /// Saves the checkpoint and releases the lease.
     pub(super) async fn end(&self) -> Result<(), CheckpointError> {
         let saved = self.save().await;
-        let released = self.checkpoints.release(&self.claim).await;
+        let released = self.checkpoints.release(&self.lease).await;
         self.lose();
-        saved.and(released.map_err(CheckpointError::Store))
+        saved.and(
+            released
+                .map_err(|source| CheckpointError::Store { name: self.lease.name.clone(), source }),
+        )
     }
 
-    /// Where the checkpoint would be if it were saved now.
+    /// Returns the checkpoint that the acknowledgements so far lead to, saved or not.
     pub(super) fn checkpoint(&self) -> Position {
-        self.in_flight().checkpoint()
+        self.unacknowledged().checkpoint()
     }
 
-    /// Renews the claim three times in its life, and saves what has rested, until it is lost.
-    pub(super) async fn keep(self: Arc<Self>, lease: Duration, save_after: Duration) {
-        let mut renew = tokio::time::interval((lease / 3).max(SHORTEST));
+    /// Renews the lease three times in its duration, and saves the checkpoint regularly, until the
+    /// lease is lost.
+    pub(super) async fn renew_until_lost(self: Arc<Self>, lease: Duration, save_after: Duration) {
+        let mut renew = tokio::time::interval((lease / 3).max(SHORTEST_INTERVAL));
         renew.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut save = tokio::time::interval(save_after.max(SHORTEST));
+        let mut save = tokio::time::interval(save_after.max(SHORTEST_INTERVAL));
         save.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !self.is_lost() {
             tokio::select! {
-                _ = renew.tick() => match self.checkpoints.renew(&self.claim, lease).await {
+                _ = renew.tick() => match self.checkpoints.renew(&self.lease, lease).await {
                     Ok(()) => {}
-                    Err(CheckpointError::Lost) => self.lose(),
-                    // It is tried again soon enough; should the claim run out meanwhile and
-                    // somebody take it, that is what "lost" will say.
-                    Err(CheckpointError::Store(error)) => {
-                        tracing::warn!(name = %self.claim.name, %error, "claim not renewed");
+                    Err(CheckpointError::Lost { .. }) => self.lose(),
+                    // The next tick tries again. If another owner acquires the lease before, that
+                    // attempt reports it as lost.
+                    Err(CheckpointError::Store { source, .. }) => {
+                        let (name, error) = (&self.lease.name, &source as &dyn std::error::Error);
+                        tracing::warn!(subscription = %name, error, "lease renewal failed");
                     }
                 },
-                // Who waits for a save is told of its error; nobody waits for this one.
+                // The next save includes what this one fails to save.
                 _ = save.tick() => drop(self.save().await),
                 () = self.until_lost() => {}
             }

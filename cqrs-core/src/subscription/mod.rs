@@ -1,26 +1,32 @@
-//! Subscriptions with a name, which go on where they stopped.
+//! Subscriptions: events of the log as they are stored, from any position.
 //!
-//! A [`DurableSubscription`] follows the log like any subscription. What its handler
-//! acknowledges moves a checkpoint, kept by a [`CheckpointStore`]; after a restart delivery goes
-//! on behind it. Of several processes that open one name, one is served and the others stand by.
+//! - A [`Subscription`] returns stored events, then new ones, as long as it exists. It forgets its
+//!   place when it is dropped.
+//! - A [`DurableSubscription`] has a name. Acknowledging events moves its checkpoint, which a
+//!   [`CheckpointStore`] stores; after a restart, delivery continues after the checkpoint. If
+//!   several processes open the same name, one receives events and the others stand by.
 //!
-//! Invariants:
-//! - The checkpoint is the highest position below and at which everything is acknowledged or did
-//!   not pass the filter. It never decreases.
-//! - Only the owner of the newest claim moves it.
-//! - So an event is delivered at least once; twice only when it was not acknowledged, or its
-//!   acknowledgement was not saved, before the subscription stopped.
+//! Guarantees of a durable subscription:
+//! - Its checkpoint is the highest position at and below which every event is acknowledged or does
+//!   not pass the filter. It never decreases, except by
+//!   [`reset_checkpoint`](CheckpointStore::reset_checkpoint).
+//! - Only the owner of the newest [lease](SubscriptionLease) moves it.
+//! - Each event is therefore delivered at least once. It is delivered again only if the
+//!   subscription stopped before its acknowledgement was saved.
 
 mod acks;
+mod catch_up;
 mod checkpoints;
 mod durable;
+pub(crate) mod follow;
 mod lease;
-mod subscription;
+mod options;
+mod unacknowledged;
 
-pub use acks::UnexpectedAck;
+pub use acks::{AckError, Acks};
+pub use catch_up::Subscription;
 pub use checkpoints::{
     AcquireError, Checkpoint, CheckpointError, CheckpointStore, SubscriptionLease, SubscriptionName,
 };
-pub use durable::{AckError, Acks, DurableError, DurableOptions, DurableSubscription};
-pub(crate) use subscription::Follow;
-pub use subscription::{Start, Subscription, SubscriptionOptions};
+pub use durable::{DurableError, DurableSubscription};
+pub use options::{DurableOptions, Start, SubscriptionOptions};

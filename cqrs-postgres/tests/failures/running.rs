@@ -10,7 +10,6 @@ use cqrs_core::{
 };
 use cqrs_postgres::PgStore;
 use cqrs_testing::eventually;
-use futures_util::StreamExt;
 
 use crate::{all, is, one, run, session, store_in, trouble};
 

@@ -6,7 +6,6 @@ use cqrs_core::{
     store::{Append, AppendError, StoreErrorKind},
     subscription::SubscriptionOptions,
 };
-use futures_util::StreamExt;
 use sqlx::{ConnectOptions, Connection};
 
 use crate::{all, contents, event, one, store_in, stream};

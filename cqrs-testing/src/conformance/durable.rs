@@ -103,7 +103,7 @@ pub(super) async fn the_checkpoint_is_below_the_first_unacknowledged_event(fresh
     }
     for wrong in [0, 8, 9] {
         let refused = acks.ack(Position::new(wrong)).await;
-        assert!(matches!(refused, Err(AckError::Unexpected(_))), "{refused:?}");
+        assert!(matches!(refused, Err(AckError::Unexpected { .. })), "{refused:?}");
     }
     assert_eq!(position(&store, "billing").await, Some(8));
 }
@@ -177,7 +177,7 @@ pub(super) async fn a_lost_lease_moves_no_checkpoint(fresh: &Fresh<'_>) {
         for tried in
             [store.save_checkpoint(claim, Position::new(99)).await, store.renew(claim, HOUR).await]
         {
-            assert!(matches!(tried, Err(CheckpointError::Lost)), "{tried:?}");
+            assert!(matches!(tried, Err(CheckpointError::Lost { .. })), "{tried:?}");
         }
         store.release(claim).await.unwrap();
     };

@@ -7,7 +7,6 @@ use cqrs_core::{
     store::{Category, Filter},
     subscription::{Start, Subscription, SubscriptionOptions},
 };
-use futures_util::StreamExt;
 
 use super::fixtures::{Any, Fresh, append};
 

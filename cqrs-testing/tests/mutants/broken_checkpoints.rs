@@ -31,14 +31,15 @@ impl CheckpointStore for Broken {
         owner: Uuid,
         duration: Duration,
     ) -> Result<SubscriptionLease, AcquireError> {
+        let failed = |source| AcquireError::Store { name: name.clone(), source };
         if self.fault == Fault::StartCountsAlways {
-            self.inner.reset_checkpoint(name, start).await?;
+            self.inner.reset_checkpoint(name, start).await.map_err(failed)?;
         }
         match self.inner.acquire(name, start, owner, duration).await {
             Err(AcquireError::Held { .. }) if self.fault == Fault::ClaimForEverybody => {
-                let kept = self.inner.find_checkpoint(name).await?;
+                let kept = self.inner.find_checkpoint(name).await.map_err(failed)?;
                 let position = kept.map_or(start, |kept| kept.position);
-                self.inner.reset_checkpoint(name, position).await?;
+                self.inner.reset_checkpoint(name, position).await.map_err(failed)?;
                 self.inner.acquire(name, start, owner, duration).await
             }
             claimed => claimed,
@@ -63,13 +64,16 @@ impl CheckpointStore for Broken {
     ) -> Result<(), CheckpointError> {
         let saved = self.inner.save_checkpoint(lease, position).await;
         match (self.fault, saved) {
-            (Fault::LostClaimUnnoticed, Err(CheckpointError::Lost)) => Ok(()),
+            (Fault::LostClaimUnnoticed, Err(CheckpointError::Lost { .. })) => Ok(()),
             (Fault::LastCheckpointKept, Ok(())) => {
                 let version = Version::new(position.get());
                 let nothing = Payload::encode(&()).unwrap();
                 let moment = Timestamp::UNIX_EPOCH;
                 let snapshot = Snapshot::new(last(&lease.name), version, "", nothing, moment);
-                Ok(self.inner.save_snapshot(snapshot).await?)
+                self.inner
+                    .save_snapshot(snapshot)
+                    .await
+                    .map_err(|source| CheckpointError::Store { name: lease.name.clone(), source })
             }
             (_, saved) => saved,
         }

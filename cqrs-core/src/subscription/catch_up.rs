@@ -1,0 +1,114 @@
+//! Subscriptions without a name.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use futures_util::StreamExt;
+
+use super::follow::Follow;
+use super::options::{Start, SubscriptionOptions};
+use crate::store::{EventStore, Pages, ReadError, StoreError};
+use crate::{Position, RecordedEvent};
+
+/// The events that pass a filter: the stored ones first, then each new one, in order, without end.
+///
+/// Returned by [`EventStoreExt::subscribe`](crate::EventStoreExt::subscribe). Call
+/// [`next`](Self::next) for one event at a time or [`next_page`](Self::next_page) for all that are
+/// available; it also implements [`Stream`].
+///
+/// While the store is unavailable, the subscription waits and tries again. Any other error is
+/// returned and ends it. To continue, subscribe again [`Start::After`] the last position you have
+/// seen.
+///
+/// ```
+/// use cqrs_core::{EventStore, EventStoreExt, Position};
+/// use cqrs_core::subscription::{Start, SubscriptionOptions};
+///
+/// async fn follow(store: &(impl EventStore + Clone), seen: Position) -> Option<Position> {
+///     let options = SubscriptionOptions::all().from(Start::After(seen));
+///     let mut subscription = store.subscribe(options).await.ok()?;
+///     let event = subscription.next().await?.ok()?;
+///     Some(event.position)
+/// }
+/// ```
+pub struct Subscription {
+    pages: Pages<Position>,
+    /// The rest of the page that is being returned one by one.
+    events: std::vec::IntoIter<RecordedEvent>,
+}
+
+impl std::fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscription").finish_non_exhaustive()
+    }
+}
+
+impl Subscription {
+    pub(crate) async fn open(
+        store: Arc<dyn EventStore>,
+        options: SubscriptionOptions,
+    ) -> Result<Self, StoreError> {
+        let follow = match options.start {
+            Start::Origin => Follow::after(store, options, Position::START),
+            Start::Now => {
+                let head = store.head().await?;
+                Follow::after(store, options, head)
+            }
+            Start::After(position) => Follow::after(store, options, position),
+            Start::At(moment) => Follow::from_moment(store, options, moment),
+        };
+        let pages = futures_util::stream::unfold(Some(follow), |follow| async {
+            let mut follow = follow?;
+            match follow.next_page().await {
+                Ok(page) => Some((Ok(page), Some(follow))),
+                Err(error) => Some((Err(error), None)),
+            }
+        });
+        Ok(Self { pages: Box::pin(pages.fuse()), events: Vec::new().into_iter() })
+    }
+
+    /// Waits for the next event and returns it. Returns `None` after an error.
+    ///
+    /// # Errors
+    /// Returns [`ReadError`] for a failure that is not transient; the subscription ends then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no event.
+    pub async fn next(&mut self) -> Option<Result<RecordedEvent, ReadError>> {
+        StreamExt::next(self).await
+    }
+
+    /// Waits for an event and returns it together with all that can be returned without waiting
+    /// again, up to the page size. Returns `None` after an error.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no event.
+    pub async fn next_page(&mut self) -> Option<Result<Vec<RecordedEvent>, ReadError>> {
+        if !self.events.as_slice().is_empty() {
+            return Some(Ok(std::mem::take(&mut self.events).collect()));
+        }
+        Some(self.pages.next().await?.map(|page| page.events))
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Result<RecordedEvent, ReadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(event) = self.events.next() {
+                return Poll::Ready(Some(Ok(event)));
+            }
+            match std::task::ready!(self.pages.poll_next_unpin(context)) {
+                Some(Ok(page)) => self.events = page.events.into_iter(),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}
