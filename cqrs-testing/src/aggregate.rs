@@ -2,68 +2,102 @@
 
 use std::fmt::Debug;
 
-use cqrs_core::{Aggregate, Event, event::Payload};
+use cqrs_core::{
+    Aggregate, Event,
+    aggregate::{Reservations, UniqueKey},
+    event::Payload,
+};
 use similar::{ChangeTag, TextDiff};
 
-/// An aggregate with a history.
+/// An aggregate with a history; see [`given`].
 #[derive(Debug)]
 #[must_use = "nothing is tested before `then`"]
 pub struct Given<A> {
     state: A,
 }
 
-/// What a command led to.
+/// The result of a command; see [`given`].
 #[derive(Debug)]
 pub struct Then<A: Aggregate> {
     state: A,
     decided: Result<Vec<A::Event>, A::Error>,
+    reservations: Reservations,
 }
 
-/// An aggregate to which this has happened.
+/// Starts a test with an aggregate that has these events.
 ///
-/// Every event goes through its stored form and back on the way, so that one which cannot be
-/// stored fails the test.
+/// Events and commands are encoded and decoded again on their way through a test, so one that
+/// cannot be stored fails it. A test needs neither a runtime nor a store.
 ///
 /// ```
-/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
-/// # use serde::{Serialize, Deserialize};
-/// # #[derive(Clone, Serialize, Deserialize)] struct Take(u32);
-/// # impl Command for Take { type Aggregate = Jar; fn aggregate_id(&self) -> u8 { 1 } }
-/// # #[derive(Debug, PartialEq, Serialize, Deserialize)] enum JarEvent { Filled(u32), Taken(u32) }
-/// # impl Event for JarEvent {
-/// #     const TYPES: &'static [EventType] = &[EventType::new("jar", 1)];
-/// #     fn event_type(&self) -> EventType { Self::TYPES[0] }
-/// #     fn encode(&self) -> Result<Payload, PayloadError> { Payload::encode(self) }
-/// #     fn decode(_: &str, p: &Payload) -> Result<Self, DecodeFailure> { Ok(p.decode()?) }
-/// # }
-/// # #[derive(Debug, PartialEq)] struct NotEnough;
-/// # impl std::fmt::Display for NotEnough { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("not enough") } }
-/// # impl std::error::Error for NotEnough {}
-/// # #[derive(Default)] struct Jar(u32);
-/// # impl Aggregate for Jar {
-/// #     const CATEGORY: &'static str = "jar"; type Id = u8; type Command = Take; type Event = JarEvent; type Error = NotEnough;
-/// #     fn execute(&self, Take(n): Take) -> Result<Vec<JarEvent>, NotEnough> {
-/// #         if n > self.0 { Err(NotEnough) } else { Ok(vec![JarEvent::Taken(n)]) } }
-/// #     fn apply(&mut self, event: &JarEvent) { match event { JarEvent::Filled(n) => self.0 += n, JarEvent::Taken(n) => self.0 -= n } }
-/// # }
-/// use cqrs_testing::given;
+/// use cqrs::{Aggregate, Command, Event, aggregate};
+/// use cqrs_testing::{given, given_nothing};
+/// use serde::{Deserialize, Serialize};
 ///
-/// given::<Jar>([JarEvent::Filled(5)]).when(Take(3)).then([JarEvent::Taken(3)]);
-/// given::<Jar>([JarEvent::Filled(5)]).when(Take(6)).then_error(NotEnough);
-/// given::<Jar>([JarEvent::Filled(5)]).when(Take(3)).and_when(Take(3)).then_error(NotEnough);
+/// #[derive(Clone, Serialize, Deserialize, Command)]
+/// #[command(aggregate = Jar, id = jar)]
+/// enum JarCommand { Fill { jar: String, ml: u32 }, Take { jar: String, ml: u32 } }
+///
+/// #[derive(Debug, PartialEq, Event)]
+/// enum JarEvent {
+///     #[event(name = "jar.filled")]
+///     Filled { ml: u32 },
+///     #[event(name = "jar.taken")]
+///     Taken { ml: u32 },
+/// }
+///
+/// #[derive(Debug, PartialEq, thiserror::Error)]
+/// #[error("only {0} ml left")]
+/// struct NotEnough(u32);
+///
+/// #[derive(Default)]
+/// struct Jar(u32);
+///
+/// #[aggregate(category = "jar", id = String)]
+/// impl Aggregate for Jar {
+///     fn execute(&self, command: JarCommand) -> Result<Vec<JarEvent>, NotEnough> {
+///         match command {
+///             JarCommand::Fill { ml, .. } => Ok(vec![JarEvent::Filled { ml }]),
+///             JarCommand::Take { ml, .. } if ml > self.0 => Err(NotEnough(self.0)),
+///             JarCommand::Take { ml, .. } => Ok(vec![JarEvent::Taken { ml }]),
+///         }
+///     }
+///
+///     fn apply(&mut self, event: &JarEvent) {
+///         match event {
+///             JarEvent::Filled { ml } => self.0 += ml,
+///             JarEvent::Taken { ml } => self.0 -= ml,
+///         }
+///     }
+/// }
+///
+/// let take = |ml| JarCommand::Take { jar: "honey".into(), ml };
+/// let fill = |ml| JarCommand::Fill { jar: "honey".into(), ml };
+///
+/// given::<Jar>([JarEvent::Filled { ml: 5 }]).when(take(3)).then([JarEvent::Taken { ml: 3 }]);
+/// given::<Jar>([JarEvent::Filled { ml: 5 }]).when(take(6)).then_error(NotEnough(5));
+/// given_nothing::<Jar>()
+///     .when(fill(5))
+///     .and_when(take(3))
+///     .and_when(take(3))
+///     .then_error(NotEnough(2))
+///     .then_state(|jar| assert_eq!(jar.0, 2));
 /// ```
+///
+/// # Panics
+/// Panics if an event cannot be stored or read back.
 #[track_caller]
 pub fn given<A: Aggregate>(events: impl IntoIterator<Item = A::Event>) -> Given<A> {
     Given { state: A::replay(&events.into_iter().map(stored).collect::<Vec<_>>()) }
 }
 
-/// An aggregate to which nothing has happened.
+/// Starts a test with an aggregate that has no events; see [`given`].
 pub fn given_nothing<A: Aggregate>() -> Given<A> {
     Given { state: A::default() }
 }
 
 impl<A: Aggregate> Given<A> {
-    /// Asks it.
+    /// Executes a command.
     #[must_use = "nothing is tested before `then`"]
     #[track_caller]
     pub fn when(self, command: impl Into<A::Command>) -> Then<A> {
@@ -71,13 +105,17 @@ impl<A: Aggregate> Given<A> {
         let decided = state
             .execute(through_json(command.into()))
             .map(|events| events.into_iter().map(stored).collect::<Vec<_>>());
+        let reservations = match &decided {
+            Ok(events) => state.reservations(events),
+            Err(_) => Reservations::none(),
+        };
         for event in decided.iter().flatten() {
             state.apply(event);
         }
-        Then { state, decided }
+        Then { state, decided, reservations }
     }
 
-    /// Looks at the state that the events make.
+    /// Passes the state after the given events to a function, which can assert on it.
     #[track_caller]
     pub fn then_state(self, look: impl FnOnce(&A)) {
         look(&self.state);
@@ -89,7 +127,7 @@ where
     A::Event: Debug,
     A::Error: Debug,
 {
-    /// It decided these events, in this order.
+    /// Asserts that the command was accepted with exactly these events, in this order.
     #[track_caller]
     pub fn then(self, expected: impl IntoIterator<Item = A::Event>) -> Self
     where
@@ -103,7 +141,7 @@ where
         }
     }
 
-    /// It accepted, with nothing to do.
+    /// Asserts that the command was accepted without events.
     #[track_caller]
     pub fn then_nothing(self) -> Self
     where
@@ -112,7 +150,7 @@ where
         self.then([])
     }
 
-    /// It refused for this reason.
+    /// Asserts that the command was rejected with this error.
     #[track_caller]
     pub fn then_error(self, expected: A::Error) -> Self
     where
@@ -125,25 +163,97 @@ where
         }
     }
 
-    /// Looks at the state after the command: unchanged when it refused.
+    /// Asserts that the command reserves exactly these unique keys, in this order; see
+    /// [`Aggregate::reservations`].
+    ///
+    /// ```
+    /// use cqrs::{Aggregate, Command, Event, aggregate, aggregate::{Reservations, UniqueKey}};
+    /// use cqrs_testing::given;
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Clone, Serialize, Deserialize, Command)]
+    /// #[command(aggregate = User, id = user)]
+    /// struct ChangeEmail { user: String, email: String }
+    ///
+    /// #[derive(Debug, PartialEq, Event)]
+    /// #[event(name = "user.email-changed")]
+    /// struct EmailChanged { email: String }
+    ///
+    /// #[derive(Default)]
+    /// struct User { email: Option<String> }
+    ///
+    /// #[aggregate(category = "user", id = String)]
+    /// impl Aggregate for User {
+    ///     fn execute(&self, command: ChangeEmail) -> Result<Vec<EmailChanged>, std::convert::Infallible> {
+    ///         Ok(vec![EmailChanged { email: command.email }])
+    ///     }
+    ///
+    ///     fn apply(&mut self, event: &EmailChanged) {
+    ///         self.email = Some(event.email.clone());
+    ///     }
+    ///
+    ///     fn reservations(&self, events: &[EmailChanged]) -> Reservations {
+    ///         let old = self.email.iter().map(|email| UniqueKey::new("e-mail", email));
+    ///         let all = old.fold(Reservations::none(), Reservations::release);
+    ///         let new = events.iter().map(|event| UniqueKey::new("e-mail", &event.email));
+    ///         new.fold(all, Reservations::reserve)
+    ///     }
+    /// }
+    ///
+    /// let email = |email: &str| UniqueKey::new("e-mail", email);
+    /// given::<User>([EmailChanged { email: "a@example.com".into() }])
+    ///     .when(ChangeEmail { user: "alice".into(), email: "b@example.com".into() })
+    ///     .then_releases([email("a@example.com")])
+    ///     .then_reserves([email("b@example.com")]);
+    /// ```
+    #[track_caller]
+    pub fn then_reserves(self, expected: impl IntoIterator<Item = UniqueKey>) -> Self {
+        let expected: Vec<_> = expected.into_iter().collect();
+        let reserved: Vec<_> = self.accepted().reserved().cloned().collect();
+        if reserved != expected {
+            fail(&expected, &reserved);
+        }
+        self
+    }
+
+    /// Asserts that the command releases exactly these unique keys, in this order; see
+    /// [`then_reserves`](Self::then_reserves).
+    #[track_caller]
+    pub fn then_releases(self, expected: impl IntoIterator<Item = UniqueKey>) -> Self {
+        let expected: Vec<_> = expected.into_iter().collect();
+        let released: Vec<_> = self.accepted().released().cloned().collect();
+        if released != expected {
+            fail(&expected, &released);
+        }
+        self
+    }
+
+    /// Passes the state after the command to a function, which can assert on it. A rejected
+    /// command leaves the state unchanged.
     #[track_caller]
     pub fn then_state(self, look: impl FnOnce(&A)) -> Self {
         look(&self.state);
         self
     }
 
-    /// Goes on with the next command. The one before must have been accepted.
+    /// Executes another command. The one before must have been accepted.
     #[must_use = "nothing is tested before `then`"]
     #[track_caller]
     pub fn and_when(self, command: impl Into<A::Command>) -> Self {
-        match self.decided {
-            Ok(_) => Given { state: self.state }.when(command),
-            Err(error) => panic!("the command before was refused: {error:?}"),
+        self.accepted();
+        Given { state: self.state }.when(command)
+    }
+
+    #[track_caller]
+    fn accepted(&self) -> &Reservations {
+        match &self.decided {
+            Ok(_) => &self.reservations,
+            Err(error) => panic!("the command was rejected: {error:?}"),
         }
     }
 }
 
-/// A refusal, as it is shown.
+/// Shows a rejection in a difference.
 struct Rejected<E>(E);
 
 impl<E: Debug> Debug for Rejected<E> {
@@ -167,7 +277,7 @@ pub(crate) fn fail(expected: &dyn Debug, got: &dyn Debug) -> ! {
     panic!("{shown}");
 }
 
-/// An event as it comes back from the log.
+/// Returns an event as it is read back from the log.
 #[track_caller]
 pub(crate) fn stored<E: Event>(event: E) -> E {
     let kind = event.event_type();
@@ -181,7 +291,7 @@ pub(crate) fn stored<E: Event>(event: E) -> E {
     }
 }
 
-/// A command as it comes back from where processes and timers keep it.
+/// Returns a command as it is read back after a process or a scheduler stored it.
 #[track_caller]
 fn through_json<C: serde::Serialize + serde::de::DeserializeOwned>(command: C) -> C {
     match Payload::encode(&command) {
@@ -270,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn sentences_that_hold() {
+    fn correct_expectations_pass() {
         given_nothing::<Lamp>()
             .when(ON)
             .then([Turned::To(true)])
@@ -284,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_show_what_was_expected_and_what_came() {
+    fn a_failure_shows_the_expected_and_the_actual_result() {
         let shown = message(|| drop(given_nothing::<Lamp>().when(ON).then([Turned::To(false)])));
         assert!(shown.contains("-         false") && shown.contains("+         true"), "{shown}");
         let shown = message(|| drop(given_nothing::<Lamp>().when(OFF).then_nothing()));
@@ -292,11 +402,11 @@ mod tests {
         let shown = message(|| drop(given_nothing::<Lamp>().when(ON).then_error(Already(true))));
         assert!(shown.contains("- Rejected("), "{shown}");
         let shown = message(|| drop(given_nothing::<Lamp>().when(OFF).and_when(ON)));
-        assert!(shown.contains("refused: Already(false)"), "{shown}");
+        assert!(shown.contains("rejected: Already(false)"), "{shown}");
     }
 
     #[test]
-    fn an_event_that_does_not_survive_storing_fails_the_test() {
+    fn an_event_that_cannot_be_read_back_fails_the_test() {
         let odd = Turn { on: true, odd: true };
         let shown = message(|| drop(given_nothing::<Lamp>().when(odd).then_nothing()));
         assert!(shown.contains("lamp.turned v1 cannot be read back"), "{shown}");

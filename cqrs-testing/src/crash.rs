@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cqrs_core::store::{StoreError, StoreErrorKind};
 use tokio::sync::Notify;
 
-/// Where a run dies. Handed to the stores of a scenario, which tell it of each step.
+/// The step at which a run crashes. The stores of a scenario report each step to it; see
+/// [`crash_at_every_step`].
 #[derive(Clone, Debug)]
 pub struct CrashPoint {
     shared: Arc<Shared>,
@@ -16,26 +17,26 @@ pub struct CrashPoint {
 
 #[derive(Debug)]
 struct Shared {
-    /// Which step is the last one; 0 when none is.
+    /// The step that crashes; 0 if none does.
     last: usize,
     taken: AtomicUsize,
     named: Mutex<String>,
-    died: Notify,
+    crashed: Notify,
 }
 
 impl CrashPoint {
     fn at(last: usize) -> Self {
-        let (taken, named, died) = (AtomicUsize::new(0), Mutex::default(), Notify::new());
-        Self { shared: Arc::new(Shared { last, taken, named, died }) }
+        let (taken, named, crashed) = (AtomicUsize::new(0), Mutex::default(), Notify::new());
+        Self { shared: Arc::new(Shared { last, taken, named, crashed }) }
     }
 
-    /// A step of a store, by its name: called before what it does and after it.
+    /// Reports a step of a store, by its name: once before it takes effect and once after it.
     ///
     /// # Errors
-    /// From the step on at which the run dies: the store does not answer any more. Not again once
-    /// the scenario has been started anew.
+    /// Fails from the step that crashes until the scenario is started again. The store must return
+    /// the error to its caller.
     pub fn step(&self, name: impl fmt::Debug) -> Result<(), StoreError> {
-        let Shared { last, taken, named, died } = &*self.shared;
+        let Shared { last, taken, named, crashed } = &*self.shared;
         if *last == 0 {
             taken.fetch_add(1, Ordering::AcqRel);
             return Ok(());
@@ -52,14 +53,12 @@ impl CrashPoint {
         if named.is_empty() {
             *named = format!("{name:?}");
         }
-        died.notify_one();
+        crashed.notify_one();
         Err(StoreError::new(StoreErrorKind::Unavailable, "the process has crashed"))
     }
 
-    /// For what a scenario chooses at random: the same in each run, [`CRASH_SEED`] from the
-    /// environment or 1. Told with a failure.
-    ///
-    /// [`CRASH_SEED`]: crash_at_every_step
+    /// Returns a seed for the random choices of a scenario. It is the same in each run and part of
+    /// the message of a failure. Default: 1, or the environment variable `CRASH_SEED`.
     #[must_use]
     pub fn seed(&self) -> u64 {
         seed()
@@ -70,7 +69,7 @@ impl CrashPoint {
         Some(named).filter(|named| !named.is_empty())
     }
 
-    /// From here on stores answer again.
+    /// Lets the stores work again.
     fn over(&self) {
         if self.shared.last > 0 {
             self.shared.taken.store(usize::MAX, Ordering::Release);
@@ -78,38 +77,95 @@ impl CrashPoint {
     }
 }
 
-/// What [`crash_at_every_step`] has seen.
+/// The result of [`crash_at_every_step`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Survived {
-    /// How many steps the undisturbed scenario takes.
+    /// The number of steps of the scenario without a crash.
     pub steps: usize,
-    /// How many runs died.
+    /// The number of runs that crashed.
     pub crashes: usize,
-    /// The end they all came to.
+    /// The final state, which is the same for all runs.
     pub end: String,
 }
 
-/// Runs a scenario undisturbed, then once for each of its steps, killed there: everything that runs
-/// is dropped where it stands, and the scenario is started anew on what was stored. Each must come
-/// to the same end.
+/// Runs a scenario without a crash, then once for each of its steps with a crash there: everything
+/// that runs is dropped, and the scenario is started again on the same stores. Every run must reach
+/// the same final state.
 ///
-/// - `world` makes the stores, which tell the [`CrashPoint`] of their steps, before each takes
-///   effect and after it: so a run dies once on each side. They outlive the crash.
-/// - `run` starts the application and does what the scenario is about. From the crash on it is not
-///   polled any more.
-/// - `rest` starts the application anew, runs to rest, checks what must hold, and says how
-///   everything stands, in words that are the same for the same end.
+/// - `world` creates the stores, which report their steps to the [`CrashPoint`]. Each step is
+///   reported before and after it takes effect, so a run crashes once on each side. The stores
+///   outlive the crash.
+/// - `run` starts the application and runs the scenario. It is not polled after the crash.
+/// - `rest` starts the application again, completes the scenario, checks the invariants and returns
+///   a description of the final state, which is compared between the runs.
 ///
-/// Each runs on a runtime of its own whose time passes by itself when everybody waits, so a run
-/// takes milliseconds. Leases of the run that died must be over: give the stores a
-/// [`ManualClock`](crate::ManualClock) and advance it in `rest`.
+/// Each run has its own runtime with a paused clock, so waiting takes no time. If the scenario uses
+/// leases, give the stores a [`ManualClock`](crate::ManualClock) and advance it in `rest`, so that
+/// the leases of the crashed run expire.
 ///
-/// The environment variable `CRASH_SEED` sets [`CrashPoint::seed`].
+/// ```
+/// use cqrs::{Aggregate, App, Command, CommandId, Event, aggregate, event::Uuid};
+/// use cqrs::memory::MemoryStore;
+/// use cqrs_testing::crash_at_every_step;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Serialize, Deserialize, Command)]
+/// #[command(aggregate = Show, id = show)]
+/// struct Sell { show: String, seats: u32 }
+///
+/// #[derive(Event)]
+/// #[event(name = "show.seats-sold")]
+/// struct SeatsSold { seats: u32 }
+///
+/// #[derive(Debug, thiserror::Error)]
+/// #[error("sold out")]
+/// struct SoldOut;
+///
+/// #[derive(Default)]
+/// struct Show { sold: u32 }
+///
+/// #[aggregate(category = "show", id = String)]
+/// impl Aggregate for Show {
+///     fn execute(&self, Sell { seats, .. }: Sell) -> Result<Vec<SeatsSold>, SoldOut> {
+///         if self.sold + seats > 10 { Err(SoldOut) } else { Ok(vec![SeatsSold { seats }]) }
+///     }
+///
+///     fn apply(&mut self, event: &SeatsSold) {
+///         self.sold += event.seats;
+///     }
+/// }
+///
+/// /// Three customers order four seats each. After a crash they repeat their orders.
+/// async fn sell(store: &MemoryStore) {
+///     let app = App::new(store.clone());
+///     for order in 1..=3 {
+///         let id = CommandId::from(Uuid::from_u128(order));
+///         let _ = app.dispatch(Sell { show: "hamlet".into(), seats: 4 }).command_id(id).await;
+///     }
+/// }
+///
+/// let survived = crash_at_every_step(
+///     |crash| {
+///         let crash = crash.clone();
+///         MemoryStore::builder().on_step(move |step| crash.step(step)).build()
+///     },
+///     sell,
+///     async |store| {
+///         sell(store).await;
+///         let show = App::new(store.clone()).load::<Show>(&"hamlet".to_owned()).await.unwrap();
+///         // No seat is sold twice, and no order counts twice.
+///         assert!(show.state().sold <= 10);
+///         format!("{} seats sold", show.state().sold)
+///     },
+/// );
+/// assert_eq!(survived.end, "8 seats sold");
+/// assert!(survived.crashes > 10);
+/// ```
 ///
 /// # Panics
-/// When a run ends otherwise than the undisturbed one, or `rest` panics: with the step, what it was
-/// and the seed.
+/// Panics if a run reaches another final state than the one without a crash, or if `rest` panics.
+/// The message contains the step, its name and the seed.
 pub fn crash_at_every_step<W>(
     world: impl Fn(&CrashPoint) -> W,
     run: impl AsyncFn(&W),
@@ -127,21 +183,21 @@ pub fn crash_at_every_step<W>(
         on_runtime(async {
             tokio::select! {
                 () = run(&world) => {}
-                () = point.shared.died.notified() => {}
+                () = point.shared.crashed.notified() => {}
             }
         });
         point.over();
         let name = point.name();
         crashes += usize::from(name.is_some());
-        let name = name.unwrap_or_else(|| "none: it took fewer steps".to_owned());
-        let told = format!("after a crash at step {last} of {steps}, {name}; seed {}", seed());
+        let name = name.unwrap_or_else(|| "not reached".to_owned());
+        let context = format!("after a crash at step {last} of {steps} ({name}), seed {}", seed());
         let ended = catch_unwind(AssertUnwindSafe(|| on_runtime(async { rest(&world).await })));
         match ended {
             Ok(ended) => {
-                assert_eq!(ended, end, "{told}");
+                assert_eq!(ended, end, "{context}");
             }
             Err(panic) => {
-                eprintln!("{told}");
+                eprintln!("{context}");
                 resume_unwind(panic);
             }
         }
@@ -149,12 +205,12 @@ pub fn crash_at_every_step<W>(
     Survived { steps, crashes, end }
 }
 
-/// Dropped at its end, with everything that still runs on it.
+/// Runs work on its own runtime, which is dropped afterwards with all of its tasks.
 fn on_runtime<T>(work: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     match runtime.enable_all().start_paused(true).build() {
         Ok(runtime) => runtime.block_on(work),
-        Err(error) => panic!("no runtime: {error}"),
+        Err(error) => panic!("cannot start a runtime: {error}"),
     }
 }
 

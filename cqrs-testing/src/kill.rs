@@ -3,33 +3,59 @@
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-/// What [`kill_at_many_moments`] has seen.
+/// The result of [`kill_at_many_moments`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Killed {
-    /// How long the undisturbed program ran.
+    /// How long the program takes if it is not killed.
     pub took: Duration,
-    /// How many were killed; the others had ended before their moment came.
+    /// The number of programs that were killed; the others ended before.
     pub kills: usize,
-    /// The end they all came to.
+    /// The final state, which is the same for all runs.
     pub end: String,
 }
 
-/// Runs a program undisturbed, then so many times more, each killed at another moment between its
-/// start and its end, without a chance to say good-bye, and started once more to go on. Each must
-/// come to the same end. The slower form of
-/// [`crash_at_every_step`](crate::crash_at_every_step): with real processes and real stores, at
-/// moments instead of steps.
+/// Runs a program to completion, then `moments` times more: each time it is killed at another
+/// moment and started again. Every run must reach the same final state.
 ///
-/// - `world` makes a place of its own for each: a schema of a database, an empty folder.
-/// - `run` is the program that carries out the scenario there, from where it stopped, and ends with
-///   success.
-/// - `rest` checks what must hold then, and says how everything stands, in words that are the same
-///   for the same end.
+/// This is the slower form of [`crash_at_every_step`](crate::crash_at_every_step), with real
+/// processes and real stores, at moments in time instead of steps.
+///
+/// - `world` creates a separate place for each run, for example a database schema or an empty
+///   folder.
+/// - `run` returns the program, which starts the scenario there or continues it, and exits with
+///   success when the scenario is complete.
+/// - `rest` checks the invariants and returns a description of the final state, which is compared
+///   between the runs.
+///
+/// ```no_run
+/// use std::path::PathBuf;
+/// use std::process::Command;
+///
+/// use cqrs_testing::kill_at_many_moments;
+/// # fn temporary_folder() -> PathBuf { PathBuf::new() }
+/// # fn balances(folder: &PathBuf) -> Vec<i64> { vec![] }
+///
+/// let killed = kill_at_many_moments(
+///     20,
+///     temporary_folder,
+///     |folder| {
+///         let mut program = Command::new("target/debug/bank");
+///         program.arg("--data").arg(folder);
+///         program
+///     },
+///     |folder| {
+///         let balances = balances(folder);
+///         assert_eq!(balances.iter().sum::<i64>(), 15_000);
+///         format!("{balances:?}")
+///     },
+/// );
+/// println!("{} kills, final state {}", killed.kills, killed.end);
+/// ```
 ///
 /// # Panics
-/// When a program cannot be started, ends without success, or comes to another end: with the
-/// moment.
+/// Panics if the program cannot be started, fails, or reaches another final state. The message
+/// contains the moment.
 pub fn kill_at_many_moments<W>(
     moments: u32,
     world: impl Fn() -> W,
@@ -38,7 +64,7 @@ pub fn kill_at_many_moments<W>(
 ) -> Killed {
     let first = world();
     let start = Instant::now();
-    to_its_end(run(&first), "undisturbed");
+    to_completion(run(&first), "not killed");
     let took = start.elapsed();
     let end = rest(&first);
     let mut kills = 0;
@@ -46,21 +72,21 @@ pub fn kill_at_many_moments<W>(
         let world = world();
         let after = took * moment / (moments + 1);
         kills += usize::from(killed(run(&world), after));
-        let told = format!("killed after {after:?}, moment {moment} of {moments}");
-        to_its_end(run(&world), &told);
-        assert_eq!(rest(&world), end, "{told}");
+        let context = format!("killed after {after:?}, moment {moment} of {moments}");
+        to_completion(run(&world), &context);
+        assert_eq!(rest(&world), end, "{context}");
     }
     Killed { took, kills, end }
 }
 
-fn to_its_end(mut program: Command, told: &str) {
+fn to_completion(mut program: Command, context: &str) {
     match program.status() {
-        Ok(status) => assert!(status.success(), "{status} ({told}): {program:?}"),
+        Ok(status) => assert!(status.success(), "{status} ({context}): {program:?}"),
         Err(error) => panic!("{program:?}: {error}"),
     }
 }
 
-/// Whether it still ran.
+/// Kills a program after a time; returns `true` if it was still running.
 fn killed(mut program: Command, after: Duration) -> bool {
     let mut child = match program.spawn() {
         Ok(child) => child,
@@ -74,7 +100,7 @@ fn killed(mut program: Command, after: Duration) -> bool {
         std::thread::sleep(Duration::from_micros(200));
     }
     let runs = !has_ended(&mut child);
-    // It may have ended by itself in between.
+    // This fails if the program has ended since, which does not matter.
     let _ = child.kill();
     let _ = child.wait();
     runs

@@ -91,6 +91,25 @@ impl Reservations {
         self.changes.push((key, false));
         self
     }
+
+    /// Returns the keys that are reserved, in order.
+    ///
+    /// ```
+    /// use cqrs_core::aggregate::{Reservations, UniqueKey};
+    ///
+    /// let [old, new] = ["a@example.com", "b@example.com"].map(|it| UniqueKey::new("e-mail", it));
+    /// let moved = Reservations::none().release(old.clone()).reserve(new.clone());
+    /// assert!(moved.reserved().eq([&new]));
+    /// assert!(moved.released().eq([&old]));
+    /// ```
+    pub fn reserved(&self) -> impl Iterator<Item = &UniqueKey> {
+        self.changes.iter().filter(|(_, takes)| *takes).map(|(key, _)| key)
+    }
+
+    /// Returns the keys that are released, in order.
+    pub fn released(&self) -> impl Iterator<Item = &UniqueKey> {
+        self.changes.iter().filter(|(_, takes)| !*takes).map(|(key, _)| key)
+    }
 }
 
 /// Why a reservation was not granted. Nothing was stored.
