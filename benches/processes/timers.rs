@@ -86,14 +86,14 @@ impl ProcessManager for Reminding {
     fn react(&self, _: &String, event: &Recorded<Asked>) -> Effects {
         match &event.event {
             Asked::Asked { after_seconds, .. } => {
-                Effects::none().start_timer("due", Duration::from_secs(*after_seconds))
+                Effects::new().start_timer("due", Duration::from_secs(*after_seconds))
             }
-            Asked::Reminded { .. } => Effects::none(),
+            Asked::Reminded { .. } => Effects::new(),
         }
     }
 
     fn on_timeout(&self, id: &mut String, _: &Timeout) -> Effects {
-        Effects::none().dispatch(Remind { id: id.clone() }).end()
+        Effects::new().dispatch(Remind { id: id.clone() }).end()
     }
 }
 
@@ -154,7 +154,7 @@ async fn measure_one<S: ProcessStore>(
     }
     let mut events = store.subscribe(SubscriptionOptions::all().from(Start::Now)).await.unwrap();
     let start = Instant::now();
-    let running = Processes::builder(app, kept).clock(clock.clone()).process(Reminding);
+    let running = Processes::builder(&app, kept).clock(clock.clone()).process(Reminding);
     let running = running.start().await.unwrap();
     assert!(
         running.consumers().wait_until_built("reminding", Duration::from_secs(600)).await.unwrap()

@@ -73,7 +73,7 @@ async fn measure_one<S: ProcessStore>(
         app.dispatch(OpenAccount { account_id: account(n), owner, initial_balance, at })
     });
     join_all(opened).await;
-    let processes = Processes::builder(app.clone(), kept).process(MoneyTransfer);
+    let processes = Processes::builder(&app, kept).process(MoneyTransfer);
     let processes = processes.start().await.unwrap();
     let name = "money_transfer";
     assert!(processes.consumers().wait_until_built(name, Duration::from_secs(60)).await.unwrap());

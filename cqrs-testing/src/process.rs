@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cqrs_core::process::turn;
+use cqrs_core::process::testing;
 use cqrs_core::{
     Command, Effects, EventId, Metadata, Position, ProcessManager, Recorded, StreamName, Timestamp,
     Version, event::Uuid,
@@ -42,20 +42,20 @@ use crate::aggregate::fail;
 /// #     fn route(&self, event: &Recorded<Paid>) -> Vec<Route> { vec![Route::start_or_continue(&event.event.order)] }
 /// #     fn apply(&self, order: &mut String, event: &Recorded<Paid>) { *order = event.event.order.clone(); }
 /// #     fn react(&self, order: &String, _: &Recorded<Paid>) -> Effects {
-/// #         Effects::none().dispatch(Ship { order: order.clone() }).start_timer("late", Duration::from_secs(60))
+/// #         Effects::new().dispatch(Ship { order: order.clone() }).start_timer("late", Duration::from_secs(60))
 /// #     }
-/// #     fn on_rejected(&self, _: &mut String, _: &RejectedCommand) -> Effects { Effects::none().end() }
+/// #     fn on_rejected(&self, _: &mut String, _: &RejectedCommand) -> Effects { Effects::new().end() }
 /// # }
 /// let ship = || Ship { order: "7".into() };
 /// given_process(Delivery)
 ///     .when(Paid { order: "7".into() })
-///     .then(Effects::none().dispatch(ship()).start_timer("late", Duration::from_secs(60)))
+///     .then(Effects::new().dispatch(ship()).start_timer("late", Duration::from_secs(60)))
 ///     .when_rejected("7", ship(), SoldOut)
-///     .then(Effects::none().end());
+///     .then(Effects::new().end());
 /// ```
 pub fn given_process<M: ProcessManager>(manager: M) -> GivenProcess<M> {
     let now = Timestamp::UNIX_EPOCH;
-    GivenProcess { manager, states: BTreeMap::new(), events: 0, now, effects: Effects::none() }
+    GivenProcess { manager, states: BTreeMap::new(), events: 0, now, effects: Effects::new() }
 }
 
 /// A process under test; see [`given_process`].
@@ -76,7 +76,7 @@ impl<M: ProcessManager> GivenProcess<M> {
         for event in events {
             self = self.when(event);
         }
-        self.effects = Effects::none();
+        self.effects = Effects::new();
         self
     }
 
@@ -86,9 +86,12 @@ impl<M: ProcessManager> GivenProcess<M> {
     pub fn when(mut self, event: M::Event) -> Self {
         self.events += 1;
         let recorded = self.recorded(event);
-        self.effects = Effects::none();
-        for (id, is_begun_by) in turn::routed(&self.manager, &recorded) {
-            if !is_begun_by && !self.states.contains_key(&id) {
+        self.effects = Effects::new();
+        for route in self.manager.route(&recorded) {
+            let (id, kind) = testing::routed(route);
+            let is_ignored_if_new =
+                matches!(kind, testing::RouteKind::ContinueIfStarted | testing::RouteKind::End);
+            if is_ignored_if_new && !self.states.contains_key(&id) {
                 continue;
             }
             let state = self.states.entry(id).or_default();
@@ -108,7 +111,7 @@ impl<M: ProcessManager> GivenProcess<M> {
         command: C,
         error: impl std::error::Error + Send + Sync + 'static,
     ) -> Self {
-        let rejected = match turn::rejected(command, error, self.now) {
+        let rejected = match testing::rejected(command, error, self.now) {
             Ok(rejected) => rejected,
             Err(error) => panic!("the command cannot be stored: {error}"),
         };
@@ -127,7 +130,7 @@ impl<M: ProcessManager> GivenProcess<M> {
     /// A timer of an instance goes off.
     #[must_use = "nothing is tested before `then`"]
     pub fn when_timer(mut self, instance: &str, name: &str) -> Self {
-        let timeout = turn::timeout(name, self.now, self.now);
+        let timeout = testing::timeout(name, self.now, self.now);
         let state = self.states.entry(instance.to_owned()).or_default();
         self.effects = self.manager.on_timeout(state, &timeout);
         self
@@ -145,7 +148,7 @@ impl<M: ProcessManager> GivenProcess<M> {
     /// Nothing is to be done.
     #[track_caller]
     pub fn then_nothing(self) -> Self {
-        self.then(Effects::none())
+        self.then(Effects::new())
     }
 
     /// Looks at the state of an instance; `None` when it has not begun.

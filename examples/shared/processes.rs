@@ -41,7 +41,6 @@ impl OpenReadStore {
         lease: Duration,
         automation: impl Automation,
     ) -> Result<OpenProcesses, StartError> {
-        let app = app.clone();
         Ok(match self {
             Self::Memory(kept) => {
                 let builder = Processes::builder(app, kept).clock(clock).lease(lease);
@@ -74,7 +73,7 @@ impl OpenProcesses {
         process: &str,
         id: impl ToString,
     ) -> Result<Option<Instance>, OperatorError> {
-        let query = InstanceQuery::one(id);
+        let query = InstanceQuery::page().id(id);
         let mut found = match self {
             Self::Memory(processes) => processes.instances(process, &query).await?,
             Self::Postgres(processes) => processes.instances(process, &query).await?,

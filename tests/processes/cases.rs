@@ -44,7 +44,7 @@ impl World {
         script: &Script<V>,
         options: ProcessOptions,
     ) -> Processes<Kept> {
-        let running = Processes::builder(self.app.clone(), self.kept.clone())
+        let running = Processes::builder(&self.app, self.kept.clone())
             .clock(self.clock.clone())
             .lease(Duration::from_millis(300))
             .poll_interval(Duration::from_millis(10))
@@ -90,7 +90,7 @@ fn impatient() -> ProcessOptions {
 }
 
 async fn find(running: &Processes<Kept>, id: &str) -> Option<Instance> {
-    running.instances(NAME, &InstanceQuery::one(id)).await.unwrap().pop()
+    running.instances(NAME, &InstanceQuery::page().id(id)).await.unwrap().pop()
 }
 
 async fn words(running: &Processes<Kept>, id: &str) -> Vec<String> {
@@ -125,9 +125,9 @@ async fn events_find_their_instances() {
     assert_eq!(over.status, InstanceStatus::Ended);
     assert_eq!(words(&running, "a").await.len(), 4);
     world.until_said("other", &["bye"]).await;
-    let all = running.instances(NAME, &InstanceQuery::all()).await.unwrap();
+    let all = running.instances(NAME, &InstanceQuery::page()).await.unwrap();
     assert_eq!(all.iter().map(|found| &*found.id).collect::<Vec<_>>(), ["a", "b", "d"]);
-    let page = running.instances(NAME, &InstanceQuery::all().after("a")).await.unwrap();
+    let page = running.instances(NAME, &InstanceQuery::page().after("a")).await.unwrap();
     assert_eq!(page.len(), 2);
 }
 
@@ -138,7 +138,7 @@ async fn strict_routes_that_do_not_fit_wait_for_people() {
     for word in ["new:a", "new:a", "known:b", "start:c"] {
         world.say(&running, word).await;
     }
-    let suspended = running.instances(NAME, &InstanceQuery::suspended()).await.unwrap();
+    let suspended = running.instances(NAME, &InstanceQuery::page().suspended()).await.unwrap();
     assert_eq!(suspended.iter().map(|found| &*found.id).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(words(&running, "c").await, ["start:c"]);
 }
@@ -373,7 +373,7 @@ async fn a_state_of_an_earlier_version_is_upcast() {
     let running = world.start(&Script::<2>::default()).await;
     world.say(&running, "start:a").await;
     until(&running, "a", Instance::is_suspended).await;
-    assert!(running.instances("nobody", &InstanceQuery::all()).await.is_err());
+    assert!(running.instances("nobody", &InstanceQuery::page()).await.is_err());
     // What a process has done is not done anew.
     let refused = running.consumers().rebuild(NAME).await.unwrap_err();
     assert!(matches!(refused, cqrs::projection::RebuildError::NotAReadModel), "{refused}");

@@ -9,7 +9,7 @@ use cqrs::{
     app::Clock,
     process::{HandlerContext, HandlerError, HandlerOptions},
     projection::{ConsumerState, FailurePolicy, Waited},
-    store::{Read, async_trait},
+    store::Read,
     subscription::Start,
 };
 use cqrs_testing::{ManualClock, eventually};
@@ -51,7 +51,6 @@ impl Echo {
     }
 }
 
-#[async_trait]
 impl EventHandler for Echo {
     type Event = Said;
     const NAME: &'static str = NAME;
@@ -102,7 +101,7 @@ impl World {
 
     /// Without waiting until it is at the head.
     async fn start_unbuilt(&self, echo: &Arc<Echo>, options: HandlerOptions) -> Processes<Kept> {
-        Processes::builder(self.app.clone(), self.kept.clone())
+        Processes::builder(&self.app, self.kept.clone())
             .clock(self.clock.clone())
             .lease(Duration::from_millis(300))
             .poll_interval(Duration::from_millis(10))

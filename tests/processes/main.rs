@@ -20,6 +20,8 @@ mod in_memory {
 
     mod cases;
     mod handlers;
+    mod headers;
+    mod start;
     mod time;
 }
 
@@ -42,5 +44,7 @@ mod on_postgres {
 
     mod cases;
     mod handlers;
+    mod headers;
+    mod start;
     mod time;
 }

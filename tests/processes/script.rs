@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cqrs::{
-    Aggregate, Command, Effects, Event, ProcessManager, Recorded,
+    Aggregate, Command, Effects, Event, Metadata, ProcessManager, Recorded,
     app::{CommandContext, Denial, Flow, Middleware},
     process::{Destinations, RejectedCommand, Route, Timeout},
     upcast::UpcastFailure,
@@ -57,6 +57,11 @@ impl Aggregate for Speaker {
 
 pub fn say(speaker: &str, word: &str) -> Say {
     Say { speaker: speaker.to_owned(), word: word.to_owned() }
+}
+
+/// The metadata of urgent commands.
+fn urgent() -> Metadata {
+    Metadata::default().with_actor("dispatcher").with_header("priority", "high")
 }
 
 /// Holds up commands to the speaker `slow`, and fails those to `broken`, while set.
@@ -119,12 +124,13 @@ impl<const V: u32> ProcessManager for Script<V> {
     fn react(&self, state: &Heard, event: &Recorded<Said>) -> Effects {
         let Said::Said { word } = &event.event;
         assert_eq!(state.words.last(), Some(word), "applied first");
-        let mut effects = Effects::none();
+        let mut effects = Effects::new();
         for action in word.split('!').skip(1) {
             let (what, with) = action.split_once('=').unwrap_or((action, ""));
             let (left, right) = with.split_once('/').unwrap_or((with, ""));
             effects = match what {
                 "say" => effects.dispatch(say(left, right)),
+                "urgent" => effects.dispatch_with(say(left, right), urgent()),
                 "timer" => effects.start_timer(left, Duration::from_secs(right.parse().unwrap())),
                 "cancel" => effects.cancel_timer(left),
                 "end" => effects.end(),
@@ -140,8 +146,8 @@ impl<const V: u32> ProcessManager for Script<V> {
         state.words.push(format!("refused {}", error.0));
         let word = rejected.command::<Speaker>().unwrap().word;
         match &*word {
-            "no, never" => Effects::none().suspend(rejected.reason()),
-            _ => Effects::none().dispatch(say("other", "instead")),
+            "no, never" => Effects::new().suspend(rejected.reason()),
+            _ => Effects::new().dispatch(say("other", "instead")),
         }
     }
 
@@ -150,7 +156,7 @@ impl<const V: u32> ProcessManager for Script<V> {
         // Some timers have a speaker of their own.
         let is_own = timeout.name().starts_with("own");
         let speaker = if is_own { timeout.name() } else { "clock" };
-        Effects::none().dispatch(say(speaker, timeout.name()))
+        Effects::new().dispatch(say(speaker, timeout.name()))
     }
 
     fn upcast(&self, version: u32, mut state: Value) -> Result<Value, UpcastFailure> {

@@ -74,7 +74,7 @@ impl World {
     }
 
     async fn start(&self, schedule: &EachMinute) -> Processes<Kept> {
-        let running = Processes::builder(self.app.clone(), self.kept.clone())
+        let running = Processes::builder(&self.app, self.kept.clone())
             .clock(self.clock.clone())
             .lease(Duration::from_millis(300))
             .poll_interval(Duration::from_millis(10))
@@ -121,7 +121,7 @@ impl World {
 
 async fn until(running: &Processes<Kept>, name: &str, id: &str, check: impl Fn(&Instance) -> bool) {
     eventually(WITHIN, || async {
-        let found = running.instances(name, &InstanceQuery::one(id)).await.unwrap().pop();
+        let found = running.instances(name, &InstanceQuery::page().id(id)).await.unwrap().pop();
         match found {
             Some(found) if check(&found) => Ok(()),
             found => Err(format!("{found:?}")),
@@ -174,9 +174,9 @@ async fn ticks_wait_while_many_commands_have_no_answer() {
     let running = world.start(&slow).await;
     world.clock.advance(MINUTE * 500);
     let full = |found: &Instance| found.commands.len() == 64 && found.timers.len() == 1;
-    until(&running, "each_minute", "schedule", full).await;
+    until(&running, "each_minute", "recurring", full).await;
     // A look later it is the same.
-    until(&running, "each_minute", "schedule", full).await;
+    until(&running, "each_minute", "recurring", full).await;
     running.stop().await;
 }
 
@@ -187,12 +187,12 @@ async fn a_schedule_whose_command_is_refused_waits_for_people() {
     schedule.refused.store(true, Ordering::Release);
     let running = world.start(&schedule).await;
     world.clock.advance(MINUTE);
-    until(&running, "each_minute", "schedule", Instance::is_suspended).await;
+    until(&running, "each_minute", "recurring", Instance::is_suspended).await;
     world.clock.advance(MINUTE);
     // Whoever has mended it retries, or ends it.
-    assert!(running.end("each_minute", "schedule").await.unwrap());
+    assert!(running.end("each_minute", "recurring").await.unwrap());
     let ended = |found: &Instance| found.status == InstanceStatus::Ended;
-    until(&running, "each_minute", "schedule", ended).await;
+    until(&running, "each_minute", "recurring", ended).await;
     assert!(world.said().await.is_empty());
 }
 
@@ -221,7 +221,7 @@ async fn a_planned_command_is_sent_once_at_its_time_also_after_a_restart() {
     planner.schedule_all(several).await.unwrap();
     planner.schedule_all([]).await.unwrap();
     let said = || async {
-        let all = world.app.store().read_as::<Said>(Read::all()).await.unwrap();
+        let all = world.app.store().read_as::<Said>(Read::all().of::<Said>()).await.unwrap();
         let all = all.collect().await.unwrap();
         let mine = all.into_iter().filter(|event| event.stream.as_str() == "speaker-plan");
         mine.map(|event| match event.event {
@@ -242,14 +242,26 @@ async fn a_planned_command_is_sent_once_at_its_time_also_after_a_restart() {
         Err(DispatchError::Rejected(refused)) => refused,
         other => panic!("{other:?}"),
     };
-    assert_eq!(refused(planner.cancel("b").await), CancelError::AlreadyCancelled);
-    assert_eq!(refused(planner.cancel("nobody").await), CancelError::NotScheduled);
-    assert_eq!(refused(planner.cancel("a").await), CancelError::NotScheduled);
+    assert_eq!(
+        refused(planner.cancel("b").await),
+        CancelError::AlreadyCancelled { id: "b".to_owned() }
+    );
+    assert_eq!(
+        refused(planner.cancel("unknown").await),
+        CancelError::NotScheduled { id: "unknown".to_owned() }
+    );
+    assert_eq!(
+        refused(planner.cancel("a").await),
+        CancelError::NotScheduled { id: "a".to_owned() }
+    );
     world.clock.advance(Duration::from_secs(9));
     assert!(said().await.is_empty());
     world.clock.advance(Duration::from_secs(1));
     until_said(&["early"]).await;
-    assert_eq!(refused(planner.cancel("early").await), CancelError::AlreadyDue);
+    assert_eq!(
+        refused(planner.cancel("early").await),
+        CancelError::AlreadyDue { id: "early".to_owned() }
+    );
     running.stop().await;
     world.clock.advance(Duration::from_secs(60));
     let running = world.start(&schedule).await;

@@ -1,4 +1,4 @@
-//! What runs, collected.
+//! The builder of processes.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,12 +22,15 @@ use crate::projection::{
 };
 use crate::{Aggregate, App, Clock, Command, SystemClock};
 
-/// Collects processes and handlers; [`start`](Self::start) runs them.
+/// Collects process managers, handlers, and recurring and scheduled commands;
+/// [`start`](Self::start) runs them. Created by [`Processes::builder`].
 pub struct ProcessesBuilder<S: ProcessStore> {
     app: App,
     store: S,
     clock: Arc<dyn Clock>,
     consumers: ProjectionsBuilder<S>,
+    /// The name of each process and its destinations, to be checked at start.
+    destinations: Vec<(&'static str, Arc<Destinations>)>,
 }
 
 impl<S: ProcessStore> std::fmt::Debug for ProcessesBuilder<S> {
@@ -39,10 +42,10 @@ impl<S: ProcessStore> std::fmt::Debug for ProcessesBuilder<S> {
 impl<S: ProcessStore> ProcessesBuilder<S> {
     pub(super) fn new(app: App, store: S) -> Self {
         let consumers = Projections::builder(Arc::clone(app.store()), store.clone());
-        Self { app, store, clock: Arc::new(SystemClock), consumers }
+        Self { app, store, clock: Arc::new(SystemClock), consumers, destinations: Vec::new() }
     }
 
-    /// Takes the time from here instead of the machine. Timers go off by it.
+    /// Sets the clock that decides when timers are due. Default: the system clock.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + Clone) -> Self {
         self.clock = Arc::new(clock.clone());
@@ -50,50 +53,53 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
         self
     }
 
-    /// Sets how long a program may be silent before others take over; see
-    /// [`ProjectionsBuilder::lease`].
+    /// Sets how long a node may go without renewing its leases before other nodes take over. At
+    /// least 30 ms. Default: 3 seconds.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.consumers = self.consumers.lease(lease);
         self
     }
 
-    /// Sets how often it is looked for timers that are due and for what operators ask for; a second
-    /// unless it is said otherwise.
+    /// Sets how often due timers and operator requests are looked for, and new events if a
+    /// notification of the store is lost. Default: 1 second.
     #[must_use]
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.consumers = self.consumers.poll_interval(interval);
         self
     }
 
-    /// Adds a process.
+    /// Adds a process manager with default options.
     #[must_use]
     pub fn process(self, manager: impl ProcessManager) -> Self {
         self.process_with(manager, ProcessOptions::new())
     }
 
-    /// Adds a process and says how it is run.
+    /// Adds a process manager.
     #[must_use]
     pub fn process_with<M: ProcessManager>(self, manager: M, options: ProcessOptions) -> Self {
         self.run(Arc::new(manager), options, None)
     }
 
-    /// Adds a schedule.
+    /// Adds a recurring command.
     #[must_use]
     pub fn recurring<R: RecurringCommand>(self, command: R) -> Self
     where
         <R::Command as Command>::Aggregate:
             Aggregate<Command: Command<Aggregate = <R::Command as Command>::Aggregate>>,
     {
-        let schedule = Arc::new(Recurring(command));
-        let first = Arc::clone(&schedule);
+        let recurring = Arc::new(Recurring(command));
+        let first = Arc::clone(&recurring);
         let first = Box::new(move |now| first.first(now));
-        self.run(schedule, ProcessOptions::new(), Some((INSTANCE, first)))
+        self.run(recurring, ProcessOptions::new(), Some((INSTANCE, first)))
     }
 
-    /// Sends the commands that were planned with a [`CommandScheduler`](super::CommandScheduler), to these aggregates.
+    /// Sends commands to these aggregates that were scheduled with a
+    /// [`CommandScheduler`](super::CommandScheduler). A command to any other aggregate suspends its
+    /// instance.
     #[must_use]
-    pub fn scheduled_commands(self, destinations: Destinations) -> Self {
+    pub fn scheduled_commands(mut self, destinations: Destinations) -> Self {
+        self.destinations.push((ScheduledCommands::NAME, Arc::new(destinations.clone())));
         self.process(ScheduledCommands { destinations })
     }
 
@@ -104,8 +110,10 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
         first: Option<First>,
     ) -> Self {
         let destinations = Arc::new(manager.destinations());
+        self.destinations.push((M::NAME, Arc::clone(&destinations)));
         let exchange = Arc::new(Exchange::default());
         let projector = ProcessProjector {
+            app: self.app.clone(),
             manager: Arc::clone(&manager),
             destinations: Arc::clone(&destinations),
             store: self.store.clone(),
@@ -115,7 +123,7 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
             changed: Mutex::default(),
         };
         let app = self.app.clone();
-        let beside = move |shared, lease, control| {
+        let outbox = move |shared, lease, control| {
             let outbox = Outbox {
                 app: app.clone(),
                 shared,
@@ -129,40 +137,46 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
             };
             outbox.run().boxed()
         };
-        // What fails outside of any instance: whom an event concerns is not known then.
+        // For failures outside of any instance, when the routes of an event are unknown.
         let policy = FailurePolicy::stop()
             .retries(options.retries)
             .pauses(options.first_pause, options.longest_pause);
-        let runs = ProjectorOptions::new().batch(200).on_failure(policy);
-        let registered = Registered::lasting::<S>(projector, runs, options.start);
-        self.consumers = self.consumers.registered(Arc::new(Beside::new(registered, beside)));
+        let projector_options = ProjectorOptions::new().batch(200).on_failure(policy);
+        let registered = Registered::lasting::<S>(projector, projector_options, options.start);
+        self.consumers = self.consumers.registered(Arc::new(Beside::new(registered, outbox)));
         self
     }
 
-    /// Adds a handler.
+    /// Adds an event handler with default options.
     #[must_use]
     pub fn handler(self, handler: impl EventHandler) -> Self {
         self.handler_with(handler, HandlerOptions::new())
     }
 
-    /// Adds a handler and says how it is run.
+    /// Adds an event handler.
     #[must_use]
     pub fn handler_with(mut self, handler: impl EventHandler, options: HandlerOptions) -> Self {
         let app = self.app.clone();
         let handler = HandlerProjector { handler, app, options, handled: Mutex::default() };
-        let runs = ProjectorOptions::new().batch(options.concurrency);
-        let runs = runs.on_failure(options.on_failure);
-        let registered = Registered::lasting::<S>(handler, runs, options.start);
+        let projector_options = ProjectorOptions::new().batch(options.concurrency);
+        let projector_options = projector_options.on_failure(options.on_failure);
+        let registered = Registered::lasting::<S>(handler, projector_options, options.start);
         self.consumers = self.consumers.registered(Arc::new(registered));
         self
     }
 
-    /// Begins to take in the log and runs processes and handlers until
-    /// [`stop`](Processes::stop) is called or the last handle is dropped.
+    /// Checks everything that was added and runs it until [`stop`](Processes::stop) is called or the
+    /// last handle is dropped.
     ///
     /// # Errors
-    /// [`StartError`]; nothing runs then.
+    /// [`StartError`] if two names are equal, the destinations of a process are invalid, or the store
+    /// fails. Nothing runs then.
     pub async fn start(self) -> Result<Processes<S>, StartError> {
+        for (process, destinations) in &self.destinations {
+            if let Err(invalid) = destinations.check(&self.app) {
+                return Err(invalid.of(process));
+            }
+        }
         let projections = self.consumers.start().await?;
         Ok(Processes { projections, store: self.store })
     }

@@ -1,10 +1,11 @@
-//! What the two halves of a process tell each other in memory, so that they need not ask the store.
+//! Instances shared in memory between the two halves of a process, the projector and the outbox, so
+//! that neither has to query the store for them.
 //!
 //! Invariants:
-//! - That a command was accepted is a fact of the log: what is lost here is found out again.
-//! - No instance comes back as it was before a command of it was refused: sent again, that command
-//!   could be accepted. Transactions of a lease exclude each other, so numbers taken within them
-//!   are in the order of their commits, and news that comes late counts for nothing.
+//! - An accepted command is recorded in the log, so anything lost here can be found again.
+//! - An instance never returns to a state from before one of its commands was rejected: that command
+//!   could be accepted if it were sent again. Transactions of a lease exclude each other, so numbers
+//!   taken within them are in the order of their commits, and outdated changes are ignored.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,56 +15,56 @@ use tokio::sync::Notify;
 use super::records::Instance;
 use crate::{CommandId, Timestamp};
 
-/// How many instances are kept in mind; what is beyond is asked for again.
-const MOST: usize = 4_096;
+/// The maximum number of instances held in memory. Others are read from the store later.
+const CAPACITY: usize = 4_096;
 
-/// What a transaction changes.
+/// The changes of a transaction.
 #[derive(Debug, Default)]
 pub(super) struct Changed {
-    /// Taken within it.
+    /// The number taken within the transaction.
     pub(super) number: u64,
     pub(super) instances: Vec<Instance>,
-    /// Of what was accepted.
+    /// The accepted commands that the transaction recorded.
     pub(super) recorded: Vec<(String, CommandId)>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
     inner: Mutex<Inner>,
-    /// Told of each commit.
-    pub(super) news: Notify,
+    /// Notified after each commit.
+    pub(super) changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Instances with commands to be sent, and whether those were just decided.
+    /// The instances with commands to send, and whether those commands are new.
     waiting: HashMap<String, (Instance, bool)>,
-    /// In which order.
+    /// The ids of the waiting instances in the order in which they are taken.
     order: VecDeque<String>,
-    /// There were more, or news came late: the store knows.
+    /// Instances were left out: there was no room, or a change was outdated.
     left_out: bool,
-    /// The number taken last, and that of the newest news.
+    /// The number taken last, and the number of the newest change.
     numbers: (u64, u64),
-    /// Commands that were accepted, which is not on record yet.
+    /// The accepted commands that are not recorded yet.
     accepted: HashMap<String, Vec<CommandId>>,
-    /// When the next timer is due that was started since it was asked for.
+    /// When the next timer is due, among those started since the last call of `take_next_due`.
     next_due: Option<Timestamp>,
 }
 
 impl Exchange {
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        // Nothing panics under it.
+        // No code panics while holding the lock.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets everything, as a new lease begins.
+    /// Clears everything, at the start of a lease.
     pub(super) fn clear(&self) {
         let mut inner = self.inner();
         let numbers = (inner.numbers.0, inner.numbers.0);
         *inner = Inner { numbers, ..Inner::default() };
     }
 
-    /// Commands that were accepted, by instance, to be recorded with the next change.
+    /// Returns the accepted commands of instances, to be recorded with the next change.
     pub(super) fn accepted(&self, instances: &[String]) -> Vec<(String, CommandId)> {
         let inner = self.inner();
         let mut found = Vec::new();
@@ -74,12 +75,12 @@ impl Exchange {
         found
     }
 
-    /// Instances with something accepted that is not on record.
+    /// Returns instances with accepted commands that are not recorded.
     pub(super) fn unrecorded(&self, limit: usize) -> Vec<String> {
         self.inner().accepted.keys().take(limit).cloned().collect()
     }
 
-    /// Notes that a command was accepted.
+    /// Adds accepted commands of an instance.
     pub(super) fn accept(&self, instance: &str, commands: &[CommandId]) {
         if commands.is_empty() {
             return;
@@ -91,14 +92,14 @@ impl Exchange {
         }
     }
 
-    /// A number for a transaction that has begun.
+    /// Returns the number of a transaction that has begun.
     pub(super) fn number(&self) -> u64 {
         let mut inner = self.inner();
         inner.numbers.0 += 1;
         inner.numbers.0
     }
 
-    /// Instances as they were just committed, and what was recorded with them.
+    /// Applies the changes of a committed transaction.
     pub(super) fn committed(&self, changed: Changed) {
         {
             let Changed { number, instances, recorded } = changed;
@@ -121,11 +122,11 @@ impl Exchange {
                 inner.left_out = true;
             }
         }
-        self.news.notify_one();
+        self.changed.notify_one();
     }
 
-    /// Instances as the store had them some time ago.
-    pub(super) fn looked(&self, instances: Vec<Instance>) {
+    /// Adds instances that were read from the store some time ago.
+    pub(super) fn loaded(&self, instances: Vec<Instance>) {
         let mut inner = self.inner();
         inner.left_out = false;
         for instance in instances {
@@ -133,13 +134,13 @@ impl Exchange {
         }
     }
 
-    /// An instance that was taken and is to be tried again.
+    /// Puts an instance back that was taken, to retry it.
     pub(super) fn put_back(&self, instance: Instance) {
         self.inner().put(instance, false);
     }
 
-    /// The next instance that is free to have a command sent, and whether its commands were just
-    /// decided, so that most probably nobody has sent them before.
+    /// Takes the next instance for which `is_free` returns `true`. Also returns whether its commands
+    /// are new: most probably never sent before.
     pub(super) fn take(&self, is_free: impl Fn(&str) -> bool) -> Option<(Instance, bool)> {
         let mut inner = self.inner();
         for _ in 0..inner.order.len() {
@@ -156,42 +157,42 @@ impl Exchange {
         None
     }
 
-    /// Whether instances were left out that the store knows.
+    /// Returns `true` if there are instances in the store that were left out, and room for them.
     pub(super) fn has_left_out(&self) -> bool {
         let inner = self.inner();
-        inner.left_out && inner.waiting.len() < MOST / 2
+        inner.left_out && inner.waiting.len() < CAPACITY / 2
     }
 
-    /// When the next timer is due that was started since this was asked last.
+    /// Returns when the next timer is due, among those started since the last call.
     pub(super) fn take_next_due(&self) -> Option<Timestamp> {
         self.inner().next_due.take()
     }
 }
 
 impl Inner {
-    fn put(&mut self, mut instance: Instance, is_news: bool) {
+    fn put(&mut self, mut instance: Instance, is_new: bool) {
         if let Some(accepted) = self.accepted.get(&instance.id) {
             instance.commands.retain(|command| !accepted.contains(&command.id));
         }
         let is_known = self.waiting.contains_key(&instance.id);
-        if is_known && !is_news {
+        if is_known && !is_new {
             return;
         }
         if !instance.is_busy() {
             self.waiting.remove(&instance.id);
-        } else if is_known || self.waiting.len() < MOST {
-            // It may stand there twice, which costs a look.
+        } else if is_known || self.waiting.len() < CAPACITY {
+            // A duplicate in `order` is skipped later.
             if !is_known {
                 self.order.push_back(instance.id.clone());
             }
-            self.waiting.insert(instance.id.clone(), (instance, is_news));
+            self.waiting.insert(instance.id.clone(), (instance, is_new));
         } else {
             self.left_out = true;
         }
     }
 }
 
-/// The earlier of two moments, if there is one.
+/// Returns the earlier of two times.
 pub(super) fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
     one.into_iter().chain(other).min()
 }

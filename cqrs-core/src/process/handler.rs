@@ -1,4 +1,4 @@
-//! Handlers: what is to be done whenever something has happened, remembering nothing.
+//! Event handlers: reactions to events without state of their own.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -17,25 +17,29 @@ use crate::panics::panic_message;
 use crate::projection::{ProjectError, Projector, ReadStore};
 use crate::{App, Command, Event, Metadata, Position, Recorded};
 
-/// Why a handler failed.
+/// Why a handler failed. Any error, or a text.
 pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Under which the ids of commands are derived.
+/// The namespace of derived command ids.
 const NAMESPACE: Uuid = Uuid::from_u128(0x3c5d_40a1_9a37_4c53_8d0e_f2b6_0f8e_11c4);
 
-/// A policy: when this has happened, that is to be done. It remembers nothing; what has to be
-/// remembered between events is a [`ProcessManager`](super::ProcessManager).
+/// A policy: reacts to each event with commands or with calls to other systems. Run it with
+/// [`Processes`](super::Processes).
 ///
-/// Events are handled in order, those of one key one behind the other, each at least once: after a
-/// crash the ones under way are handled again. Commands sent through the [`HandlerContext`] have
-/// ids derived from the event, so they take effect once. Other effects, an e-mail or a call, are
-/// told apart by the event's id: give it along as the idempotency key.
+/// A handler stores no state. A reaction that has to remember something between events is a
+/// [`ProcessManager`](super::ProcessManager).
 ///
-/// A handler that fails or panics is tried again with growing pauses, then the event is put aside
-/// with the later ones of its key, for an operator; see [`HandlerOptions`].
+/// The events of one key are handled in log order, each at least once: events that were being
+/// handled during a crash are handled again. Commands sent through the [`HandlerContext`] still take
+/// effect once, because their ids are derived from the event. For other effects, such as an e-mail
+/// or a payment, pass on the event's id as the idempotency key.
+///
+/// A handler that returns an error or panics is retried with growing pauses. After that, the event is
+/// parked together with the later events of its key until an operator retries it; see
+/// [`HandlerOptions`].
 ///
 /// ```
-/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
+/// # use cqrs_core::{*, event::*};
 /// # #[derive(Default)] struct Flags;
 /// # #[derive(Clone, serde::Serialize, serde::Deserialize)] struct Flag { account: String }
 /// # struct Withdrawn { cents: i64 }
@@ -53,9 +57,10 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x3c5d_40a1_9a37_4c53_8d0e_f2b6_0f8e_11c
 /// #     fn execute(&self, _: Flag) -> Result<Vec<Withdrawn>, No> { Ok(vec![]) }
 /// #     fn apply(&mut self, _: &Withdrawn) {}
 /// # }
+/// use cqrs_core::process::{HandlerContext, HandlerError};
+///
 /// struct FlagLargeWithdrawals;
 ///
-/// #[async_trait]
 /// impl EventHandler for FlagLargeWithdrawals {
 ///     type Event = Withdrawn;
 ///     const NAME: &'static str = "flag_large_withdrawals";
@@ -71,56 +76,73 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x3c5d_40a1_9a37_4c53_8d0e_f2b6_0f8e_11c
 ///         Ok(())
 ///     }
 /// }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+///
+/// # use cqrs_memory::{MemoryReadStore, MemoryStore};
+/// # use std::time::Duration;
+/// let app = App::new(MemoryStore::new());
+/// let processes = Processes::builder(&app, MemoryReadStore::new())
+///     .handler(FlagLargeWithdrawals)
+///     .start()
+///     .await?;
+/// let head = app.store().head().await?;
+/// processes.wait_for("flag_large_withdrawals", head, Duration::from_secs(5)).await?;
+/// processes.stop().await;
+/// # Ok(()) }
 /// ```
-#[async_trait]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event handler",
     note = "implement `EventHandler`: `handle`"
 )]
 pub trait EventHandler: Send + Sync + 'static {
-    /// The events it looks at, of one or several aggregates. The store passes over all others.
+    /// The events to handle, of one or several aggregates. Other events are not read.
     type Event: Event;
 
-    /// Under which it is remembered how far it has got: 1 to 32 lower-case letters, digits and
-    /// underscores, a letter first. Another name begins anew.
+    /// The name under which the handler's checkpoint is stored: 1 to 32 lower-case letters, digits
+    /// and underscores, starting with a letter. A handler with a new name starts from the beginning;
+    /// see [`HandlerOptions::start`].
     const NAME: &'static str;
 
-    /// Whether [`key`](Self::key) says what belongs together. Otherwise it is the stream.
+    /// Whether [`key`](Self::key) returns the key of an event. Otherwise it is the stream.
     const KEYED: bool = false;
 
-    /// Does what is to be done about an event.
+    /// Handles an event.
     ///
     /// # Errors
-    /// Whatever went wrong; it is tried again as the options say.
-    async fn handle(
+    /// Any error. The event is handled again, as the [`HandlerOptions`] say.
+    fn handle(
         &self,
         event: &Recorded<Self::Event>,
         context: &mut HandlerContext<'_>,
-    ) -> Result<(), HandlerError>;
+    ) -> impl Future<Output = Result<(), HandlerError>> + Send;
 
-    /// What the event is about, if [`KEYED`](Self::KEYED): events of one key are handled in order,
-    /// and wait when one before them was put aside.
+    /// Returns the key of an event, if [`KEYED`](Self::KEYED). Events of one key are handled in
+    /// order, and parked together.
     fn key<'e>(&self, event: &'e Recorded<Self::Event>) -> Cow<'e, str> {
         Cow::Borrowed(event.stream.as_str())
     }
 }
 
-/// What a handler can do besides its own effects.
+/// Sends the commands of an [`EventHandler`].
 #[derive(Debug)]
 pub struct HandlerContext<'a> {
     app: &'a App,
     handler: &'static str,
-    /// Tells the event from all others.
+    /// Unique to the event.
     seed: String,
-    /// How commands continue the conversation.
+    /// The metadata of every command.
     metadata: Metadata,
     sent: u32,
 }
 
 impl HandlerContext<'_> {
-    /// A command because of the event, to be awaited. Its id is derived from the handler, the
-    /// event and how many commands were sent before it, so that it takes effect once however often
-    /// the event is handled: send the same ones in the same order each time.
+    /// Returns a command to be awaited, like [`App::dispatch`]. Its metadata names the event as the
+    /// cause, the actor `handler:` with the handler's name, and the headers that the application
+    /// [propagates](crate::app::AppBuilder::propagate).
+    ///
+    /// Its id is derived from the handler, the event and the number of commands sent before it, so it
+    /// takes effect once even if the event is handled again: send the same commands in the same order
+    /// each time.
     pub fn dispatch<C: Command>(&mut self, command: C) -> Dispatch<C> {
         let name = format!("{}\0{}\0{}", self.handler, self.seed, self.sent);
         self.sent += 1;
@@ -128,30 +150,30 @@ impl HandlerContext<'_> {
         self.app.dispatch(command).command_id(id).metadata(self.metadata.clone())
     }
 
-    /// The application, for looking something up.
+    /// Returns the application, for example to load an aggregate.
     #[must_use]
     pub const fn app(&self) -> &App {
         self.app
     }
 }
 
-/// A handler as a consumer of the log: it does its work before the transaction that moves the
+/// Runs a handler as a projector that handles its events before the transaction that moves the
 /// checkpoint begins.
 pub(super) struct HandlerProjector<H> {
     pub(super) handler: H,
     pub(super) app: App,
     pub(super) options: HandlerOptions,
-    /// Handled, with a checkpoint that does not know it yet.
+    /// The positions of handled events that the checkpoint does not include yet.
     pub(super) handled: Mutex<HashSet<Position>>,
 }
 
 impl<H: EventHandler> HandlerProjector<H> {
     fn handled(&self) -> MutexGuard<'_, HashSet<Position>> {
-        // Nothing panics under it.
+        // No code panics while holding the lock.
         self.handled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was stored as one event.
+    /// Handles the parts of one stored event.
     async fn handle_parts(&self, parts: &[Recorded<H::Event>]) -> Result<(), HandlerError> {
         let Some(first) = parts.first() else { return Ok(()) };
         if self.handled().contains(&first.position) {
@@ -162,6 +184,7 @@ impl<H: EventHandler> HandlerProjector<H> {
                 .with_causation_id(event.id)
                 .with_actor(format!("handler:{}", H::NAME));
             metadata.correlation_id = event.metadata.correlation_id;
+            metadata.headers = self.app.propagated(&event.metadata);
             let mut context = HandlerContext {
                 app: &self.app,
                 handler: H::NAME,
@@ -178,7 +201,7 @@ impl<H: EventHandler> HandlerProjector<H> {
         Ok(())
     }
 
-    /// The events of one key, until one fails.
+    /// Handles the events of one key in order, until one fails.
     async fn handle_key(&self, events: Vec<&[Recorded<H::Event>]>) -> Result<(), HandlerError> {
         for parts in events {
             self.handle_parts(parts).await?;
@@ -191,7 +214,7 @@ impl<H: EventHandler> HandlerProjector<H> {
 impl<S: ReadStore, H: EventHandler> Projector<S> for HandlerProjector<H> {
     type Event = H::Event;
     const NAME: &'static str = H::NAME;
-    // What was done is not done anew.
+    // A handler is never rebuilt.
     const VERSION: u32 = 1;
     const KEYED: bool = H::KEYED;
 
@@ -201,7 +224,7 @@ impl<S: ReadStore, H: EventHandler> Projector<S> for HandlerProjector<H> {
 
     async fn prepare(&self, events: &[Recorded<H::Event>]) -> Result<(), ProjectError> {
         if let Some(first) = events.first() {
-            // What is in front of them is committed.
+            // Earlier positions are included in the checkpoint.
             self.handled().retain(|position| *position >= first.position);
         }
         let mut keys: Vec<(Cow<'_, str>, Vec<&[Recorded<H::Event>]>)> = Vec::new();
@@ -213,14 +236,14 @@ impl<S: ReadStore, H: EventHandler> Projector<S> for HandlerProjector<H> {
                 None => keys.push((key, vec![parts])),
             }
         }
-        // All come to their end, so that none is cut off by the failure of another.
+        // Runs all keys to completion, so that a failure does not cancel the work of another key.
         let mut works: Vec<BoxFuture<'_, Result<(), HandlerError>>> = Vec::new();
         for (_, events) in keys {
             works.push(self.handle_key(events).boxed());
         }
         let works = stream::iter(works).buffer_unordered(self.options.concurrency);
-        let ended: Vec<Result<(), HandlerError>> = works.collect().await;
-        ended.into_iter().collect()
+        let results: Vec<Result<(), HandlerError>> = works.collect().await;
+        results.into_iter().collect()
     }
 
     async fn project(
@@ -236,8 +259,6 @@ impl<S: ReadStore, H: EventHandler> Projector<S> for HandlerProjector<H> {
     }
 }
 
-/// A handler that is shared.
-#[async_trait]
 impl<H: EventHandler> EventHandler for Arc<H> {
     type Event = H::Event;
     const NAME: &'static str = H::NAME;

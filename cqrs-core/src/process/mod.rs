@@ -1,8 +1,11 @@
-//! Processes: conversations between aggregates that survive a crash at any step.
+//! Processes: reactions to events that survive a crash at any step.
 //!
-//! A [`ProcessManager`] takes in events, one instance at a time, and says what is to be done as
-//! data: commands, timers, an end. State, checkpoint and what is to be done are one transaction;
-//! [`Processes`] then does it.
+//! - A [`ProcessManager`] coordinates several aggregates. It routes each event to an instance, updates
+//!   that instance's state and returns commands and timers as data.
+//! - An [`EventHandler`] reacts to each event on its own, without state.
+//! - A [`RecurringCommand`] is sent again and again; a [`ScheduledCommand`] is sent once.
+//!
+//! [`Processes`] runs all of them over an [`App`] and a [`ProcessStore`].
 
 mod builder;
 mod desk;
@@ -19,9 +22,9 @@ mod records;
 mod recurring;
 mod scheduled;
 mod store;
+pub mod testing;
 #[cfg(test)]
 mod tests;
-pub mod turn;
 
 pub use builder::ProcessesBuilder;
 pub use destinations::Destinations;
@@ -36,11 +39,37 @@ pub use recurring::{MissedTicks, RecurringCommand};
 pub use scheduled::{CancelError, CommandScheduler, ScheduleError, ScheduledCommand};
 pub use store::{InstanceQuery, ProcessStore};
 
+use std::collections::VecDeque;
+
+use futures_core::Stream;
+
 use crate::App;
 use crate::projection::{OperatorError, Projections};
 
-/// Runs processes. Dropping the last clone ends them; what is not done is done by another process
-/// of the application, or at the next start.
+/// Running process managers, handlers, and recurring and scheduled commands.
+///
+/// Several nodes that run the same processes share the work. A clone is another handle to the same
+/// processes; when the last one is dropped, they stop, and other nodes, or the next start, continue
+/// with what is left.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cqrs_core::process::ProcessManager;
+/// use cqrs_core::process::{Destinations, InstanceQuery};
+/// use cqrs_core::{App, Processes};
+/// use cqrs_memory::{MemoryReadStore, MemoryStore};
+///
+/// let app = App::new(MemoryStore::new());
+/// let processes = Processes::builder(&app, MemoryReadStore::new())
+///     .scheduled_commands(Destinations::none())
+///     .start()
+///     .await?;
+///
+/// let suspended = InstanceQuery::page().suspended();
+/// assert!(processes.instances("scheduled_commands", &suspended).await?.is_empty());
+/// processes.stop().await;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Processes<S> {
     projections: Projections,
@@ -48,9 +77,10 @@ pub struct Processes<S> {
 }
 
 impl<S: ProcessStore> Processes<S> {
-    /// Over an application, whose commands are sent and whose log is followed.
-    pub fn builder(app: App, store: S) -> ProcessesBuilder<S> {
-        ProcessesBuilder::new(app, store)
+    /// Creates a builder. Events are read from the application's store and commands are dispatched
+    /// by the application; instances are stored in `store`.
+    pub fn builder(app: &App, store: S) -> ProcessesBuilder<S> {
+        ProcessesBuilder::new(app.clone(), store)
     }
 
     /// The processes as consumers of the log: their health and how far they have got; to wait for
@@ -60,10 +90,10 @@ impl<S: ProcessStore> Processes<S> {
         &self.projections
     }
 
-    /// Instances, by id.
+    /// Returns one page of a process's instances, ordered by id.
     ///
     /// # Errors
-    /// [`OperatorError`].
+    /// [`OperatorError`] if no process has this name, or if the store fails.
     pub async fn instances(
         &self,
         process: &str,
@@ -73,20 +103,51 @@ impl<S: ProcessStore> Processes<S> {
         Ok(self.store.list_instances(&name, query).await?)
     }
 
-    /// Asks an instance to go on that waits for an operator: its commands are sent again, then the
-    /// events that wait are taken in. Says whether it is there.
+    /// Returns all instances that match a query, ordered by id. They are read page by page: the
+    /// query's limit is the page size. An instance that changes while the stream is read may appear
+    /// before or after the change.
     ///
     /// # Errors
-    /// [`OperatorError`].
+    /// Each item is an [`OperatorError`] if no process has this name, or if the store fails. The
+    /// stream ends after an error.
+    pub fn all_instances(
+        &self,
+        process: &str,
+        query: InstanceQuery,
+    ) -> impl Stream<Item = Result<Instance, OperatorError>> + Send + use<S> {
+        let (processes, process) = (self.clone(), process.to_owned());
+        let state = (VecDeque::new(), Some(query));
+        futures_util::stream::try_unfold(state, move |(mut page, mut next)| {
+            let (processes, process) = (processes.clone(), process.clone());
+            async move {
+                if page.is_empty()
+                    && let Some(query) = next.take()
+                {
+                    page = processes.instances(&process, &query).await?.into();
+                    next = page
+                        .back()
+                        .filter(|_| page.len() >= query.limit)
+                        .map(|last: &Instance| query.after(&last.id));
+                }
+                Ok(page.pop_front().map(|instance| (instance, (page, next))))
+            }
+        })
+    }
+
+    /// Requests that a suspended instance resume: its commands are sent again, then its waiting
+    /// events are handled. Returns `false` if the instance does not exist.
+    ///
+    /// # Errors
+    /// [`OperatorError`] if no process has this name, or if the store fails.
     pub async fn retry(&self, process: &str, instance: &str) -> Result<bool, OperatorError> {
         self.request(process, instance, OperatorAction::Retry).await
     }
 
-    /// Asks an instance to end; its commands, timers and waiting events are forgotten. Says whether
-    /// it is there.
+    /// Requests that an instance end: its commands, timers and waiting events are dropped. Returns
+    /// `false` if the instance does not exist.
     ///
     /// # Errors
-    /// [`OperatorError`].
+    /// [`OperatorError`] if no process has this name, or if the store fails.
     pub async fn end(&self, process: &str, instance: &str) -> Result<bool, OperatorError> {
         self.request(process, instance, OperatorAction::End).await
     }
@@ -99,12 +160,16 @@ impl<S: ProcessStore> Processes<S> {
     ) -> Result<bool, OperatorError> {
         let name = self.projections.known(process)?;
         let request = Request { instance: instance.to_owned(), action };
-        let is_there = self.store.request(&name, &request).await?;
+        let exists = self.store.request(&name, &request).await?;
         self.projections.wake();
-        Ok(is_there)
+        Ok(exists)
     }
 
-    /// Stops after what is being done, and gives everything back.
+    /// Finishes the transactions in progress, saves the checkpoints and releases the leases, so that
+    /// other nodes take over at once.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not keep the processes running.
     pub async fn stop(&self) {
         self.projections.stop().await;
     }

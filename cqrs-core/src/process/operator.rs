@@ -1,4 +1,4 @@
-//! What operators ask for.
+//! Carries out the requests of operators.
 
 use std::collections::HashSet;
 
@@ -10,30 +10,30 @@ use super::records::{OperatorAction, Request};
 use super::store::ProcessStore;
 use crate::{Position, ReadError, Recorded};
 
-/// What was stored as one event.
+/// The parts of one stored event.
 type Parts<M> = Vec<Recorded<<M as ProcessManager>::Event>>;
 
 impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
-    /// Does what operators ask for, and says whether it did something. What is on its way is left
-    /// until it has landed.
-    pub(super) async fn hear(
+    /// Carries out requests. Returns `true` if there was at least one that could be carried out.
+    /// Requests about instances with commands in flight are left for later.
+    pub(super) async fn carry_out(
         &self,
         requests: &[Request],
-        flying: &HashSet<String>,
-        asked: &mut HashSet<String>,
+        in_flight: &HashSet<String>,
+        requested: &mut HashSet<String>,
     ) -> Result<bool, Ended> {
-        let mut done_some = false;
-        for request in requests.iter().filter(|request| !flying.contains(&request.instance)) {
-            let heard = match request.action {
+        let mut any = false;
+        for request in requests.iter().filter(|request| !in_flight.contains(&request.instance)) {
+            let carried_out = match request.action {
                 OperatorAction::End => {
                     let id = request.instance.clone();
-                    self.settle(std::slice::from_ref(&id), |desk| desk.end(&id)).await?;
+                    self.change(std::slice::from_ref(&id), |desk| desk.end(&id)).await?;
                     Ok(())
                 }
                 OperatorAction::Retry => self.retry(&request.instance).await?,
             };
             let process = &self.lease.partition.consumer;
-            let forgotten = match heard {
+            let forgotten = match carried_out {
                 Ok(()) => {
                     let done = std::slice::from_ref(request);
                     self.shared.read.forget_requests(process, done).await.map_err(ReadError::from)
@@ -42,18 +42,18 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
             };
             match forgotten {
                 Ok(()) => {
-                    asked.remove(&request.instance);
-                    done_some = true;
+                    requested.remove(&request.instance);
+                    any = true;
                 }
                 Err(error) => tracing::warn!(
-                    instance = request.instance, %error, "asked for, and not done yet"
+                    %process, instance = request.instance, %error, "operator request failed"
                 ),
             }
         }
-        Ok(done_some)
+        Ok(any)
     }
 
-    /// The instance goes on, and takes in the events that wait.
+    /// Resumes an instance and handles its waiting events.
     async fn retry(&self, id: &String) -> Result<Result<(), ReadError>, Ended> {
         loop {
             let events = match self.waiting(id).await {
@@ -65,28 +65,28 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
                 for (position, parts) in &events {
                     let routed = routes(&*self.manager, parts);
                     match routed.iter().find(|(instance, _)| instance == id) {
-                        Some((_, parts)) if !desk.take_in_waiting(id, parts) => break,
+                        Some((_, parts)) if !desk.handle_waiting(id, parts) => break,
                         Some(_) => {}
                         None => desk.skip_waiting(id, *position),
                     }
                 }
-                // More has come since they were read.
-                let came_late = desk.has_waiting(id);
-                if came_late {
-                    desk.give_up(id, "is being retried".to_owned());
+                // More events arrived since the waiting ones were read.
+                let more = desk.has_waiting(id);
+                if more {
+                    desk.suspend_id(id, "is being retried".to_owned());
                 }
-                came_late
+                more
             };
-            if !self.settle(std::slice::from_ref(id), work).await? {
+            if !self.change(std::slice::from_ref(id), work).await? {
                 return Ok(Ok(()));
             }
         }
     }
 
-    /// The events that an instance has yet to take in.
+    /// Reads the waiting events of an instance.
     async fn waiting(&self, id: &str) -> Result<Vec<(Position, Parts<M>)>, ReadError> {
         let process = &self.lease.partition.consumer;
-        let query = InstanceQuery::one(id);
+        let query = InstanceQuery::page().id(id);
         let found = self.shared.read.list_instances(process, &query).await?;
         let mut events = Vec::new();
         for position in found.iter().flat_map(|instance| &instance.waiting) {

@@ -1,4 +1,4 @@
-//! How processes and handlers are run.
+//! Options of processes and handlers.
 
 use std::time::Duration;
 
@@ -7,30 +7,37 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use crate::projection::FailurePolicy;
 use crate::subscription::Start;
 
-/// How a process is run.
+/// How a process runs.
+///
+/// ```
+/// use cqrs_core::process::ProcessOptions;
+/// use std::time::Duration;
+///
+/// let options = ProcessOptions::new().in_flight(8).deadline(Duration::from_secs(5));
+/// assert_eq!(options.in_flight, 8);
+/// assert_eq!(options.retries, 10);
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ProcessOptions {
-    /// How many instances have a command on its way at once.
+    /// The maximum number of instances with a command in flight. Default: 64.
     pub in_flight: usize,
-    /// How often a command is sent again that nobody answered, before its instance waits for an
-    /// operator. What an aggregate refuses is an answer. Also how often an event is tried again
-    /// that cannot be read or routed, before the process stands still.
+    /// How often a command that failed is sent again before its instance is suspended. A rejection
+    /// is an answer, not a failure. Also how often an event that cannot be decoded or routed is
+    /// retried before the process stops. Default: 10.
     pub retries: u32,
-    /// The pause before the first repetition; each is twice as long as the one before it, up to
-    /// the longest.
+    /// The pause before the first retry; it doubles with each further one. Default: 50 ms.
     pub first_pause: Duration,
-    /// The longest pause.
+    /// The longest pause between retries. Default: 15 seconds.
     pub longest_pause: Duration,
-    /// How long an answer is waited for.
+    /// The deadline of each attempt to send a command. Default: 30 seconds.
     pub deadline: Duration,
-    /// Where a process begins that is new.
+    /// Where a new process starts in the log. Default: at the first event.
     pub start: Start,
 }
 
 impl ProcessOptions {
-    /// 64 commands on their way at once; ten repetitions over about a minute; 30 seconds for an
-    /// answer.
+    /// Creates the default options.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -43,21 +50,21 @@ impl ProcessOptions {
         }
     }
 
-    /// Sets how many instances have a command on its way at once; 0 counts as 1.
+    /// Sets the maximum number of instances with a command in flight. 0 counts as 1. Default: 64.
     #[must_use]
     pub const fn in_flight(mut self, instances: usize) -> Self {
         self.in_flight = if instances == 0 { 1 } else { instances };
         self
     }
 
-    /// Sets how often a command is sent again that nobody answered.
+    /// Sets how often a command that failed is sent again. Default: 10.
     #[must_use]
     pub const fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
         self
     }
 
-    /// Sets the first and the longest pause.
+    /// Sets the first and the longest pause between retries. Default: 50 ms and 15 seconds.
     #[must_use]
     pub fn pauses(mut self, first: Duration, longest: Duration) -> Self {
         self.first_pause = first;
@@ -65,7 +72,7 @@ impl ProcessOptions {
         self
     }
 
-    pub(super) fn pauses_between(&self) -> ExponentialBackoff {
+    pub(super) fn backoff(&self) -> ExponentialBackoff {
         ExponentialBuilder::new()
             .with_min_delay(self.first_pause)
             .with_max_delay(self.longest_pause)
@@ -73,15 +80,15 @@ impl ProcessOptions {
             .build()
     }
 
-    /// Sets where the process begins when it is new: with the first event there is unless it is
-    /// said otherwise. Without effect once it has begun.
+    /// Sets where a new process starts in the log. No effect on a process that has started before.
+    /// Default: [`Start::Origin`].
     #[must_use]
     pub const fn start(mut self, start: Start) -> Self {
         self.start = start;
         self
     }
 
-    /// Sets how long an answer is waited for.
+    /// Sets the deadline of each attempt to send a command. Default: 30 seconds.
     #[must_use]
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -95,42 +102,52 @@ impl Default for ProcessOptions {
     }
 }
 
-/// How a handler is run.
+/// How a handler runs.
+///
+/// ```
+/// use cqrs_core::process::HandlerOptions;
+/// use cqrs_core::projection::FailurePolicy;
+///
+/// let options = HandlerOptions::new().concurrency(16).on_failure(FailurePolicy::stop());
+/// assert_eq!(options.concurrency, 16);
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct HandlerOptions {
-    /// How many events, of different keys, are handled at once. So many may be handled again after
-    /// a crash.
+    /// The maximum number of events, of different keys, that are handled at once. This many events
+    /// may be handled again after a crash. Default: 1.
     pub concurrency: usize,
-    /// What happens when it fails.
+    /// What happens when the handler fails. Default: [`FailurePolicy::park`].
     pub on_failure: FailurePolicy,
-    /// Where a handler begins that is new.
+    /// Where a new handler starts in the log. Default: at the first event.
     pub start: Start,
 }
 
 impl HandlerOptions {
-    /// One event at once, from the first there is; what fails is put aside after the retries of
-    /// [`FailurePolicy::park`], with the later events of its key.
+    /// Creates the default options.
     #[must_use]
     pub const fn new() -> Self {
         Self { concurrency: 1, on_failure: FailurePolicy::park(), start: Start::Origin }
     }
 
-    /// Sets how many events of different keys are handled at once; 0 counts as 1.
+    /// Sets the maximum number of events of different keys that are handled at once. 0 counts as 1.
+    /// Default: 1.
     #[must_use]
     pub const fn concurrency(mut self, events: usize) -> Self {
         self.concurrency = if events == 0 { 1 } else { events };
         self
     }
 
-    /// Sets what happens when the handler fails.
+    /// Sets what happens when the handler fails. Default: the event is parked together with the
+    /// later ones of its key after the retries of [`FailurePolicy::park`].
     #[must_use]
     pub const fn on_failure(mut self, policy: FailurePolicy) -> Self {
         self.on_failure = policy;
         self
     }
 
-    /// Sets where the handler begins when it is new. Without effect once it has begun.
+    /// Sets where a new handler starts in the log. No effect on a handler that has started before.
+    /// Default: [`Start::Origin`].
     #[must_use]
     pub const fn start(mut self, start: Start) -> Self {
         self.start = start;

@@ -1,17 +1,18 @@
-//! What instances lead to, done: commands are sent and their answers recorded, timers go off,
-//! operators are heard.
+//! Carries out the effects of instances: sends commands and records their answers, fires timers,
+//! carries out operator requests.
 //!
 //! Invariants:
-//! - A command is sent only after the transaction that decided it.
-//! - A rejection is recorded in one transaction with what is done about it, so a follow-up is sent
-//!   only after that, and a command that is sent again was not refused before. That one was
-//!   accepted stands in the log; it is recorded with the next change of its instance, or soon.
-//! - A timer goes off when every event has been taken in that was in the log when it was seen to be
-//!   due: what happened in time cancels it, however late that is noticed.
-//! - Commands of one instance are sent in order, one at a time; a slow instance delays no other.
-//! - Commands run in tasks of their own: what holds one of them up, such as a connection, may be
-//!   what the outbox itself waits for.
-//! - Whoever is not sure of a commit ends; the next lease finds out.
+//! - A command is sent only after the transaction that decided it is committed.
+//! - A rejection is recorded in one transaction with the effects it leads to, so those are only
+//!   carried out after that, and a command that is sent again was not rejected before. An acceptance
+//!   is recorded in the log; the instance records it with its next change, or soon.
+//! - A timer fires only after the process has handled every event that was in the log when the timer
+//!   was found to be due. So an event that was recorded in time cancels it, however late it is
+//!   handled.
+//! - The commands of one instance are sent in order, one at a time. A slow instance delays no other.
+//! - Commands run in tasks of their own, since they may wait for something that the outbox itself
+//!   needs, such as a connection.
+//! - The outbox ends if the outcome of a commit is unknown; the next lease starts from the store.
 
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
@@ -24,7 +25,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::desk::{CROWDED, Desk};
+use super::desk::{Desk, MAX_COMMANDS_FOR_TIMERS};
 use super::destinations::{Destinations, Unsent};
 use super::exchange::{Changed, Exchange, earlier};
 use super::manager::ProcessManager;
@@ -34,17 +35,16 @@ use super::store::ProcessStore;
 use crate::panics::panic_message;
 use crate::projection::runtime::{Control, Shared};
 use crate::projection::{CommitError, LeaseError, PartitionLease};
-use crate::{App, CommandId, Position, Retry, StoreError, Timestamp};
+use crate::{App, CommandId, Metadata, Position, Retry, StoreError, Timestamp};
 
-/// How many instances are asked for at once, for each that may have a command on its way.
+/// How many busy instances are loaded at once, for each that may have a command in flight.
 const LOOK_AHEAD: usize = 4;
-/// How long it may take until it is recorded that a command was accepted, unless its instance
-/// changes before.
-const SOON: Duration = Duration::from_millis(50);
-/// How many instances are changed at once for that.
-const AT_ONCE: usize = 1_000;
-/// How soon it is looked again whether the process has caught up.
-const MOMENT: Duration = Duration::from_millis(2);
+/// How long an acceptance may stay unrecorded, unless its instance changes before.
+const RECORD_WITHIN: Duration = Duration::from_millis(50);
+/// How many instances one transaction changes to record acceptances.
+const RECORD_BATCH: usize = 1_000;
+/// The pause between checks whether the process has caught up, while timers are due.
+const CATCH_UP_PAUSE: Duration = Duration::from_millis(2);
 
 pub(super) struct Outbox<S: ProcessStore, M> {
     pub(super) app: App,
@@ -58,235 +58,251 @@ pub(super) struct Outbox<S: ProcessStore, M> {
     pub(super) actor: String,
 }
 
-/// The lease is lost, or nobody knows whether a commit took place.
+/// The lease is lost, or the outcome of a commit is unknown.
 pub(super) struct Ended;
 
-/// What became of the commands of an instance.
-struct Flight {
-    /// With the commands that did not arrive.
+/// The result of sending the commands of an instance.
+struct Completed {
+    /// The instance with the commands that were not accepted.
     instance: Instance,
     accepted: Vec<CommandId>,
-    stopped: Option<(OutgoingCommand, Unsent)>,
+    failed: Option<(OutgoingCommand, Unsent)>,
 }
 
-/// What is on its way, and what is left alone for a while.
+/// The commands in flight, and the instances that are not sent for now.
 #[derive(Default)]
-struct Sky {
-    flights: JoinSet<Flight>,
-    flying: HashSet<String>,
-    /// Operators ask for something about them.
-    asked: HashSet<String>,
-    pauses: HashMap<CommandId, ExponentialBackoff>,
-    until: HashMap<String, Instant>,
-    /// When it is recorded what was accepted.
+struct InFlight {
+    tasks: JoinSet<Completed>,
+    instances: HashSet<String>,
+    /// Instances with an operator request.
+    requested: HashSet<String>,
+    /// The pauses of commands that are retried.
+    backoffs: HashMap<CommandId, ExponentialBackoff>,
+    /// When instances whose command failed are sent again.
+    retry_at: HashMap<String, Instant>,
+    /// When acceptances are recorded.
     record_at: Option<Instant>,
-    /// The head of the log when timers were seen to be due.
-    horizon: Option<Position>,
+    /// The head of the log when timers were found to be due.
+    due_at_head: Option<Position>,
 }
 
-/// What was found out by a look.
-struct Looked {
+/// The result of loading pending work.
+struct Loaded {
     next_due: Option<Timestamp>,
-    /// When to look again.
+    /// When to load again.
     pause: Duration,
 }
 
 impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
-    /// Works until the lease is lost.
+    /// Runs until the lease is lost.
     pub(super) async fn run(mut self) {
         self.exchange.clear();
         let _: Result<(), Ended> = self.work().await;
     }
 
     async fn work(&mut self) -> Result<(), Ended> {
-        let mut sky = Sky::default();
-        let (mut look_at, mut next_due) = (Instant::now(), None);
+        let mut in_flight = InFlight::default();
+        let (mut load_at, mut next_due) = (Instant::now(), None);
         loop {
             let control = *self.control.borrow_and_update();
-            // Before everything is caught up with, nobody knows what was answered long ago.
+            // Only when caught up: answers recorded long ago may not be handled yet.
             let works = control.live && !control.paused && !control.stop;
             let mut wake_at = Instant::now() + self.shared.poll_interval;
             if works {
                 next_due = earlier(next_due, self.exchange.take_next_due());
                 let now = self.shared.clock.now();
                 let is_due = next_due.is_some_and(|due| due <= now);
-                if is_due || look_at <= Instant::now() || self.exchange.has_left_out() {
-                    let looked = self.look(now, &mut sky).await?;
-                    next_due = looked.next_due;
-                    look_at = Instant::now() + looked.pause;
+                if is_due || load_at <= Instant::now() || self.exchange.has_left_out() {
+                    let loaded = self.load(now, &mut in_flight).await?;
+                    next_due = loaded.next_due;
+                    load_at = Instant::now() + loaded.pause;
                 }
                 if let Some(due) = next_due {
                     wake_at = wake_at.min(Instant::now() + due.since(self.shared.clock.now()));
                 }
-                self.take_off(&mut sky);
-                wake_at = wake_at.min(look_at);
+                self.send_next(&mut in_flight);
+                wake_at = wake_at.min(load_at);
             }
-            if sky.record_at.is_some_and(|at| at <= Instant::now()) {
-                self.record(&mut sky).await?;
+            if in_flight.record_at.is_some_and(|at| at <= Instant::now()) {
+                self.record(&mut in_flight).await?;
             }
-            let timed = sky.until.values().chain(&sky.record_at).min();
+            let timed = in_flight.retry_at.values().chain(&in_flight.record_at).min();
             let wake_at = timed.map_or(wake_at, |at| wake_at.min(*at));
             tokio::select! {
-                Some(landed) = sky.flights.join_next() => {
-                    let mut landed = vec![landed];
-                    while let Some(more) = sky.flights.try_join_next() {
-                        landed.push(more);
+                Some(completed) = in_flight.tasks.join_next() => {
+                    let mut completed = vec![completed];
+                    while let Some(more) = in_flight.tasks.try_join_next() {
+                        completed.push(more);
                     }
-                    // Nobody aborts them but by ending the outbox, and they do not panic.
-                    let landed: Vec<Flight> = landed.into_iter().flatten().collect();
-                    for flight in &landed {
-                        sky.flying.remove(&flight.instance.id);
+                    // The tasks do not panic, and are aborted only when the outbox ends.
+                    let completed: Vec<Completed> = completed.into_iter().flatten().collect();
+                    for task in &completed {
+                        in_flight.instances.remove(&task.instance.id);
                     }
-                    self.land(landed, &mut sky).await?;
+                    self.complete(completed, &mut in_flight).await?;
                 }
-                () = self.exchange.news.notified() => {}
-                // Each heartbeat, and what operators ask for.
+                () = self.exchange.changed.notified() => {}
+                // Changes at each heartbeat and after operator requests.
                 changed = self.control.changed() => {
                     changed.map_err(|_| Ended)?;
-                    look_at = Instant::now();
+                    load_at = Instant::now();
                 }
                 () = tokio::time::sleep_until(wake_at) => {}
             }
         }
     }
 
-    /// Asks the store what there is to do.
-    async fn look(&self, now: Timestamp, sky: &mut Sky) -> Result<Looked, Ended> {
+    /// Loads pending work from the store, carries out requests and fires timers.
+    async fn load(&self, now: Timestamp, in_flight: &mut InFlight) -> Result<Loaded, Ended> {
         let later = self.shared.poll_interval;
         let process = &self.lease.partition.consumer;
-        let limit = sky.flying.len() + self.options.in_flight * LOOK_AHEAD;
-        let PendingWork { mut busy, mut due, next_due, requests } =
-            match self.shared.read.pending_work(process, now, limit).await {
-                Ok(pending) => pending,
-                Err(error) => {
-                    tracing::warn!(partition = %self.lease.partition, %error, "pending unknown");
-                    return Ok(Looked { next_due: None, pause: later });
-                }
-            };
-        // What an operator asks about is sent when it was looked at again: an instance that was
-        // ended has nothing to send any more.
-        sky.asked = requests.iter().map(|request| request.instance.clone()).collect();
-        let is_crowded = |id: &String| {
-            busy.iter().any(|instance| instance.id == *id && instance.commands.len() >= CROWDED)
+        let limit = in_flight.instances.len() + self.options.in_flight * LOOK_AHEAD;
+        let PendingWork { mut busy, mut due, next_due, requests } = match self
+            .shared
+            .read
+            .pending_work(process, now, limit)
+            .await
+        {
+            Ok(pending) => pending,
+            Err(error) => {
+                tracing::warn!(partition = %self.lease.partition, %error, "load of pending work failed");
+                return Ok(Loaded { next_due: None, pause: later });
+            }
         };
-        due.retain(|id| !is_crowded(id));
-        busy.retain(|instance| !sky.asked.contains(&instance.id));
-        self.exchange.looked(busy);
-        let heard = self.hear(&requests, &sky.flying, &mut sky.asked).await?;
-        let mut pause = if heard { Duration::ZERO } else { later };
+        // Instances with a request are sent after the next load: one that was ended has nothing to
+        // send any more.
+        in_flight.requested = requests.iter().map(|request| request.instance.clone()).collect();
+        let has_too_many_commands = |id: &String| {
+            let mut found = busy.iter().filter(|instance| instance.id == *id);
+            found.any(|instance| instance.commands.len() >= MAX_COMMANDS_FOR_TIMERS)
+        };
+        due.retain(|id| !has_too_many_commands(id));
+        busy.retain(|instance| !in_flight.requested.contains(&instance.id));
+        self.exchange.loaded(busy);
+        let InFlight { instances, requested, .. } = &mut *in_flight;
+        let carried_out = self.carry_out(&requests, instances, requested).await?;
+        let mut pause = if carried_out { Duration::ZERO } else { later };
         if due.is_empty() {
-            sky.horizon = None;
-        } else if self.has_taken_in(sky).await {
-            self.settle(&due, |desk| due.iter().for_each(|id| desk.time_out(id))).await?;
-            sky.horizon = None;
+            in_flight.due_at_head = None;
+        } else if self.has_caught_up(in_flight).await {
+            self.change(&due, |desk| due.iter().for_each(|id| desk.fire_timers(id))).await?;
+            in_flight.due_at_head = None;
             pause = Duration::ZERO;
         } else {
-            pause = pause.min(MOMENT);
+            pause = pause.min(CATCH_UP_PAUSE);
         }
-        Ok(Looked { next_due, pause })
+        Ok(Loaded { next_due, pause })
     }
 
-    /// Whether everything was taken in that had happened when timers were seen to be due.
-    async fn has_taken_in(&self, sky: &mut Sky) -> bool {
-        if sky.horizon.is_none() {
-            sky.horizon = self.shared.head().await.ok();
+    /// Returns `true` if the process has handled every event that was in the log when timers were
+    /// found to be due.
+    async fn has_caught_up(&self, in_flight: &mut InFlight) -> bool {
+        if in_flight.due_at_head.is_none() {
+            in_flight.due_at_head = self.shared.head().await.ok();
         }
         let cursor = self.shared.cursor(&self.lease.partition);
-        sky.horizon.is_some_and(|head| cursor >= Some(head))
+        in_flight.due_at_head.is_some_and(|head| cursor >= Some(head))
     }
 
-    fn take_off(&self, sky: &mut Sky) {
+    /// Sends the commands of as many instances as the options allow.
+    fn send_next(&self, in_flight: &mut InFlight) {
         let now = Instant::now();
-        sky.until.retain(|_, until| *until > now);
-        while sky.flights.len() < self.options.in_flight {
-            let Sky { flying, asked, until, .. } = &*sky;
-            let is_free =
-                |id: &str| !(flying.contains(id) || asked.contains(id) || until.contains_key(id));
+        in_flight.retry_at.retain(|_, retry_at| *retry_at > now);
+        while in_flight.tasks.len() < self.options.in_flight {
+            let InFlight { instances, requested, retry_at, .. } = &*in_flight;
+            let is_free = |id: &str| {
+                !(instances.contains(id) || requested.contains(id) || retry_at.contains_key(id))
+            };
             let Some((instance, is_new)) = self.exchange.take(is_free) else { break };
-            sky.flying.insert(instance.id.clone());
+            in_flight.instances.insert(instance.id.clone());
             let (app, actor) = (self.app.clone(), self.actor.clone());
             let (destinations, deadline) = (Arc::clone(&self.destinations), self.options.deadline);
-            sky.flights.spawn(fly(app, actor, destinations, deadline, instance, is_new));
+            let sending = send_commands(app, actor, destinations, deadline, instance, is_new);
+            in_flight.tasks.spawn(sending);
         }
     }
 
-    /// Takes note of what was answered.
-    async fn land(&self, landed: Vec<Flight>, sky: &mut Sky) -> Result<(), Ended> {
-        let mut outcomes = Vec::new();
-        for Flight { instance, accepted, stopped } in landed {
+    /// Handles the answers of commands that were in flight.
+    async fn complete(
+        &self,
+        completed: Vec<Completed>,
+        in_flight: &mut InFlight,
+    ) -> Result<(), Ended> {
+        let mut failures = Vec::new();
+        for Completed { instance, accepted, failed } in completed {
             for id in &accepted {
-                sky.pauses.remove(id);
+                in_flight.backoffs.remove(id);
             }
             if !accepted.is_empty() {
                 self.exchange.accept(&instance.id, &accepted);
-                sky.record_at.get_or_insert_with(|| Instant::now() + SOON);
+                in_flight.record_at.get_or_insert_with(|| Instant::now() + RECORD_WITHIN);
             }
-            let Some((command, unsent)) = stopped else { continue };
+            let Some((command, unsent)) = failed else { continue };
             if let Unsent::Failed { reason, retry } = &unsent
                 && *retry != Retry::Never
             {
-                let pauses = sky.pauses.entry(command.id);
-                if let Some(pause) = pauses.or_insert_with(|| self.options.pauses_between()).next()
-                {
-                    let id = instance.id.clone();
-                    tracing::warn!(instance = id, ?pause, reason, "a command is sent again");
-                    sky.until.insert(id, Instant::now() + pause);
+                let backoff = in_flight.backoffs.entry(command.id);
+                let backoff = backoff.or_insert_with(|| self.options.backoff());
+                if let Some(pause) = backoff.next() {
+                    let (process, id) = (M::NAME, instance.id.clone());
+                    tracing::warn!(process, instance = id, ?pause, reason, "command retried");
+                    in_flight.retry_at.insert(id, Instant::now() + pause);
                     self.exchange.put_back(instance);
                     continue;
                 }
-                sky.pauses.remove(&command.id);
+                in_flight.backoffs.remove(&command.id);
             }
-            outcomes.push((instance.id, command, unsent));
+            failures.push((instance.id, command, unsent));
         }
-        if outcomes.is_empty() {
+        if failures.is_empty() {
             return Ok(());
         }
-        let ids: Vec<String> = outcomes.iter().map(|(id, ..)| id.clone()).collect();
-        self.settle(&ids, |desk| {
-            for (id, command, unsent) in &outcomes {
+        let ids: Vec<String> = failures.iter().map(|(id, ..)| id.clone()).collect();
+        self.change(&ids, |desk| {
+            for (id, command, unsent) in &failures {
                 match unsent {
                     Unsent::Rejected(rejection) => {
-                        desk.refused(id, command.clone(), rejection.clone())
+                        desk.rejected(id, command.clone(), rejection.clone())
                     }
-                    Unsent::Failed { reason, .. } => desk.give_up(id, reason.clone()),
+                    Unsent::Failed { reason, .. } => desk.suspend_id(id, reason.clone()),
                 }
             }
         })
         .await
     }
 
-    /// Records what was accepted.
-    async fn record(&self, sky: &mut Sky) -> Result<(), Ended> {
-        sky.record_at = None;
-        let ids = self.exchange.unrecorded(AT_ONCE);
+    /// Records which commands were accepted.
+    async fn record(&self, in_flight: &mut InFlight) -> Result<(), Ended> {
+        in_flight.record_at = None;
+        let ids = self.exchange.unrecorded(RECORD_BATCH);
         if ids.is_empty() {
             return Ok(());
         }
-        if ids.len() == AT_ONCE {
-            sky.record_at = Some(Instant::now());
+        if ids.len() == RECORD_BATCH {
+            in_flight.record_at = Some(Instant::now());
         }
-        self.settle(&ids, |_| ()).await
+        self.change(&ids, |_| ()).await
     }
 
-    /// Changes instances in one transaction, however often the store has to be asked.
-    pub(super) async fn settle<T: Send>(
+    /// Changes instances in one transaction. Repeats it until the store answers.
+    pub(super) async fn change<T: Send>(
         &self,
         ids: &[String],
         work: impl Fn(&mut Desk<'_, M>) -> T + Send + Sync,
     ) -> Result<T, Ended> {
         loop {
-            match self.try_settle(ids, &work).await {
+            match self.try_change(ids, &work).await {
                 Ok(answer) => return Ok(answer),
                 Err(LeaseError::Lost) => return Err(Ended),
                 Err(LeaseError::Store(error)) => {
-                    tracing::warn!(partition = %self.lease.partition, %error, "not recorded yet");
+                    tracing::warn!(partition = %self.lease.partition, %error, "change of instances failed");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         }
     }
 
-    async fn try_settle<T: Send>(
+    async fn try_change<T: Send>(
         &self,
         ids: &[String],
         work: &(impl Fn(&mut Desk<'_, M>) -> T + Send + Sync),
@@ -297,7 +313,9 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
         let (number, recorded) = (self.exchange.number(), self.exchange.accepted(ids));
         let now = self.shared.clock.now();
         let (answer, instances) = {
-            let mut desk = Desk::new(&*self.manager, &self.destinations, now, instances);
+            let propagated = |cause: &Metadata| self.app.propagated(cause);
+            let destinations = &*self.destinations;
+            let mut desk = Desk::new(&*self.manager, destinations, &propagated, now, instances);
             desk.accepted(&recorded);
             (work(&mut desk), desk.finish())
         };
@@ -308,7 +326,7 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
     }
 
     async fn commit(&self, tx: S::Transaction) -> Result<(), LeaseError> {
-        // The checkpoint stays where it is.
+        // Position 0 does not move the checkpoint.
         match self.shared.read.commit(tx, &self.lease, Position::START).await {
             Ok(()) => Ok(()),
             Err(CommitError::Lost) => Err(LeaseError::Lost),
@@ -317,22 +335,22 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
                 Err(StoreError::new(kind, error.to_string()).into())
             }
             Err(CommitError::Unknown(error)) => {
-                tracing::warn!(partition = %self.lease.partition, %error, "commit unknown");
+                tracing::warn!(partition = %self.lease.partition, %error, "commit outcome unknown");
                 Err(LeaseError::Lost)
             }
         }
     }
 }
 
-/// Sends the commands of an instance, one behind the other, until one is not accepted.
-async fn fly(
+/// Sends the commands of an instance in order, until one is not accepted.
+async fn send_commands(
     app: App,
     actor: String,
     destinations: Arc<Destinations>,
     deadline: Duration,
     mut instance: Instance,
     is_new: bool,
-) -> Flight {
+) -> Completed {
     let mut accepted = Vec::new();
     let mut commands = std::mem::take(&mut instance.commands).into_iter();
     while let Some(command) = commands.next() {
@@ -348,9 +366,9 @@ async fn fly(
             Ok(()) => accepted.push(command.id),
             Err(unsent) => {
                 instance.commands = std::iter::once(command.clone()).chain(commands).collect();
-                return Flight { instance, accepted, stopped: Some((command, unsent)) };
+                return Completed { instance, accepted, failed: Some((command, unsent)) };
             }
         }
     }
-    Flight { instance, accepted, stopped: None }
+    Completed { instance, accepted, failed: None }
 }

@@ -1,5 +1,5 @@
-//! Events into instances: a process as a projector, so that partitions, leases, checkpoints and
-//! waiting are those of read models.
+//! Events to instances: runs a process manager as a projector, so that processes and read models
+//! share partitions, leases and checkpoints.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,20 +13,21 @@ use super::manager::ProcessManager;
 use super::store::ProcessStore;
 use crate::event::as_stored;
 use crate::projection::{ProjectError, Projector};
-use crate::{Clock, Recorded, Timestamp};
+use crate::{App, Clock, Metadata, Recorded, Timestamp};
 
 /// See [`ProcessProjector::first`].
 pub(super) type First = (&'static str, Box<dyn Fn(Timestamp) -> Effects + Send + Sync>);
 
 pub(super) struct ProcessProjector<S, M> {
+    pub(super) app: App,
     pub(super) manager: Arc<M>,
     pub(super) destinations: Arc<Destinations>,
     pub(super) store: S,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) exchange: Arc<Exchange>,
-    /// An instance that is there without any event, and what it begins with.
+    /// An instance that exists without an event, and its first effects.
     pub(super) first: Option<First>,
-    /// By the last transaction, until it is committed.
+    /// The changes of the last transaction, until it is committed.
     pub(super) changed: Mutex<Changed>,
 }
 
@@ -34,15 +35,17 @@ pub(super) struct ProcessProjector<S, M> {
 impl<S: ProcessStore, M: ProcessManager> Projector<S> for ProcessProjector<S, M> {
     type Event = M::Event;
     const NAME: &'static str = M::NAME;
-    // Instances are never built anew; their states are upcast.
+    // Instances are never rebuilt; their states are upcast.
     const VERSION: u32 = 1;
 
     async fn create(&self, tx: &mut S::Transaction) -> Result<(), ProjectError> {
         self.store.create_process(tx).await?;
         if let Some((id, effects)) = &self.first {
-            let mut desk =
-                Desk::new(&*self.manager, &self.destinations, self.clock.now(), Vec::new());
-            desk.begin_without_event(id, effects);
+            let (now, propagated) =
+                (self.clock.now(), |cause: &Metadata| self.app.propagated(cause));
+            let destinations = &*self.destinations;
+            let mut desk = Desk::new(&*self.manager, destinations, &propagated, now, Vec::new());
+            desk.start_without_event(id, effects);
             self.store.keep(tx, &desk.finish()).await?;
         }
         Ok(())
@@ -73,10 +76,12 @@ impl<S: ProcessStore, M: ProcessManager> Projector<S> for ProcessProjector<S, M>
         let now = self.clock.now();
         let (number, recorded) = (self.exchange.number(), self.exchange.accepted(&ids));
         let instances = {
-            let mut desk = Desk::new(&*self.manager, &self.destinations, now, instances);
+            let propagated = |cause: &Metadata| self.app.propagated(cause);
+            let destinations = &*self.destinations;
+            let mut desk = Desk::new(&*self.manager, destinations, &propagated, now, instances);
             desk.accepted(&recorded);
             for (id, parts) in routed.iter().flatten() {
-                desk.take_in(id, parts);
+                desk.handle_event(id, parts);
             }
             desk.finish()
         };

@@ -1,35 +1,54 @@
-//! What is kept of a process.
+//! What is stored of a process: instances with their commands and timers, and operator requests.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{CausationId, CommandId, CorrelationId, Payload, Position, Timestamp};
 
-/// An instance: everything that is known about it, in one record.
+/// An instance of a process: one transfer, one order. Everything that is stored about it is in this
+/// record; list instances with [`Processes::instances`](super::Processes::instances).
+///
+/// ```
+/// use cqrs_core::Timestamp;
+/// use cqrs_core::event::Payload;
+/// use cqrs_core::process::{Instance, InstanceStatus};
+///
+/// let state = Payload::encode("no events yet")?;
+/// let mut instance = Instance::new("order-7".to_owned(), state, 1, Timestamp::UNIX_EPOCH);
+/// assert_eq!(instance.status, InstanceStatus::Running);
+/// assert!(!instance.is_busy());
+///
+/// instance.status = InstanceStatus::Suspended { reason: "sold out".to_owned() };
+/// assert!(instance.is_suspended());
+/// # Ok::<(), cqrs_core::event::PayloadError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Instance {
-    /// Which one; made by [`Route`](super::Route).
+    /// The id, as given to a constructor of [`Route`](super::Route). Unique within the process.
     pub id: String,
-    /// Whether it goes on.
+    /// Whether the instance is running, suspended or ended.
     pub status: InstanceStatus,
-    /// Its state.
+    /// The process manager's state, as JSON.
     pub state: Payload,
-    /// The version of the form of its state.
+    /// The [`STATE_VERSION`](super::ProcessManager::STATE_VERSION) at which the state was stored.
     pub state_version: u32,
-    /// When its first event was recorded.
+    /// When the instance's first event was recorded.
     pub started_at: Timestamp,
-    /// When it changed last, by the clock of the program that changed it.
+    /// When the instance last changed, by the clock of the runtime that changed it.
     pub updated_at: Timestamp,
-    /// Commands that are to be sent, in order.
+    /// The commands without a recorded answer, in the order in which they are sent.
     pub commands: Vec<OutgoingCommand>,
-    /// Timers that are to go off.
+    /// The timers that have not fired.
     pub timers: Vec<Timer>,
-    /// Events that wait until an operator has seen to it, in order.
+    /// The positions of events that a suspended instance has not handled yet, in log order.
     pub waiting: Vec<Position>,
 }
 
 impl Instance {
-    /// One that begins.
+    /// Creates a running instance without commands or timers.
     #[must_use]
     pub const fn new(id: String, state: Payload, state_version: u32, at: Timestamp) -> Self {
         Self {
@@ -45,19 +64,20 @@ impl Instance {
         }
     }
 
-    /// Whether there are commands to be sent.
+    /// Returns `true` if the instance has commands to send and is not suspended.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         !self.commands.is_empty() && !self.is_suspended()
     }
 
-    /// Whether it waits for an operator.
+    /// Returns `true` if the instance is suspended until an operator resumes or ends it.
     #[must_use]
     pub const fn is_suspended(&self) -> bool {
         matches!(self.status, InstanceStatus::Suspended { .. })
     }
 
-    /// When its next timer is due, if it may go off.
+    /// Returns when the instance's next timer is due, or `None` if it has no timer or is not
+    /// running.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
         let runs = self.status == InstanceStatus::Running;
@@ -65,42 +85,48 @@ impl Instance {
     }
 }
 
-/// Whether an instance goes on.
+/// The status of an [`Instance`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum InstanceStatus {
-    /// It takes in events and sends commands.
+    /// The instance handles events, sends commands and fires timers.
     Running,
-    /// It is over. It stays on record, so that a late event does not begin it anew.
+    /// The instance has ended. It stays stored, so that a late event does not start it again.
     Ended,
-    /// It waits for an operator.
+    /// The instance does nothing until an operator resumes it with
+    /// [`Processes::retry`](super::Processes::retry) or ends it. Its events are kept in order.
     Suspended {
-        /// Why.
+        /// What the operator needs to know.
         reason: String,
     },
 }
 
-/// A command that is to be sent.
+/// A command without a recorded answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OutgoingCommand {
-    /// Derived from the process, the instance and the cause, so that it is the same each time.
+    /// The command's id, derived from the process, the instance and the cause, so that sending the
+    /// command again has no effect.
     pub id: CommandId,
-    /// The category of the aggregate it is for.
+    /// The category of the aggregate that the command is sent to.
     pub category: String,
-    /// The command, as the aggregate's `Command`.
+    /// The aggregate's `Command`, as JSON.
     pub command: Payload,
-    /// The conversation it belongs to.
+    /// The correlation id that the command is sent with; a new one if `None`.
     pub correlation_id: Option<CorrelationId>,
-    /// What it is sent because of.
+    /// The event or command that caused the command.
     pub causation_id: CausationId,
-    /// Whether it is to be taken back instead.
+    /// The actor that the command is sent with; `process:` and the name of the process if `None`.
+    pub actor: Option<String>,
+    /// The headers that the command is sent with.
+    pub headers: BTreeMap<String, Value>,
+    /// Whether the command is to be revoked instead of sent.
     pub revoked: bool,
 }
 
 impl OutgoingCommand {
-    /// One that belongs to no conversation.
+    /// Creates a command without a correlation id, an actor or headers.
     #[must_use]
     pub const fn new(
         id: CommandId,
@@ -108,55 +134,68 @@ impl OutgoingCommand {
         command: Payload,
         causation_id: CausationId,
     ) -> Self {
-        Self { id, category, command, correlation_id: None, causation_id, revoked: false }
+        Self {
+            id,
+            category,
+            command,
+            correlation_id: None,
+            causation_id,
+            actor: None,
+            headers: BTreeMap::new(),
+            revoked: false,
+        }
     }
 }
 
-/// A timer that is to go off.
+/// A timer that has not fired.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Timer {
-    /// Its name within the instance.
+    /// The name, unique within the instance.
     pub name: String,
-    /// It goes off then, or later.
+    /// The time at or after which the timer fires.
     pub due: Timestamp,
-    /// The conversation it belongs to.
+    /// The correlation id of what started the timer.
     pub correlation_id: Option<CorrelationId>,
-    /// What it was started because of.
+    /// The event or command that caused the timer.
     pub causation_id: CausationId,
+    /// The headers that commands sent on timeout inherit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Value>,
 }
 
-/// What there is to do at a moment.
+/// The work of a process that is pending at a given time, as returned by
+/// [`ProcessStore::pending_work`](super::ProcessStore::pending_work).
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct PendingWork {
-    /// Instances with commands to be sent, those that changed first in front.
+    /// The instances with commands to send, those that became busy first in front.
     pub busy: Vec<Instance>,
-    /// Instances with a timer that is due.
+    /// The ids of instances with a timer that is due.
     pub due: Vec<String>,
-    /// When the next timer is.
+    /// When the next timer is due that is not due yet.
     pub next_due: Option<Timestamp>,
-    /// What operators ask for.
+    /// The requests of operators.
     pub requests: Vec<Request>,
 }
 
-/// What an operator asks for.
+/// A request of an operator about one instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Request {
-    /// Which instance it is about.
+    /// The id of the instance.
     pub instance: String,
-    /// What is to be done with it.
+    /// What to do with the instance.
     pub action: OperatorAction,
 }
 
-/// What is to be done with an instance.
+/// What an operator can do with an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OperatorAction {
-    /// To go on where it stopped: the commands that wait, then the events that wait.
+    /// Resume the instance: send its commands, then handle its waiting events.
     Retry,
-    /// To end; its commands, timers and waiting events are forgotten.
+    /// End the instance and drop its commands, timers and waiting events.
     End,
 }

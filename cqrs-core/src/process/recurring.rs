@@ -1,4 +1,4 @@
-//! Commands again and again: a schedule is a process whose timer starts the next one.
+//! Recurring commands: a process with one instance, whose timer sends each command.
 
 use super::destinations::Destinations;
 use super::effects::{Effects, Timeout};
@@ -7,85 +7,95 @@ use crate::{
     Aggregate, Command, DecodeFailure, Event, EventType, Payload, PayloadError, Recorded, Timestamp,
 };
 
-/// Sends a command again and again: at the end of each day, every ten seconds.
+/// Sends a command at recurring times (*ticks*), such as every ten seconds or at the end of each
+/// day. Add it with [`ProcessesBuilder::recurring`](super::ProcessesBuilder::recurring).
 ///
-/// Each tick sends one command, whichever node is at work and however often that crashes. One that
-/// is refused stops the schedule until an operator has seen to it; its instance is called
-/// `schedule`.
+/// Each tick sends exactly one command, no matter how many nodes run or how often they crash. A
+/// command that is rejected suspends the instance `recurring` of the process
+/// [`NAME`](Self::NAME) until an operator resumes it; no further commands are sent until then.
 ///
 /// ```
 /// # use std::time::Duration;
-/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
-/// # fn close_day(day: Timestamp) -> impl Command { NoCommand }
-/// # #[derive(Clone, serde::Serialize, serde::Deserialize)] struct NoCommand;
+/// # use cqrs_core::{*, event::*};
 /// # #[derive(Default)] struct Ledger;
-/// # struct Nothing;
-/// # impl Event for Nothing {
-/// #     const TYPES: &'static [EventType] = &[EventType::new("nothing", 1)];
+/// # struct DayClosed;
+/// # impl Event for DayClosed {
+/// #     const TYPES: &'static [EventType] = &[EventType::new("ledger.day-closed", 1)];
 /// #     fn event_type(&self) -> EventType { Self::TYPES[0] }
 /// #     fn encode(&self) -> Result<Payload, PayloadError> { Payload::encode(&()) }
-/// #     fn decode(_: &str, _: &Payload) -> Result<Self, DecodeFailure> { Ok(Nothing) }
+/// #     fn decode(_: &str, _: &Payload) -> Result<Self, DecodeFailure> { Ok(Self) }
 /// # }
-/// # impl Command for NoCommand { type Aggregate = Ledger; fn aggregate_id(&self) -> String { "1".into() } }
+/// # #[derive(Clone, serde::Serialize, serde::Deserialize)] struct CloseDay { ended_at: Timestamp }
+/// # impl Command for CloseDay { type Aggregate = Ledger; fn aggregate_id(&self) -> String { "1".into() } }
 /// # impl Aggregate for Ledger {
 /// #     const CATEGORY: &'static str = "ledger";
-/// #     type Id = String; type Command = NoCommand; type Event = Nothing; type Error = std::fmt::Error;
-/// #     fn execute(&self, _: NoCommand) -> Result<Vec<Nothing>, std::fmt::Error> { Ok(vec![]) }
-/// #     fn apply(&mut self, _: &Nothing) {}
+/// #     type Id = String; type Command = CloseDay; type Event = DayClosed; type Error = std::fmt::Error;
+/// #     fn execute(&self, _: CloseDay) -> Result<Vec<DayClosed>, std::fmt::Error> { Ok(vec![]) }
+/// #     fn apply(&mut self, _: &DayClosed) {}
 /// # }
+/// use cqrs_core::process::RecurringCommand;
+///
 /// struct EndOfDay;
 ///
 /// impl RecurringCommand for EndOfDay {
-///     type Command = NoCommand;
+///     type Command = CloseDay;
 ///     const NAME: &'static str = "end_of_day";
 ///
 ///     fn next(&self, after: Timestamp) -> Option<Timestamp> {
 ///         Some(after.next_multiple_of(Duration::from_secs(24 * 60 * 60)))
 ///     }
 ///
-///     fn command(&self, tick: Timestamp) -> NoCommand {
-///         NoCommand
+///     fn command(&self, tick: Timestamp) -> CloseDay {
+///         CloseDay { ended_at: tick }
 ///     }
 /// }
+///
+/// let noon: Timestamp = "2026-11-20T12:00:00Z".parse()?;
+/// assert_eq!(EndOfDay.next(noon), Some("2026-11-21T00:00:00Z".parse()?));
+/// # Ok::<(), InvalidTimestamp>(())
 /// ```
 pub trait RecurringCommand: Send + Sync + 'static {
-    /// What is sent.
+    /// The command to send.
     type Command: Command;
 
-    /// Under which it is remembered what was sent: 1 to 32 lower-case letters, digits and
-    /// underscores, a letter first. Never changed.
+    /// The name under which the next tick is stored: 1 to 32 lower-case letters, digits and
+    /// underscores, starting with a letter. Must never change.
     const NAME: &'static str;
 
-    /// The next tick after a moment, which is the tick before it, or the start. `None` ends the
-    /// schedule. A change holds from the tick on that is waited for.
+    /// Returns the next tick after a time: the previous tick, or the first start. Must be later than
+    /// `after`; otherwise the instance is suspended. `None` ends the recurring command.
+    ///
+    /// A changed implementation takes effect after the tick that is already stored.
     fn next(&self, after: Timestamp) -> Option<Timestamp>;
 
-    /// The command of a tick: it goes off then, or later.
+    /// Returns the command of a tick. It is sent at or after the tick.
     fn command(&self, tick: Timestamp) -> Self::Command;
 
-    /// What is to be done about ticks at which nothing was running.
+    /// Returns what to do about ticks that were missed while nothing was running. Default:
+    /// [`MissedTicks::Each`].
     fn missed(&self) -> MissedTicks {
         MissedTicks::Each
     }
 }
 
-/// What is to be done about ticks at which nothing was running.
+/// What to do about ticks that were missed while nothing was running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MissedTicks {
-    /// Each gets its command, in order.
+    /// Send a command for each missed tick, in order.
     Each,
-    /// The first of them gets its command; then it goes on with the next one to come.
+    /// Send a command for the first missed tick only, and continue with the next tick in the
+    /// future.
     First,
 }
 
-/// The instance of a schedule, and its timer.
-pub(super) const INSTANCE: &str = "schedule";
+/// The id of the only instance, and the name of its timer.
+pub(super) const INSTANCE: &str = "recurring";
 const TICK: &str = "tick";
 
-/// A schedule as a process without events.
-pub(super) struct Recurring<S>(pub(super) S);
+/// A recurring command as a process that handles no events.
+pub(super) struct Recurring<R>(pub(super) R);
 
-/// An event that never happens.
+/// An event that is never stored.
 pub(super) enum Never {}
 
 impl Event for Never {
@@ -104,32 +114,32 @@ impl Event for Never {
     }
 }
 
-impl<S: RecurringCommand> Recurring<S> {
-    /// What is to be done when it runs for the first time.
+impl<R: RecurringCommand> Recurring<R> {
+    /// Returns the effects of the first start.
     pub(super) fn first(&self, now: Timestamp) -> Effects {
         self.tick_after(now)
     }
 
-    fn tick_after(&self, moment: Timestamp) -> Effects {
-        match self.0.next(moment) {
-            Some(next) if next > moment => Effects::none().start_timer_at(TICK, next),
-            Some(next) => Effects::none()
-                .suspend(format!("the tick after {moment} is to be {next}, which is not later")),
-            None => Effects::none().end(),
+    fn tick_after(&self, after: Timestamp) -> Effects {
+        match self.0.next(after) {
+            Some(next) if next > after => Effects::new().start_timer_at(TICK, next),
+            Some(next) => Effects::new()
+                .suspend(format!("`next` returned {next}, which is not later than {after}")),
+            None => Effects::new().end(),
         }
     }
 }
 
-impl<S: RecurringCommand> ProcessManager for Recurring<S>
+impl<R: RecurringCommand> ProcessManager for Recurring<R>
 where
-    Target<S>: Aggregate<Command: Command<Aggregate = Target<S>>>,
+    Target<R>: Aggregate<Command: Command<Aggregate = Target<R>>>,
 {
     type Event = Never;
     type State = ();
-    const NAME: &'static str = S::NAME;
+    const NAME: &'static str = R::NAME;
 
     fn destinations(&self) -> Destinations {
-        Destinations::new().to::<Target<S>>()
+        Destinations::new().to::<Target<R>>()
     }
 
     fn route(&self, event: &Recorded<Never>) -> Vec<Route> {
@@ -154,4 +164,4 @@ where
     }
 }
 
-type Target<S> = <<S as RecurringCommand>::Command as Command>::Aggregate;
+type Target<R> = <<R as RecurringCommand>::Command as Command>::Aggregate;

@@ -1,5 +1,7 @@
-//! A command at a moment: an aggregate of its own, so that of a cancellation and the moment itself
-//! one comes first for everybody.
+//! Scheduled commands: sent once, at a given time, unless they are cancelled.
+//!
+//! Each scheduled command is an aggregate of its own, so that either its cancellation or its due
+//! time comes first, for every observer.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,68 +12,117 @@ use crate::app::DispatchError;
 use crate::store::EventStore;
 use crate::{
     Aggregate, App, Append, AppendError, Command, DecodeFailure, Event, EventType, ExpectedVersion,
-    InvalidName, NewEvent, Payload, PayloadError, Recorded, StreamName, Timestamp,
+    InvalidName, Metadata, NewEvent, Payload, PayloadError, Recorded, StreamName, Timestamp,
 };
 
-/// A command that is to be sent at a moment.
+/// A command to send once, at a given time. Schedule it with [`CommandScheduler::schedule`].
 #[derive(Debug)]
 pub struct ScheduledCommand {
     id: String,
     due: Timestamp,
     category: &'static str,
     command: Result<Payload, PayloadError>,
+    metadata: Metadata,
 }
 
 impl ScheduledCommand {
-    /// A command, to be sent then or later, under an id that no other plan has.
+    /// Creates a command that is sent at or after `due`. The id must be unique among all scheduled
+    /// commands of the store, also among those that were sent or cancelled.
     pub fn new<C: Command>(id: impl Into<String>, due: Timestamp, command: C) -> Self {
         let command: <C::Aggregate as Aggregate>::Command = command.into_command();
         let (id, command) = (id.into(), Payload::encode(&command));
-        Self { id, due, category: C::Aggregate::CATEGORY, command }
+        let metadata = Metadata::default();
+        Self { id, due, category: C::Aggregate::CATEGORY, command, metadata }
+    }
+
+    /// Sets the metadata that is stored with the schedule. The command is sent with its correlation
+    /// id, and with the headers that the application
+    /// [propagates](crate::app::AppBuilder::propagate).
+    #[must_use]
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = metadata;
+        self
     }
 }
 
-/// Plans commands for later. They are sent by the [`Processes`](super::Processes) of the
-/// application, whichever node that is, if
-/// [`scheduled_commands`](super::ProcessesBuilder::scheduled_commands) is among them: once, then or
-/// later, also after a restart. One that is refused waits for an operator as the instance of its
-/// id in the process `scheduled_commands`.
+/// Schedules commands for later.
+///
+/// The commands are sent by any node of the application that runs [`Processes`](super::Processes)
+/// with [`scheduled_commands`](super::ProcessesBuilder::scheduled_commands): once, at or after the
+/// due time, also after a restart. A command that is rejected suspends the instance of its id in the
+/// process `scheduled_commands` until an operator resumes it.
+///
+/// ```
+/// # use cqrs_core::{*, event::*};
+/// # #[derive(Clone, serde::Serialize, serde::Deserialize)] struct Ship { order: String }
+/// # #[derive(Default)] struct Shop;
+/// # struct Shipped;
+/// # impl Event for Shipped {
+/// #     const TYPES: &'static [EventType] = &[EventType::new("shop.shipped", 1)];
+/// #     fn event_type(&self) -> EventType { Self::TYPES[0] }
+/// #     fn encode(&self) -> Result<Payload, PayloadError> { Payload::encode(&()) }
+/// #     fn decode(_: &str, _: &Payload) -> Result<Self, DecodeFailure> { Ok(Self) }
+/// # }
+/// # impl Command for Ship { type Aggregate = Shop; fn aggregate_id(&self) -> String { self.order.clone() } }
+/// # impl Aggregate for Shop {
+/// #     const CATEGORY: &'static str = "shop";
+/// #     type Id = String; type Command = Ship; type Event = Shipped; type Error = std::fmt::Error;
+/// #     fn execute(&self, _: Ship) -> Result<Vec<Shipped>, std::fmt::Error> { Ok(vec![Shipped]) }
+/// #     fn apply(&mut self, _: &Shipped) {}
+/// # }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cqrs_core::process::{CommandScheduler, ScheduleError, ScheduledCommand};
+/// use cqrs_memory::MemoryStore;
+///
+/// let scheduler = CommandScheduler::new(App::new(MemoryStore::new()));
+/// let due: Timestamp = "2026-12-24T08:00:00Z".parse()?;
+/// let ship = || ScheduledCommand::new("ship-7", due, Ship { order: "7".into() });
+/// scheduler.schedule(ship()).await?;
+///
+/// let again = scheduler.schedule(ship()).await;
+/// assert!(matches!(again, Err(ScheduleError::AlreadyScheduled { id }) if id == "ship-7"));
+///
+/// scheduler.cancel("ship-7").await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct CommandScheduler {
     app: App,
 }
 
 impl CommandScheduler {
-    /// Over an application.
+    /// Creates a scheduler over the application's store.
     #[must_use]
     pub const fn new(app: App) -> Self {
         Self { app }
     }
 
-    /// Plans a command.
+    /// Schedules a command.
     ///
     /// # Errors
-    /// [`ScheduleError`].
-    pub async fn schedule(&self, plan: ScheduledCommand) -> Result<(), ScheduleError> {
-        self.schedule_all([plan]).await
+    /// [`ScheduleError`]; nothing is scheduled then, unless the append reports an unknown outcome.
+    pub async fn schedule(&self, command: ScheduledCommand) -> Result<(), ScheduleError> {
+        self.schedule_all([command]).await
     }
 
-    /// Plans several commands, or none of them.
+    /// Schedules several commands: all of them, or none.
     ///
     /// # Errors
-    /// [`ScheduleError`].
+    /// [`ScheduleError`]; nothing is scheduled then, unless the append reports an unknown outcome.
     pub async fn schedule_all(
         &self,
-        plans: impl IntoIterator<Item = ScheduledCommand>,
+        commands: impl IntoIterator<Item = ScheduledCommand>,
     ) -> Result<(), ScheduleError> {
         let mut append = Append::empty();
-        for ScheduledCommand { id, due, category, command } in plans {
+        for ScheduledCommand { id, due, category, command, metadata } in commands {
             let stream = StreamName::of(Scheduled::CATEGORY, &id);
-            let stream = stream.map_err(|source| ScheduleError::InvalidId { source })?;
-            let command = command.map_err(ScheduleError::Unstorable)?.as_str().to_owned();
-            let event =
-                ScheduleEvent::Scheduled { id, due, category: category.to_owned(), command };
-            let event = NewEvent::of(&event).map_err(ScheduleError::Unstorable)?;
+            let stream =
+                stream.map_err(|source| ScheduleError::InvalidId { id: id.clone(), source })?;
+            let unencodable = |source| ScheduleError::Unencodable { id: id.clone(), source };
+            let command = command.map_err(unencodable)?.as_str().to_owned();
+            let category = category.to_owned();
+            let event = ScheduleEvent::Scheduled { id: id.clone(), due, category, command };
+            let event = NewEvent::of(&event).map_err(unencodable)?.with_metadata(metadata);
             append = append.and_to(stream, ExpectedVersion::NoStream, vec![event]);
         }
         if append.streams.is_empty() {
@@ -86,57 +137,77 @@ impl CommandScheduler {
         }
     }
 
-    /// Cancels a plan: it is not sent, unless it was due already.
+    /// Cancels a scheduled command, unless it is due already.
     ///
     /// # Errors
-    /// A [`DispatchError`]; refused as [`CancelError`] when there is nothing to cancel.
+    /// [`DispatchError::Rejected`] with a [`CancelError`] if the command is not scheduled, cancelled
+    /// or due; any other [`DispatchError`] if the cancellation cannot be stored.
     pub async fn cancel(&self, id: impl Into<String>) -> Result<(), DispatchError<CancelError>> {
         self.app.dispatch(ChangeSchedule::Cancel { id: id.into() }).await?;
         Ok(())
     }
 }
 
-/// Why a plan was not accepted. Nothing was planned.
+/// Why commands were not scheduled.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
-    /// There is, or was, a plan of this id.
-    #[error("`{id}` is planned already")]
+    /// A command was scheduled under this id before. It may be sent or cancelled already. Choose
+    /// another id.
+    #[error("scheduled command `{id}` exists already")]
     AlreadyScheduled {
         /// The id.
         id: String,
     },
-    /// The id cannot be part of a stream's name.
-    #[error("the plan's id is refused")]
+    /// The id cannot be part of a stream name.
+    #[error("invalid id `{id}` of a scheduled command")]
     InvalidId {
-        /// Why.
+        /// The id.
+        id: String,
+        /// The rule it breaks.
         #[source]
         source: InvalidName,
     },
-    /// The command cannot be stored.
-    #[error("the command cannot be stored")]
-    Unstorable(#[source] PayloadError),
-    /// The store failed. When the answer got lost, planning again tells: what was stored is
-    /// planned already.
-    #[error("the plan was not stored")]
+    /// The command cannot be encoded.
+    #[error("scheduled command `{id}` cannot be encoded")]
+    Unencodable {
+        /// The id.
+        id: String,
+        /// The cause.
+        #[source]
+        source: PayloadError,
+    },
+    /// The event store failed. If the outcome is unknown, schedule again: commands that were stored
+    /// are reported as [`AlreadyScheduled`](Self::AlreadyScheduled).
+    #[error("scheduled commands cannot be stored")]
     Append(#[source] AppendError),
 }
 
-/// Why a plan cannot be cancelled.
+/// Why a scheduled command was not cancelled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CancelError {
-    /// There is none of this id.
-    #[error("there is no such plan")]
-    NotScheduled,
-    /// It was cancelled before.
-    #[error("the plan was cancelled before")]
-    AlreadyCancelled,
-    /// Its moment has come: it is being sent.
-    #[error("the plan is due already")]
-    AlreadyDue,
+    /// No command was scheduled under this id.
+    #[error("no scheduled command `{id}`")]
+    NotScheduled {
+        /// The id.
+        id: String,
+    },
+    /// The command is cancelled already.
+    #[error("scheduled command `{id}` is cancelled already")]
+    AlreadyCancelled {
+        /// The id.
+        id: String,
+    },
+    /// The command is due: it is being sent, or was sent.
+    #[error("scheduled command `{id}` is due and cannot be cancelled")]
+    AlreadyDue {
+        /// The id.
+        id: String,
+    },
 }
 
-/// A planned command: of its moment and its cancellation one comes first.
+/// The state of a scheduled command: it becomes either cancelled or due.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Scheduled {
     #[default]
@@ -154,7 +225,7 @@ pub(super) enum ChangeSchedule {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum ScheduleEvent {
-    /// The command is text, so that not a byte of it changes.
+    /// The command is stored as text, so that its bytes do not change.
     Scheduled {
         id: String,
         due: Timestamp,
@@ -167,6 +238,13 @@ pub(super) enum ScheduleEvent {
     Due {
         id: String,
     },
+}
+
+impl ChangeSchedule {
+    fn into_id(self) -> String {
+        let (Self::Cancel { id } | Self::Send { id }) = self;
+        id
+    }
 }
 
 impl Command for ChangeSchedule {
@@ -203,7 +281,7 @@ impl Event for ScheduleEvent {
 }
 
 impl Aggregate for Scheduled {
-    const CATEGORY: &'static str = "cqrs_schedule";
+    const CATEGORY: &'static str = "cqrs_scheduled_command";
     type Id = String;
     type Command = ChangeSchedule;
     type Event = ScheduleEvent;
@@ -211,9 +289,11 @@ impl Aggregate for Scheduled {
 
     fn execute(&self, command: ChangeSchedule) -> Result<Vec<ScheduleEvent>, CancelError> {
         match (self, command) {
-            (Self::Unknown, _) => Err(CancelError::NotScheduled),
-            (Self::Cancelled, _) => Err(CancelError::AlreadyCancelled),
-            (Self::Due, _) => Err(CancelError::AlreadyDue),
+            (Self::Unknown, command) => Err(CancelError::NotScheduled { id: command.into_id() }),
+            (Self::Cancelled, command) => {
+                Err(CancelError::AlreadyCancelled { id: command.into_id() })
+            }
+            (Self::Due, command) => Err(CancelError::AlreadyDue { id: command.into_id() }),
             (Self::Waiting, ChangeSchedule::Cancel { id }) => {
                 Ok(vec![ScheduleEvent::Cancelled { id }])
             }
@@ -230,12 +310,12 @@ impl Aggregate for Scheduled {
     }
 }
 
-/// Sends planned commands.
+/// The process that sends scheduled commands.
 pub(super) struct ScheduledCommands {
     pub(super) destinations: Destinations,
 }
 
-/// What is to be sent: the aggregate's category and the command.
+/// The category of the aggregate, and the command.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Content {
     category: String,
@@ -266,24 +346,24 @@ impl ProcessManager for ScheduledCommands {
 
     fn react(&self, content: &Content, event: &Recorded<ScheduleEvent>) -> Effects {
         match &event.event {
-            ScheduleEvent::Scheduled { id, due, .. } => Effects::none().start_timer_at(id, *due),
-            ScheduleEvent::Cancelled { .. } => Effects::none(),
+            ScheduleEvent::Scheduled { id, due, .. } => Effects::new().start_timer_at(id, *due),
+            ScheduleEvent::Cancelled { .. } => Effects::new(),
             ScheduleEvent::Due { .. } => {
                 let command = Payload::from_stored(content.command.clone());
-                Effects::none().dispatch_stored(content.category.clone(), command)
+                Effects::new().dispatch_stored(content.category.clone(), command)
             }
         }
     }
 
     fn on_timeout(&self, _: &mut Content, timeout: &Timeout) -> Effects {
-        Effects::none().dispatch(ChangeSchedule::Send { id: timeout.name().to_owned() })
+        Effects::new().dispatch(ChangeSchedule::Send { id: timeout.name().to_owned() })
     }
 
     fn on_rejected(&self, _: &mut Content, rejected: &RejectedCommand) -> Effects {
         match rejected.error::<CancelError>() {
-            // The cancellation came first.
-            Some(_) => Effects::none(),
-            None => Effects::none().suspend(rejected.reason()),
+            // It was cancelled before it was due.
+            Some(_) => Effects::new(),
+            None => Effects::new().suspend(rejected.reason()),
         }
     }
 }

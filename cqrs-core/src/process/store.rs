@@ -1,4 +1,4 @@
-//! The port of process stores.
+//! The process store, and queries for instances.
 
 use async_trait::async_trait;
 
@@ -7,18 +7,21 @@ use crate::names::ConsumerName;
 use crate::projection::ReadStore;
 use crate::{StoreError, Timestamp};
 
-/// Keeps the instances of processes, in the transactions of a [`ReadStore`]: leases, checkpoints
-/// and fencing are the same as for read models. What it keeps cannot be made again from the log
-/// alone, so its commits are durable.
+/// Stores the instances of processes in the transactions of a [`ReadStore`]: leases, checkpoints and
+/// fencing are those of the read store.
+///
+/// Instances cannot be rebuilt from the log alone, so commits must be durable. `MemoryReadStore` and
+/// `PgReadStore::for_processes` implement this trait.
 #[async_trait]
 pub trait ProcessStore: ReadStore {
-    /// Makes the tables of a process.
+    /// Creates the tables of a process.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails.
+    /// [`StoreError`] if the store fails, or if its commits are not durable.
     async fn create_process(&self, tx: &mut Self::Transaction) -> Result<(), StoreError>;
 
-    /// Instances by their ids; those that are not there are left out.
+    /// Returns the instances with the given ids, in any order. Ids of instances that do not exist
+    /// are skipped.
     ///
     /// # Errors
     /// [`StoreError`] if the store fails.
@@ -28,7 +31,7 @@ pub trait ProcessStore: ReadStore {
         ids: &[String],
     ) -> Result<Vec<Instance>, StoreError>;
 
-    /// Keeps instances as they are from now on.
+    /// Inserts or replaces instances.
     ///
     /// # Errors
     /// [`StoreError`] if the store fails.
@@ -38,7 +41,8 @@ pub trait ProcessStore: ReadStore {
         instances: &[Instance],
     ) -> Result<(), StoreError>;
 
-    /// What there is to do: at most so many instances of each kind.
+    /// Returns the pending work of a process, at most `limit` instances of each kind. Empty if the
+    /// process has no tables yet.
     ///
     /// # Errors
     /// [`StoreError`] if the store fails.
@@ -49,23 +53,24 @@ pub trait ProcessStore: ReadStore {
         limit: usize,
     ) -> Result<PendingWork, StoreError>;
 
-    /// Notes what an operator asks for. Says whether the instance is there.
+    /// Stores the request of an operator. Returns `false`, and stores nothing, if the instance does
+    /// not exist.
     ///
     /// # Errors
     /// [`StoreError`] if the store fails.
     async fn request(&self, process: &ConsumerName, request: &Request) -> Result<bool, StoreError>;
 
-    /// Forgets requests that were seen to.
+    /// Removes requests that were carried out.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails; they are then seen to again.
+    /// [`StoreError`] if the store fails; the requests are then carried out again.
     async fn forget_requests(
         &self,
         process: &ConsumerName,
         requests: &[Request],
     ) -> Result<(), StoreError>;
 
-    /// Instances for people, by id.
+    /// Returns one page of the instances that match a query, ordered by id.
     ///
     /// # Errors
     /// [`StoreError`] if the store fails.
@@ -76,44 +81,69 @@ pub trait ProcessStore: ReadStore {
     ) -> Result<Vec<Instance>, StoreError>;
 }
 
-/// Which instances to list.
+/// A page of instances, ordered by id. Default: the first 1,000 instances.
+///
+/// ```
+/// use cqrs_core::process::InstanceQuery;
+///
+/// // The second page of ten, of those that need an operator.
+/// let query = InstanceQuery::page().suspended().after("transfer-10").limit(10);
+/// assert_eq!(query.limit, 10);
+/// ```
+///
+/// To walk through all pages, use [`Processes::all_instances`](super::Processes::all_instances).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InstanceQuery {
-    /// Only this one.
+    /// Only the instance with this id.
     pub id: Option<String>,
-    /// Only those that wait for an operator.
+    /// Only instances that are suspended.
     pub suspended: bool,
-    /// Only ids behind this one, for the next page.
+    /// Only instances whose id sorts after this one.
     pub after: Option<String>,
-    /// At most so many.
+    /// The maximum number of instances.
     pub limit: usize,
 }
 
 #[allow(clippy::needless_pass_by_value)] // ids read better without ampersands
 impl InstanceQuery {
-    /// The first 1,000.
+    /// The first 1,000 instances.
     #[must_use]
-    pub const fn all() -> Self {
+    pub const fn page() -> Self {
         Self { id: None, suspended: false, after: None, limit: 1_000 }
     }
 
-    /// One instance.
+    /// Selects the instance with this id.
     #[must_use]
-    pub fn one(id: impl ToString) -> Self {
-        Self { id: Some(id.to_string()), ..Self::all() }
+    pub fn id(mut self, id: impl ToString) -> Self {
+        self.id = Some(id.to_string());
+        self
     }
 
-    /// The first 1,000 of those that wait for an operator.
+    /// Selects suspended instances.
     #[must_use]
-    pub fn suspended() -> Self {
-        Self { suspended: true, ..Self::all() }
+    pub const fn suspended(mut self) -> Self {
+        self.suspended = true;
+        self
     }
 
-    /// The page behind an id.
+    /// Starts the page after an id: usually the last one of the previous page.
     #[must_use]
     pub fn after(mut self, id: impl ToString) -> Self {
         self.after = Some(id.to_string());
         self
+    }
+
+    /// Sets the maximum number of instances. 0 counts as 1. Default: 1,000.
+    #[must_use]
+    pub const fn limit(mut self, instances: usize) -> Self {
+        self.limit = if instances == 0 { 1 } else { instances };
+        self
+    }
+}
+
+impl Default for InstanceQuery {
+    fn default() -> Self {
+        Self::page()
     }
 }

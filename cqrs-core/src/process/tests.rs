@@ -1,4 +1,6 @@
-//! What no outside test can bring about at will: news in the wrong order, answers that come twice.
+//! Cases that tests of the public API cannot cause reliably: changes in the wrong order, repeated answers.
+
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
@@ -9,7 +11,7 @@ use super::exchange::{Changed, Exchange};
 use super::manager::ProcessManager;
 use super::records::{Instance, OutgoingCommand};
 use super::scheduled::{CancelError, ChangeSchedule, Scheduled, ScheduledCommands};
-use crate::{Aggregate, CommandId, Payload, Timestamp};
+use crate::{Aggregate, CommandId, Metadata, Payload, Timestamp};
 
 fn command(n: u128) -> OutgoingCommand {
     let id = CommandId::from(Uuid::from_u128(n));
@@ -34,10 +36,10 @@ fn committed(exchange: &Exchange, number: u64, instances: Vec<Instance>) {
 }
 
 #[test]
-fn news_that_comes_late_counts_for_nothing_and_the_store_is_asked() {
+fn an_outdated_change_is_ignored_and_the_store_is_read() {
     let exchange = Exchange::default();
     let (first, second) = (exchange.number(), exchange.number());
-    // The second knows that command 1 was refused; the first, which was committed before, does not.
+    // The second includes the rejection of command 1; the first was committed before it.
     committed(&exchange, second, vec![instance("a", &[2])]);
     assert!(!exchange.has_left_out());
     committed(&exchange, first, vec![instance("a", &[1])]);
@@ -45,18 +47,18 @@ fn news_that_comes_late_counts_for_nothing_and_the_store_is_asked() {
     let (taken, is_new) = exchange.take(|_| true).unwrap();
     assert_eq!((commands(&taken), is_new), (vec![2], true));
     assert!(exchange.take(|_| true).is_none());
-    // What the store says is taken for what nobody has told.
-    exchange.looked(vec![instance("b", &[3])]);
+    // Instances that are not known yet are taken from the store.
+    exchange.loaded(vec![instance("b", &[3])]);
     assert!(!exchange.has_left_out());
     let (taken, is_new) = exchange.take(|_| true).unwrap();
     assert_eq!((&*taken.id, is_new), ("b", false));
 }
 
 #[test]
-fn what_was_accepted_is_not_sent_again_and_is_recorded_once() {
+fn an_accepted_command_is_not_sent_again_and_is_recorded_once() {
     let exchange = Exchange::default();
     exchange.accept("a", &[command(1).id]);
-    // As it was committed before anybody recorded that.
+    // As committed before the acceptance was recorded.
     let number = exchange.number();
     committed(&exchange, number, vec![instance("a", &[1, 2])]);
     let (taken, _) = exchange.take(|_| true).unwrap();
@@ -69,7 +71,7 @@ fn what_was_accepted_is_not_sent_again_and_is_recorded_once() {
 }
 
 #[test]
-fn what_is_busy_is_left_alone_and_more_than_can_be_kept_is_asked_for_later() {
+fn busy_instances_are_skipped_and_those_beyond_the_capacity_are_loaded_later() {
     let exchange = Exchange::default();
     let number = exchange.number();
     committed(&exchange, number, (0..5_000).map(|n| instance(&n.to_string(), &[n])).collect());
@@ -81,7 +83,7 @@ fn what_is_busy_is_left_alone_and_more_than_can_be_kept_is_asked_for_later() {
     assert_eq!(taken, 4_095);
     assert!(exchange.has_left_out());
     assert_eq!(exchange.take(|_| true).unwrap().0.id, "7");
-    // An instance that has nothing to send any more is forgotten.
+    // An instance without commands is dropped.
     let number = exchange.number();
     committed(&exchange, number, vec![instance("a", &[1])]);
     let number = exchange.number();
@@ -90,33 +92,34 @@ fn what_is_busy_is_left_alone_and_more_than_can_be_kept_is_asked_for_later() {
 }
 
 #[test]
-fn a_refusal_that_is_on_record_is_not_answered_again() {
+fn a_recorded_rejection_is_not_handled_again() {
     let manager = ScheduledCommands { destinations: Destinations::new() };
     let destinations = manager.destinations();
     let rejection = || Rejection::Denied("no".to_owned());
-    let desk = |kept| Desk::new(&manager, &destinations, Timestamp::UNIX_EPOCH, vec![kept]);
+    let none = |_: &Metadata| BTreeMap::new();
+    let desk = |kept| Desk::new(&manager, &destinations, &none, Timestamp::UNIX_EPOCH, vec![kept]);
     let mut first = desk(instance("a", &[1]));
-    first.refused("a", command(1), rejection());
+    first.rejected("a", command(1), rejection());
     assert!(first.finish().remove(0).is_suspended());
     let mut again = desk(instance("a", &[2]));
-    again.refused("a", command(1), rejection());
+    again.rejected("a", command(1), rejection());
     assert!(again.finish().is_empty());
 }
 
 #[test]
-fn of_a_cancellation_and_the_moment_itself_one_comes_first() {
+fn a_scheduled_command_is_either_cancelled_or_due() {
     let id = || "p".to_owned();
     let after = |command| {
-        let mut planned = Scheduled::Waiting;
-        for event in planned.execute(command).unwrap() {
-            planned.apply(&event);
+        let mut scheduled = Scheduled::Waiting;
+        for event in scheduled.execute(command).unwrap() {
+            scheduled.apply(&event);
         }
-        planned
+        scheduled
     };
     let cancelled = after(ChangeSchedule::Cancel { id: id() });
     let sent = cancelled.execute(ChangeSchedule::Send { id: id() });
-    assert_eq!(sent, Err(CancelError::AlreadyCancelled));
+    assert_eq!(sent, Err(CancelError::AlreadyCancelled { id: id() }));
     let due = after(ChangeSchedule::Send { id: id() });
     let cancelled = due.execute(ChangeSchedule::Cancel { id: id() });
-    assert_eq!(cancelled, Err(CancelError::AlreadyDue));
+    assert_eq!(cancelled, Err(CancelError::AlreadyDue { id: id() }));
 }

@@ -17,7 +17,9 @@ use super::read_store::ReadStore;
 use crate::names::ConsumerName;
 use crate::store::{EventStore, LogRead};
 use crate::subscription::Start;
-use crate::{Clock, Position, ReadError, StoreError, StoreErrorKind, SystemClock};
+use crate::{
+    Clock, InvalidUpcasters, Position, ReadError, StoreError, StoreErrorKind, SystemClock,
+};
 
 /// Why projectors were not started.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,37 @@ pub enum StartError {
         /// What it said.
         #[source]
         source: ProjectError,
+    },
+    /// A process declares no aggregate to send commands to. Add them with
+    /// [`Destinations::to`](crate::process::Destinations::to), or return
+    /// [`Destinations::none`](crate::process::Destinations::none).
+    #[error("process `{process}` has no destinations")]
+    NoDestinations {
+        /// The name of the process.
+        process: String,
+    },
+    /// A process sends commands to two aggregates of the same category.
+    #[error("process `{process}` has two destinations of category `{category}`")]
+    DuplicateDestination {
+        /// The name of the process.
+        process: String,
+        /// The category.
+        category: &'static str,
+    },
+    /// The events of an aggregate that a process sends commands to have earlier versions that the
+    /// [`App`](crate::App) has no upcasters for. Add them with
+    /// [`AppBuilder::upcasters`](crate::app::AppBuilder::upcasters).
+    #[error(
+        "process `{process}`: aggregate `{category}` cannot read earlier versions of its events"
+    )]
+    DestinationUpcasters {
+        /// The name of the process.
+        process: String,
+        /// The category of the aggregate.
+        category: &'static str,
+        /// The upcaster that is missing.
+        #[source]
+        source: InvalidUpcasters,
     },
     /// The read store failed.
     #[error("the read store failed")]

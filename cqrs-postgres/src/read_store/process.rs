@@ -1,5 +1,7 @@
 //! Processes in Postgres: a row for each instance, in the schema of the process.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use cqrs_core::process::{
     Instance, InstanceQuery, InstanceStatus, OutgoingCommand, PendingWork, ProcessStore, Request,
@@ -12,6 +14,7 @@ use cqrs_core::{
     store::{StoreError, StoreErrorKind},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
@@ -82,6 +85,10 @@ struct Kept {
     command: String,
     correlation_id: Option<CorrelationId>,
     causation_id: CausationId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    actor: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<String, Value>,
     revoked: bool,
 }
 
@@ -93,6 +100,8 @@ impl From<&OutgoingCommand> for Kept {
             command: command.command.as_str().to_owned(),
             correlation_id: command.correlation_id,
             causation_id: command.causation_id,
+            actor: command.actor.clone(),
+            headers: command.headers.clone(),
             revoked: command.revoked,
         }
     }
@@ -103,6 +112,8 @@ impl From<Kept> for OutgoingCommand {
         let command = Payload::from_stored(kept.command);
         let mut outgoing = Self::new(kept.id, kept.category, command, kept.causation_id);
         outgoing.correlation_id = kept.correlation_id;
+        outgoing.actor = kept.actor;
+        outgoing.headers = kept.headers;
         outgoing.revoked = kept.revoked;
         outgoing
     }

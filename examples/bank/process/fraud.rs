@@ -3,7 +3,6 @@
 use cqrs::{
     EventHandler, Recorded,
     process::{HandlerContext, HandlerError},
-    store::async_trait,
 };
 
 use crate::domain::suspicion::FlagWithdrawal;
@@ -30,7 +29,6 @@ impl Default for FlagLargeWithdrawals {
     }
 }
 
-#[async_trait]
 impl EventHandler for FlagLargeWithdrawals {
     type Event = AccountEvent;
     const NAME: &'static str = "flag_large_withdrawals";

@@ -104,14 +104,14 @@ impl ProcessManager for MoneyTransfer {
     }
 
     fn react(&self, progress: &Progress, event: &Recorded<BankEvent>) -> Effects {
-        let Some(order) = progress.order else { return Effects::none() };
+        let Some(order) = progress.order else { return Effects::new() };
         match event.event {
             BankEvent::Transfer(TransferEvent::TransferStarted { started_at, .. }) => {
-                Effects::none().dispatch(order.debit(started_at)).start_timer(TOO_LONG, PATIENCE)
+                Effects::new().dispatch(order.debit(started_at)).start_timer(TOO_LONG, PATIENCE)
             }
             BankEvent::Account(AccountEvent::MoneyWithdrawn { at, .. }) => {
                 let transfer_id = order.transfer_id;
-                let debited = Effects::none().dispatch(MarkTransferAsDebited { transfer_id, at });
+                let debited = Effects::new().dispatch(MarkTransferAsDebited { transfer_id, at });
                 match progress.failure {
                     // It was given up meanwhile.
                     Some(_) => debited.dispatch(order.refund(at)),
@@ -121,40 +121,40 @@ impl ProcessManager for MoneyTransfer {
             BankEvent::Account(AccountEvent::MoneyDeposited { refund: false, at, .. }) => {
                 let transfer_id = order.transfer_id;
                 let credited = MarkTransferAsCredited { transfer_id, at };
-                Effects::none().cancel_timer(TOO_LONG).dispatch(credited)
+                Effects::new().cancel_timer(TOO_LONG).dispatch(credited)
             }
             BankEvent::Account(AccountEvent::MoneyDeposited { refund: true, at, .. }) => {
                 let reason = progress.failure.unwrap_or(FailureReason::TimedOut);
                 let failed = order.fail(reason, true, at);
-                Effects::none().cancel_timer(TOO_LONG).dispatch(failed)
+                Effects::new().cancel_timer(TOO_LONG).dispatch(failed)
             }
-            _ => Effects::none(),
+            _ => Effects::new(),
         }
     }
 
     fn on_rejected(&self, progress: &mut Progress, rejected: &RejectedCommand) -> Effects {
         let (Some(order), at) = (progress.order, rejected.at()) else {
-            return Effects::none().suspend(rejected.reason());
+            return Effects::new().suspend(rejected.reason());
         };
         match rejected.command::<Account>() {
             Some(AccountCommand::Withdraw(_)) => {
                 let reason = *progress.failure.get_or_insert(debit_failure(rejected));
                 let failed = order.fail(reason, false, at);
-                Effects::none().cancel_timer(TOO_LONG).dispatch(failed)
+                Effects::new().cancel_timer(TOO_LONG).dispatch(failed)
             }
             Some(AccountCommand::Deposit(deposit)) if !deposit.refund => {
                 progress.failure.get_or_insert(credit_failure(rejected));
-                Effects::none().cancel_timer(TOO_LONG).dispatch(order.refund(at))
+                Effects::new().cancel_timer(TOO_LONG).dispatch(order.refund(at))
             }
             // The money is on no account: people have to see to it.
-            Some(_) => Effects::none().suspend(format!("refund refused: {}", rejected.reason())),
-            None => Effects::none().suspend(rejected.reason()),
+            Some(_) => Effects::new().suspend(format!("refund refused: {}", rejected.reason())),
+            None => Effects::new().suspend(rejected.reason()),
         }
     }
 
     fn on_timeout(&self, progress: &mut Progress, _: &Timeout) -> Effects {
         progress.failure.get_or_insert(FailureReason::TimedOut);
-        Effects::none().revoke_commands::<Account>()
+        Effects::new().revoke_commands::<Account>()
     }
 }
 

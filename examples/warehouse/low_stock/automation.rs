@@ -58,9 +58,9 @@ impl ProcessManager for LowStock {
         match product.item {
             Item::Open { left: quantity } if product.opened => {
                 let sku = event.event.sku().clone();
-                Effects::none().dispatch(NotifyLowProductQuantity { sku, quantity })
+                Effects::new().dispatch(NotifyLowProductQuantity { sku, quantity })
             }
-            _ => Effects::none(),
+            _ => Effects::new(),
         }
     }
 }

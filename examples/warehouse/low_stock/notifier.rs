@@ -52,7 +52,6 @@ impl<N> TellSomebody<N> {
     }
 }
 
-#[async_trait]
 impl<N: Notifier> EventHandler for TellSomebody<N> {
     type Event = ProductEvent;
     const NAME: &'static str = "tell_somebody";

@@ -70,11 +70,11 @@ fn bank_b15_step_by_step() {
     let credited = MarkTransferAsCredited { transfer_id: id(), at: noon() };
     a_transfer()
         .when(started())
-        .then(Effects::none().dispatch(withdraw()).start_timer("too long", PATIENCE))
+        .then(Effects::new().dispatch(withdraw()).start_timer("too long", PATIENCE))
         .when(withdrawn())
-        .then(Effects::none().dispatch(debited()).dispatch(deposit(2, false, noon())))
+        .then(Effects::new().dispatch(debited()).dispatch(deposit(2, false, noon())))
         .when(deposited(2, false))
-        .then(Effects::none().cancel_timer("too long").dispatch(credited));
+        .then(Effects::new().cancel_timer("too long").dispatch(credited));
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn bank_b16_a_refused_debit_ends_it() {
     a_transfer()
         .given([started()])
         .when_rejected(&id().to_string(), withdraw(), refused)
-        .then(Effects::none().cancel_timer("too long").dispatch(fail(reason, false, THEN)));
+        .then(Effects::new().cancel_timer("too long").dispatch(fail(reason, false, THEN)));
 }
 
 #[test]
@@ -92,9 +92,9 @@ fn bank_b17_a_refused_credit_is_paid_back() {
     a_transfer()
         .given([started(), withdrawn()])
         .when_rejected(&id().to_string(), deposit(2, false, noon()), AccountError::AccountNotFound)
-        .then(Effects::none().cancel_timer("too long").dispatch(deposit(1, true, THEN)))
+        .then(Effects::new().cancel_timer("too long").dispatch(deposit(1, true, THEN)))
         .when(deposited(1, true))
-        .then(Effects::none().cancel_timer("too long").dispatch(fail(
+        .then(Effects::new().cancel_timer("too long").dispatch(fail(
             FailureReason::TargetNotFound,
             true,
             noon(),
@@ -107,11 +107,11 @@ fn bank_b31_what_takes_too_long_is_taken_back() {
         .given([started(), withdrawn()])
         .after(PATIENCE)
         .when_timer(&id().to_string(), "too long")
-        .then(Effects::none().revoke_commands::<Account>())
+        .then(Effects::new().revoke_commands::<Account>())
         // It arrived after all.
         .when(deposited(2, false))
         .then(
-            Effects::none()
+            Effects::new()
                 .cancel_timer("too long")
                 .dispatch(MarkTransferAsCredited { transfer_id: id(), at: noon() }),
         );
@@ -134,5 +134,5 @@ fn bank_b28_what_concerns_no_transfer_begins_nothing() {
 #[test]
 #[should_panic(expected = "- expected")]
 fn what_differs_is_shown() {
-    a_transfer().when(started()).then(Effects::none().dispatch(withdraw()));
+    a_transfer().when(started()).then(Effects::new().dispatch(withdraw()));
 }

@@ -97,7 +97,7 @@ impl<S: ProcessStore> Bank<S> {
             .pauses(pauses, pauses * 10)
             .deadline(Duration::from_millis(200))
             .retries(10_000);
-        Processes::builder(self.app.clone(), self.kept.clone())
+        Processes::builder(&self.app, self.kept.clone())
             .clock(self.clock.clone())
             .lease(Duration::from_millis(100))
             .poll_interval(Duration::from_millis(10))
@@ -177,7 +177,7 @@ impl<S: ProcessStore> Bank<S> {
 }
 
 async fn instance<S: ProcessStore>(running: &Processes<S>, n: u128) -> Option<Instance> {
-    let query = InstanceQuery::one(id(n));
+    let query = InstanceQuery::page().id(id(n));
     running.instances(NAME, &query).await.unwrap().pop()
 }
 
@@ -259,7 +259,7 @@ async fn bank_b28_a_plain_deposit_concerns_no_transfer<S: ProcessStore>(bank: Ba
     let position = bank.app.dispatch(deposit(1, "5.00")).await.unwrap().position;
     running.consumers().wait_until_built(NAME, WITHIN).await.unwrap();
     running.consumers().wait_for(NAME, position, WITHIN).await.unwrap();
-    assert!(running.instances(NAME, &InstanceQuery::all()).await.unwrap().is_empty());
+    assert!(running.instances(NAME, &InstanceQuery::page()).await.unwrap().is_empty());
 }
 
 async fn bank_b31_a_credit_that_takes_too_long_is_taken_back_and_never_paid_twice<
@@ -300,7 +300,7 @@ async fn bank_b32_a_refused_refund_waits_for_people_and_is_tried_again<S: Proces
     bank.clock.advance(Duration::from_secs(31));
     let stuck = settled_attention(&running, 1).await;
     assert!(stuck.contains("refund refused: the account is closed"), "{stuck}");
-    let listed = running.instances(NAME, &InstanceQuery::suspended()).await.unwrap();
+    let listed = running.instances(NAME, &InstanceQuery::page().suspended()).await.unwrap();
     assert_eq!(listed.len(), 1);
     // Others go on.
     bank.hole.set(false);
@@ -524,7 +524,7 @@ fn bank_b22_b23_b24_b25_b359_a_crash_at_any_step_changes_nothing_in_the_end() {
         start(bank).await;
         for (n, ..) in transfers {
             eventually(WITHIN * 60, || async {
-                let query = InstanceQuery::one(id(n));
+                let query = InstanceQuery::page().id(id(n));
                 let found = running.instances(NAME, &query).await.unwrap_or_default();
                 match found.first() {
                     Some(found) if found.status == InstanceStatus::Ended && !found.is_busy() => {
