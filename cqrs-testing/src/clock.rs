@@ -1,4 +1,4 @@
-//! A clock that goes when it is told to.
+//! A clock that only a test moves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cqrs_core::{Timestamp, app::Clock};
 
-/// Stands still until it is moved. Clones show the same time.
+/// A clock that shows the same time until it is moved. Clones share the time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,24 +30,24 @@ impl Default for ManualClock {
 }
 
 impl ManualClock {
-    /// Starts at 2026-01-01T00:00:00Z.
+    /// Creates a clock that shows 2026-01-01T00:00:00Z.
     #[must_use]
     pub fn new() -> Self {
         Self::at(Timestamp::from_micros(1_767_225_600_000_000))
     }
 
-    /// Starts at a moment.
+    /// Creates a clock that shows a given time.
     #[must_use]
     pub fn at(moment: Timestamp) -> Self {
         Self { micros: Arc::new(AtomicI64::new(moment.as_micros())) }
     }
 
-    /// Jumps to a moment, back too.
+    /// Sets the time, which may be earlier than the current one.
     pub fn set(&self, moment: Timestamp) {
         self.micros.store(moment.as_micros(), Ordering::SeqCst);
     }
 
-    /// Moves on.
+    /// Moves the time forward.
     pub fn advance(&self, by: Duration) {
         self.set(self.now().plus(by));
     }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cqrs_core::app::IdGenerator;
 use uuid::Uuid;
 
-/// UUIDs that grow, never repeat, and depend on the seed alone. Clones go on counting together.
+/// Generates UUIDs that increase, never repeat and depend only on the seed. Clones share the
+/// sequence.
 ///
 /// ```
 /// use cqrs_core::app::IdGenerator;
@@ -23,7 +24,7 @@ pub struct SeededIds {
 }
 
 impl SeededIds {
-    /// Starts a sequence.
+    /// Starts the sequence of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { seed, count: Arc::default() }
@@ -33,7 +34,7 @@ impl SeededIds {
 impl IdGenerator for SeededIds {
     fn next(&self) -> Uuid {
         let count = self.count.fetch_add(1, Ordering::SeqCst);
-        // The count in front keeps them growing; version 8 leaves the rest to us.
+        // The count comes first, so the ids increase; version 8 UUIDs have custom contents.
         let bytes = (u128::from(count) << 80) | u128::from(self.seed);
         uuid::Builder::from_custom_bytes(bytes.to_be_bytes()).into_uuid()
     }
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_grow_and_do_not_repeat() {
+    fn ids_increase_and_do_not_repeat() {
         let ids = SeededIds::new(u64::MAX);
         let made: Vec<_> = (0..10_000).map(|_| ids.next()).collect();
         assert!(made.windows(2).all(|pair| pair[0] < pair[1]));

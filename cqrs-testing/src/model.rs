@@ -1,9 +1,9 @@
-//! The same random operations on two stores, which must give the same answers.
+//! Runs the same random operations on two stores and compares the results.
 //!
-//! A suite of cases shows what somebody thought of. This finds what nobody did: few streams, few
-//! ids and few commands, so that everything meets everything.
+//! This finds combinations that no case of the conformance suite was written for. There are few
+//! streams, ids and commands, so the operations often concern the same ones.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // fails by panicking
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a failure is a panic
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -23,22 +23,22 @@ use uuid::Uuid;
 
 use crate::conformance::Store;
 
-/// How many operations are shown when two answers differ.
+/// The number of operations that are shown when two results differ.
 const SHOWN: usize = 8;
-/// Times that operations bring are older than any that a store takes itself.
+/// The times of events that have one are before this, and the times that stores set are after it.
 const OLD: i64 = 1_000_000_000_000;
 
-/// Where the choices come from: `CQRS_SEED` if it is set, else chance.
+/// Returns the environment variable `CQRS_SEED` if it is set, or a random seed.
 #[must_use]
 pub fn seed() -> u64 {
     let given = std::env::var("CQRS_SEED").ok().and_then(|seed| seed.parse().ok());
     given.unwrap_or_else(|| Uuid::now_v7().as_u64_pair().1)
 }
 
-/// Does so many random operations on two empty stores.
+/// Runs a number of random operations on two empty stores.
 ///
-/// The stores may take times of their own; everything else must be equal: versions, positions,
-/// order, contents, pages, and errors with what they say.
+/// The times that the stores set may differ. Everything else must be equal: versions, positions,
+/// order, contents, pages and errors.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -50,7 +50,8 @@ pub fn seed() -> u64 {
 /// ```
 ///
 /// # Panics
-/// At the first difference, with the seed, the last operations and both answers.
+/// Panics at the first difference. The message contains the seed, the last operations and both
+/// results.
 pub async fn compare(left: &impl Store, right: &impl Store, seed: u64, operations: usize) {
     let mut chance = Chance(seed);
     let mut times = (FirstTimes::default(), FirstTimes::default());
@@ -71,7 +72,7 @@ pub async fn compare(left: &impl Store, right: &impl Store, seed: u64, operation
     }
 }
 
-/// Choices that a seed repeats (splitmix64).
+/// A reproducible sequence of random choices (splitmix64).
 struct Chance(u64);
 
 impl Chance {
@@ -131,7 +132,7 @@ impl Chance {
         }
         let mut event = NewEvent::raw(self.name(), 1 + self.below(3) as u32, self.payload())
             .with_metadata(metadata);
-        // Mostly fresh ones; among the others repetitions are frequent.
+        // Most ids are new; the others are repeated often.
         event.id = EventId::new(match self.one_in(4) {
             true => Uuid::from_u128(1 + u128::from(self.below(8))),
             false => Uuid::from_u128(1_000_000 + u128::from(self.below(u64::MAX))),
@@ -186,7 +187,7 @@ impl Chance {
 #[derive(Debug)]
 enum Operation {
     Append(Append),
-    /// Twice in a row.
+    /// An append that is sent twice.
     Again(Append),
     ReadStream(StreamRead),
     ReadLog(LogRead),
@@ -235,7 +236,7 @@ impl Operation {
                 )
             }
             20 => match chance.below(4) {
-                // Before all of them or behind all: between, the stores' own times decide.
+                // Before or after all commands: in between, the result depends on the time of each store.
                 0 => Self::ForgetCommands(Timestamp::MAX),
                 1 => Self::ForgetCommands(Timestamp::MIN),
                 _ => Self::FindCommand(chance.command()),
@@ -257,7 +258,7 @@ impl Operation {
         }
     }
 
-    /// Its answer as text, without the times that a store takes itself.
+    /// Returns the result as text, without the times that a store sets.
     async fn run<S: Store>(&self, store: &S, times: &mut FirstTimes) -> String {
         match self {
             Self::Append(append) => times.shown(store.append(append.clone()).await),
@@ -305,7 +306,7 @@ impl Operation {
     }
 }
 
-/// When each answer was given for the first time: repeated, it has that time again.
+/// The first outcome of each append, whose time a repeated append must return.
 #[derive(Default)]
 struct FirstTimes(Vec<Appended>);
 
@@ -314,7 +315,7 @@ impl FirstTimes {
         match answer {
             Ok(appended) if appended.repeated => {
                 let first = self.0.iter().rev().find(|first| first.streams == appended.streams);
-                // Of a part of an earlier append there was no such answer.
+                // A part of an earlier append has no such outcome.
                 let is_first = first.is_none_or(|first| first.recorded_at == appended.recorded_at);
                 format!("again {:?} first time: {is_first}", appended.streams)
             }

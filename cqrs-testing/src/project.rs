@@ -1,4 +1,4 @@
-//! Given these events, when they are projected, then these rows.
+//! Projects events as an application does.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use cqrs_core::{
     store::Append,
 };
 
-/// Longer than a test should take.
+/// The longest time that projecting may take.
 const WITHIN: Duration = Duration::from_secs(60);
-/// How often it is looked whether the projector has stopped.
+/// How often to check whether the projector has stopped.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Projects everything in a log as an application would, and stops; what the rows are is then for
-/// the test to compare. Called again it goes on behind the checkpoint, as after a restart.
+/// Projects all events in a log and stops. The test then compares the rows. A second call continues
+/// after the checkpoint, as after a restart.
 ///
-/// The store and the read store are the real ones, so the test covers what the application runs:
-/// the filter, the order, the transaction, the checkpoint.
+/// The projector runs as in an application, over the same stores, so the test covers filter, order,
+/// transactions and checkpoint.
 ///
 /// ```
 /// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
@@ -59,19 +59,20 @@ const LOOK: Duration = Duration::from_millis(50);
 /// ```
 ///
 /// # Panics
-/// When the projector fails, with the event and its error.
+/// Panics if the projector fails, or is not done after 60 seconds. The message contains the event
+/// and the error.
 pub async fn project<S, P>(events: impl EventStore, read: S, projector: P)
 where
     S: ReadStore,
     P: Projector<S>,
 {
-    let head = events.head().await.unwrap_or_else(|error| panic!("no head: {error}"));
+    let head = events.head().await.unwrap_or_else(|error| panic!("cannot read the head: {error}"));
     let policy = FailurePolicy::stop().retries(0);
     let running = Projections::builder(events, read)
         .projector_with(projector, ProjectorOptions::new().on_failure(policy))
         .start()
         .await
-        .unwrap_or_else(|error| panic!("`{}` did not start: {error:?}", P::NAME));
+        .unwrap_or_else(|error| panic!("cannot start `{}`: {error:?}", P::NAME));
     let until = tokio::time::Instant::now() + WITHIN;
     loop {
         let built = running.wait_until_built(P::NAME, LOOK).await;
@@ -91,17 +92,17 @@ where
                     failure.position,
                     failure.error
                 ),
-                None => panic!("`{}` is not there yet: {health:#?}", P::NAME),
+                None => panic!("`{}` has not caught up: {health:#?}", P::NAME),
             }
         }
     }
     running.stop().await;
 }
 
-/// Appends events to streams, one after the other.
+/// Appends events to streams, one after the other; see [`project`] for an example.
 ///
 /// # Panics
-/// When a stream's name is refused or the store fails.
+/// Panics if a stream name is invalid or the store fails.
 pub async fn given_events<'s, E: Event>(
     store: &impl EventStore,
     events: impl IntoIterator<Item = (&'s str, E)>,

@@ -1,4 +1,4 @@
-//! A projector that goes on when it is told to.
+//! A projector that a test runs event by event.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,9 +10,11 @@ use cqrs_core::{
 };
 use tokio::sync::Semaphore;
 
-/// Makes a projector wait before each event until it is let through, so that a test can look at
-/// what stands between two of them. Run it with batches of 1, or a batch is seen when all its
-/// events were let through.
+/// Makes a projector wait before each event until the test allows it, so that the test can check
+/// the state between two events.
+///
+/// Run the projector with a batch size of 1. Otherwise the changes of a batch are only visible after
+/// all of its events were allowed.
 ///
 /// ```
 /// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
@@ -73,14 +75,14 @@ pub fn step_by_step<P>(projector: P) -> (Stepped<P>, Steps) {
     (Stepped { projector, allowed: Arc::clone(&allowed) }, Steps { allowed })
 }
 
-/// Lets events through to a projector made by [`step_by_step`].
+/// Allows a projector to project events; see [`step_by_step`].
 #[derive(Clone, Debug)]
 pub struct Steps {
     allowed: Arc<Semaphore>,
 }
 
 impl Steps {
-    /// Lets so many more events through. One that is tried again counts again.
+    /// Allows this many further events. An event that is retried counts again.
     pub fn allow(&self, events: usize) {
         self.allowed.add_permits(events);
     }

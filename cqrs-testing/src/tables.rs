@@ -1,27 +1,29 @@
-//! Rows that a test can write and read in any read store.
+//! Rows that the cases write and read in any read store.
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use cqrs_core::projection::{ProjectError, ReadStore};
 
-/// How a test writes rows to a read store and reads them back. Implement it once for a backend, on
-/// a type of your own, to run [`read_store_conformance!`](crate::read_store_conformance).
+/// How the cases write rows to a read store and read them. Implement it once for a backend, to run
+/// [`read_store_conformance!`](crate::read_store_conformance); the module
+/// [`read_conformance`](crate::read_conformance) has an example.
 #[async_trait]
 pub trait Tables: Send + Sync + 'static {
     /// The read store.
     type Store: ReadStore;
 
-    /// Makes an empty table of [`Row`]s by key.
+    /// Creates an empty table of [`Row`]s by key.
     ///
     /// # Errors
-    /// What the store says.
+    /// Any error of the store.
     async fn create(tx: &mut <Self::Store as ReadStore>::Transaction) -> Result<(), ProjectError>;
 
-    /// Adds an amount to the row of a key, which begins with nothing: see [`Row::add`].
+    /// Adds an amount to the row of a key with [`Row::add`]. A new row starts as
+    /// [`Row::default`].
     ///
     /// # Errors
-    /// What the store says.
+    /// Any error of the store.
     async fn add(
         tx: &mut <Self::Store as ReadStore>::Transaction,
         key: &str,
@@ -29,25 +31,37 @@ pub trait Tables: Send + Sync + 'static {
         position: u64,
     ) -> Result<(), ProjectError>;
 
-    /// What readers see of a projector; `None` when they see nothing yet.
+    /// Returns the rows that readers see, or `None` if the projector has no live generation.
     async fn rows(store: &Self::Store, projector: &str) -> Option<BTreeMap<String, Row>>;
 }
 
-/// What is known about a key.
+/// The row of a key.
+///
+/// ```
+/// use cqrs_testing::Row;
+///
+/// let mut row = Row::default();
+/// row.add(5, 1);
+/// row.add(7, 2);
+/// assert_eq!(row, Row { count: 2, sum: 12, last: 2, disorder: 0 });
+/// // Event 2 is projected twice.
+/// row.add(7, 2);
+/// assert_eq!(row.disorder, 1);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Row {
-    /// How many amounts were added.
+    /// The number of amounts that were added.
     pub count: i64,
     /// Their sum.
     pub sum: i64,
-    /// The highest position an amount came from.
+    /// The highest position of an amount.
     pub last: i64,
-    /// How often an amount came from a position that was not higher than the highest before.
+    /// The number of amounts whose position was not higher than all positions before.
     pub disorder: i64,
 }
 
 impl Row {
-    /// Adds an amount.
+    /// Adds the amount of the event at a position.
     pub fn add(&mut self, amount: i64, position: u64) {
         let position = i64::try_from(position).unwrap_or(i64::MAX);
         self.count += 1;

@@ -1,6 +1,6 @@
-//! Futures that are dropped at any await.
+//! Futures that are dropped at any await point.
 //!
-//! In memory only, where the places to be dropped at can be counted.
+//! These tests run in memory only, where the await points can be counted.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake};
@@ -11,13 +11,13 @@ use cqrs::{aggregate::*, app::*, event::*, store::*};
 use super::cases::hooked::Hooked;
 use super::cases::ledger::{Ledger, LedgerEvent, put, take};
 
-/// Does nothing: whoever polls here polls again by hand.
+/// Does nothing, because the tests poll by hand.
 struct Ignore;
 impl Wake for Ignore {
     fn wake(self: Arc<Self>) {}
 }
 
-/// Polls a future this often and drops it then.
+/// Polls a future at most `times` times, then drops it.
 fn poll_and_drop<F: Future>(future: F, times: usize) -> Option<F::Output> {
     let waker = Arc::new(Ignore).into();
     let mut context = Context::from_waker(&waker);
@@ -28,9 +28,9 @@ fn poll_and_drop<F: Future>(future: F, times: usize) -> Option<F::Output> {
     })
 }
 
-/// A store that gives way at every step, so that there are many places to be dropped at.
+/// Creates a store that yields before and after each append, for many await points.
 async fn yielding() -> Hooked {
-    let give_way = |_, _| -> futures_util::future::BoxFuture<'static, _> {
+    let yields = |_, _| -> futures_util::future::BoxFuture<'static, _> {
         Box::pin(async {
             for _ in 0..3 {
                 tokio::task::yield_now().await;
@@ -38,16 +38,16 @@ async fn yielding() -> Hooked {
             Ok(())
         })
     };
-    Hooked::new().await.before(give_way).after(give_way)
+    Hooked::new().await.before(yields).after(yields)
 }
 
 #[tokio::test]
-async fn a_dropped_dispatch_is_stored_whole_or_not_at_all() {
+async fn a_dispatch_dropped_at_random_is_stored_completely_or_not_at_all() {
     let seed: u64 = std::env::var("CQRS_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(34);
     let mut random = seed;
     let mut finished = 0;
     for run in 0..1_000 {
-        // A small generator is enough to spread the drops; its seed is printed below.
+        // A small generator spreads the drops; a failure prints the seed.
         random =
             random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let store = yielding().await;
@@ -61,7 +61,7 @@ async fn a_dropped_dispatch_is_stored_whole_or_not_at_all() {
         let many = many.command_id(CommandId::random());
         finished += usize::from(poll_and_drop(many, (random >> 33) as usize % 12).is_some());
 
-        // One more command works, and the log holds both events of the dropped one or none.
+        // The next command succeeds, and the log has both events of the dropped one or none.
         let after = app.dispatch(take("a", 1)).with_state().await.unwrap();
         let stream = StreamName::new("ledger-a").unwrap();
         let events = store.read_as::<LedgerEvent>(Read::stream(stream)).await.unwrap();
@@ -77,12 +77,12 @@ async fn a_dropped_dispatch_is_stored_whole_or_not_at_all() {
         assert!(events == whole || events == absent, "seed {seed}, run {run}: {events:?}");
         assert_eq!(after.state, Some(Ledger::replay(&events)), "seed {seed}, run {run}");
     }
-    assert!((1..1_000).contains(&finished), "some ran to the end and some did not: {finished}");
+    assert!((1..1_000).contains(&finished), "{finished} of 1000 were not dropped");
 }
 
 #[tokio::test]
-async fn every_place_to_be_dropped_at() {
-    // As above, at each await in turn instead of at random.
+async fn a_dispatch_dropped_at_each_await_point_can_be_repeated() {
+    // As above, at each await point in turn instead of at random.
     let mut polls = 0;
     loop {
         let store = yielding().await;
@@ -95,7 +95,7 @@ async fn every_place_to_be_dropped_at() {
         assert_eq!(app.load::<Ledger>(&"a".into()).await.unwrap().state().sum, 5);
         assert_eq!(store.head().await.unwrap(), Position::new(1));
         if finished.is_some() {
-            assert!(polls > 6, "the store gives way more often than {polls} times");
+            assert!(polls > 6, "the store yields more often than {polls} times");
             return;
         }
         polls += 1;
@@ -103,7 +103,7 @@ async fn every_place_to_be_dropped_at() {
 }
 
 #[tokio::test]
-async fn a_dropped_command_lets_the_waiting_ones_pass() {
+async fn a_dropped_command_does_not_block_later_ones() {
     let store = fresh().await;
     let app = App::new(store);
     let mut stuck = Box::pin(app.dispatch(put("a", 1)));

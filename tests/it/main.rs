@@ -1,9 +1,9 @@
-//! Whole-system tests: an application over a real store, through the public API only. Each runs in
-//! memory and on Postgres.
+//! Tests of an application over a real store, through the public API. Each case runs in memory and
+//! on Postgres.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // tests fail by panicking
 #![allow(unreachable_pub)] // a test binary has no public surface
-#![allow(clippy::duplicate_mod)] // the same cases on purpose
+#![allow(clippy::duplicate_mod)] // the cases run once per store
 
 mod model;
 
@@ -13,10 +13,10 @@ mod in_memory {
         use cqrs::app::Clock;
         pub type Store = cqrs_memory::MemoryStore;
 
-        /// What no event can be read from.
+        /// Payloads that no event can be decoded from.
         pub const BROKEN: [&str; 2] = ["{broken", ""];
 
-        /// Far more aggregates than a cache holds.
+        /// Many more aggregates than a cache holds.
         pub const MANY: u64 = 20_000;
 
         pub async fn fresh() -> Store {
@@ -36,16 +36,16 @@ mod in_memory {
 
 #[path = "."]
 mod on_postgres {
-    /// A database of its own for each store.
+    /// A separate database for each store.
     pub mod fresh {
         use cluster::Database;
         use cqrs::app::Clock;
         pub type Store = cqrs_postgres::PgStore;
 
-        /// What no event can be read from; what is no JSON at all does not even get in.
+        /// Payloads that no event can be decoded from. Postgres does not store invalid JSON.
         pub const BROKEN: [&str; 2] = ["[]", "{}"];
 
-        /// Far more aggregates than a cache holds; each costs a commit.
+        /// Many more aggregates than a cache holds; each needs a commit.
         pub const MANY: u64 = 1_000;
 
         pub async fn fresh() -> Store {
@@ -60,6 +60,6 @@ mod on_postgres {
     }
 
     #[path = "cases/mod.rs"]
-    #[allow(dead_code)] // what only `memory_only` uses
+    #[allow(dead_code)] // used only by `memory_only`
     mod cases;
 }

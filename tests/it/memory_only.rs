@@ -1,5 +1,4 @@
-//! What only memory can show: time that passes by itself, in which a database's answers would come
-//! too late by any number of seconds, and a log that becomes shorter.
+//! Tests that need the memory store: with a paused clock, or a log that loses events.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,7 +14,7 @@ use super::cases::repeated::lost;
 use super::fresh::fresh;
 
 #[tokio::test(start_paused = true)]
-async fn a_permanent_conflict_ends_after_the_budget() {
+async fn a_permanent_conflict_fails_after_the_last_retry() {
     for (retries, tries) in [(5, 6), (0, 1), (2, 3)] {
         let store = Hooked::new().await.before(|_, inner| {
             Box::pin(async move {
@@ -34,7 +33,7 @@ async fn a_permanent_conflict_ends_after_the_budget() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn repetitions_pause_and_keep_the_deadline() {
+async fn retries_pause_and_keep_the_deadline() {
     let store = Hooked::new().await.before(|_, inner| {
         Box::pin(async move {
             foreign(&inner, "a", LedgerEvent::Put(1)).await;
@@ -51,7 +50,7 @@ async fn repetitions_pause_and_keep_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trouble_and_lost_hints_cost_time_and_no_event() {
+async fn transient_failures_and_lost_notifications_lose_no_event() {
     let inner = fresh().await;
     let failures = Arc::new(AtomicU32::new(4));
     let store = Shaky { inner, failures: failures.clone(), kind: StoreErrorKind::Unavailable };
@@ -60,7 +59,7 @@ async fn trouble_and_lost_hints_cost_time_and_no_event() {
     assert_eq!(positions(&mut following, 50).await, (1..=50).collect::<Vec<_>>());
     assert_eq!(failures.load(Ordering::SeqCst), 0);
 
-    // Live, with every hint lost: within the poll interval.
+    // New events arrive within the poll interval although every notification is lost.
     let before = tokio::time::Instant::now();
     let ((), seen) =
         futures_util::future::join(fill(&store, 3), positions(&mut following, 3)).await;
@@ -69,7 +68,7 @@ async fn trouble_and_lost_hints_cost_time_and_no_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trouble_that_does_not_pass_ends_the_subscription_visibly() {
+async fn a_permanent_failure_ends_the_subscription_with_an_error() {
     let kind = StoreErrorKind::Corrupt;
     let store = Shaky { inner: fresh().await, failures: Arc::new(AtomicU32::new(1)), kind };
     fill(&store, 2).await;
@@ -81,7 +80,7 @@ async fn trouble_that_does_not_pass_ends_the_subscription_visibly() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_answer_is_asked_for_again_with_the_same_events() {
+async fn an_append_with_an_unknown_outcome_is_repeated_with_the_same_events() {
     let store = Hooked::new()
         .await
         .after(|nth, _| Box::pin(async move { if nth < 3 { Err(lost()) } else { Ok(()) } }));
@@ -94,7 +93,7 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_events() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_append_is_sent_again() {
+async fn an_append_that_was_not_stored_is_repeated() {
     let store = Hooked::new()
         .await
         .before(|nth, _| Box::pin(async move { if nth < 2 { Err(lost()) } else { Ok(()) } }));
@@ -104,16 +103,16 @@ async fn a_lost_append_is_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_outcome_is_named_and_the_same_id_settles_it() {
+async fn an_unknown_outcome_is_resolved_by_repeating_the_command_id() {
     for stored in [true, false] {
-        // The answer is lost for good, and then the store is down.
+        // The first result is lost, and then the store is unavailable.
         let failure = move |nth: u64| match nth {
             0 => Err(lost()),
             1..=20 => Err(StoreError::new(StoreErrorKind::Unavailable, "down").into()),
             _ => Ok(()),
         };
         let store = if stored {
-            // Only the first one is stored: later ones fail before they reach the store.
+            // Only the first append is stored: later ones fail before they reach the store.
             Hooked::new()
                 .await
                 .after(move |nth, _| {
@@ -130,7 +129,7 @@ async fn an_unknown_outcome_is_named_and_the_same_id_settles_it() {
         let error = app.dispatch(put("a", 10)).command_id(id).await.unwrap_err();
         assert!(
             matches!(error, DispatchError::OutcomeUnknown { command_id, .. } if command_id == id),
-            "after a lost answer no later failure says that nothing was stored: {error}"
+            "later failures must not hide the unknown outcome: {error}"
         );
         assert_eq!(error.retry(), Retry::AfterDelay);
         let outcome = app.dispatch(put("a", 10)).command_id(id).await.unwrap();
@@ -160,7 +159,7 @@ async fn a_deadline_during_the_append_is_an_unknown_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_before_the_append_says_that_nothing_was_stored() {
+async fn a_deadline_before_the_append_reports_that_nothing_was_stored() {
     let store = Hooked::new().await.before(|nth, _| {
         Box::pin(async move {
             if nth == 0 {
@@ -172,7 +171,7 @@ async fn a_deadline_before_the_append_says_that_nothing_was_stored() {
     let app = App::new(store.clone());
     let stuck = tokio::spawn(app.dispatch(put("a", 1)));
     tokio::task::yield_now().await;
-    // Waits for its turn behind the stuck one.
+    // This command waits for the stuck one.
     let error = app.dispatch(put("a", 1)).deadline(Duration::from_secs(1)).await.unwrap_err();
     assert!(matches!(error, DispatchError::DeadlineExceeded { .. }), "{error}");
     stuck.abort();
@@ -181,8 +180,8 @@ async fn a_deadline_before_the_append_says_that_nothing_was_stored() {
 }
 
 #[tokio::test]
-async fn a_stream_that_became_shorter_is_loaded_anew() {
-    // As after a restore from a backup: the application remembers what the store does not have.
+async fn a_stream_that_lost_events_is_loaded_again() {
+    // As after a restore from a backup: the cache has events that the store has not.
     for left in 0..3_u64 {
         let store = fresh().await;
         let app = App::new(store.clone());
@@ -193,10 +192,10 @@ async fn a_stream_that_became_shorter_is_loaded_anew() {
         for _ in 0..left {
             foreign(&store, "a", LedgerEvent::Put(1)).await;
         }
-        // Neither is a refusal believed that the old state would give, or that it would not.
-        let refused = app.dispatch(take("a", 20)).await.unwrap_err();
+        // The command is decided by the stored events and not by the cached state.
+        let rejected = app.dispatch(take("a", 20)).await.unwrap_err();
         let left_over = LedgerError::NotEnough { wanted: 20, left: left.cast_signed() };
-        assert_eq!(refused.rejected(), Some(&left_over));
+        assert_eq!(rejected.rejected(), Some(&left_over));
         let outcome = app.dispatch(put("a", 1)).with_state().await.unwrap();
         assert_eq!(outcome.version.get(), left + 1);
         assert_eq!(outcome.state, Some(Ledger { sum: left.cast_signed() + 1 }));

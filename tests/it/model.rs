@@ -1,4 +1,4 @@
-//! The same random operations in memory and on Postgres give the same answers.
+//! The same random operations have the same results in memory and on Postgres.
 
 use cluster::Database;
 use cqrs_memory::MemoryStore;
@@ -12,13 +12,13 @@ async fn compare(seed: u64, operations: usize) {
 }
 
 #[tokio::test]
-async fn memory_and_postgres_answer_the_same_to_known_seeds() {
+async fn memory_and_postgres_return_the_same_results_for_known_seeds() {
     for seed in 1..=10 {
         compare(seed, 300).await;
     }
 }
 
 #[tokio::test]
-async fn memory_and_postgres_answer_the_same_to_a_new_seed() {
+async fn memory_and_postgres_return_the_same_results_for_a_random_seed() {
     compare(model::seed(), 1_500).await;
 }

@@ -187,7 +187,7 @@ pub(super) async fn several_streams_are_appended_atomically(fresh: &Fresh<'_>) {
     let second = conflict(store.append(both(exact(3), exact(1))).await);
     assert_eq!(second.stream, stream("b-1"));
     assert_eq!(second.actual, Version::ZERO);
-    // The first that fails, in the order of the streams.
+    // The conflict of the first stream is reported.
     assert_eq!(conflict(store.append(both(exact(9), exact(9))).await).stream, stream("a-1"));
     assert_eq!(assert_sound(&store).await.len(), 3);
     store.append(both(exact(3), exact(0))).await.unwrap();
@@ -201,13 +201,13 @@ pub(super) async fn positions_follow_the_order_of_streams_in_the_append(fresh: &
         .and_to(stream("a-1"), NoStream, events(1))
         .and_to(stream("b-1"), exact(1), events(2));
     let appended = store.append(append).await.unwrap();
-    let told: Vec<_> = appended
+    let reported: Vec<_> = appended
         .streams
         .iter()
         .map(|part| (part.stream.as_str().to_owned(), part.version.get(), part.position.get()))
         .collect();
     let expected = [("z-1", 2, 3), ("a-1", 1, 4), ("b-1", 3, 6)];
-    assert_eq!(told, expected.map(|(name, version, at)| (name.to_owned(), version, at)));
+    assert_eq!(reported, expected.map(|(name, version, at)| (name.to_owned(), version, at)));
     let order: Vec<_> = assert_sound(&store).await.into_iter().map(|event| event.stream).collect();
     assert_eq!(order, ["b-1", "z-1", "z-1", "a-1", "b-1", "b-1"].map(stream));
     assert_eq!(positions(&read(&store, "b-1").await), [1, 5, 6]);

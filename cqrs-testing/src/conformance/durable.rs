@@ -1,4 +1,4 @@
-//! Subscriptions with a name.
+//! Durable subscriptions and their checkpoints.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::fixtures::{Any, Fresh, TestStore, append};
 use crate::eventually;
 
-/// Far beyond what any store needs; only a broken one gets there.
+/// Much longer than any correct store needs.
 const LONG: Duration = Duration::from_secs(20);
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -51,14 +51,14 @@ pub(super) async fn a_durable_subscription_continues_after_its_checkpoint(fresh:
     }
     assert_eq!(position(&store, "billing").await, Some(7));
     events.close().await.unwrap();
-    // Where it starts is settled, whatever is asked for now.
+    // The name is known, so this start has no effect.
     let mut events = open(&store, "billing", SubscriptionOptions::all().from(Start::Now));
     assert_eq!(next(&mut events).await, 8);
     append(&store, "a-1", Any, 1).await.unwrap();
     for n in 9..=11 {
         assert_eq!(next(&mut events).await, n);
     }
-    // Another name starts by itself.
+    // Another name has its own checkpoint.
     assert_eq!(next(&mut open(&store, "mailing", SubscriptionOptions::all())).await, 1);
 }
 
@@ -74,12 +74,12 @@ pub(super) async fn the_start_applies_only_to_a_new_name(fresh: &Fresh<'_>) {
         if expected < 5 {
             assert_eq!(next(&mut events).await, expected + 1, "{called}");
         } else {
-            // The subscription is made when the first event is asked for.
-            let made =
-                eventually(LONG, || async { position(&store, called).await.ok_or("not made") });
+            // The subscription is created when the first event is requested.
+            let created =
+                eventually(LONG, || async { position(&store, called).await.ok_or("not created") });
             tokio::select! {
                 event = events.next() => panic!("{event:?}"),
-                _ = made => {}
+                _ = created => {}
             }
         }
         assert_eq!(position(&store, called).await, Some(expected), "{called}");
@@ -119,7 +119,7 @@ pub(super) async fn filtered_events_move_the_checkpoint(fresh: &Fresh<'_>) {
     assert_eq!(events.acks().checkpoint(), Some(Position::new(6)));
     events.acks().ack(Position::new(7)).await.unwrap();
     events.close().await.unwrap();
-    // The three behind it do not pass and need no acknowledgement.
+    // The three events after it do not match and need no acknowledgement.
     assert_eq!(position(&store, "billing").await, Some(10));
     append(&store, "rare-1", Any, 1).await.unwrap();
     assert_eq!(next(&mut open(&store, "billing", rare)).await, 11);
@@ -151,15 +151,15 @@ pub(super) async fn a_lease_has_one_owner_at_a_time(fresh: &Fresh<'_>) {
     let shown = store.find_checkpoint(&billing).await.unwrap().unwrap();
     assert_eq!(shown.owner, Some(here));
     assert!(shown.held_until.is_some());
-    // The same owner may start over, which ends its own older claim.
+    // The same owner may acquire it again, which ends its older lease.
     let again = store.acquire(&billing, Position::START, here, HOUR).await.unwrap();
     assert!(again.epoch > first.epoch);
     assert_eq!(again.checkpoint, Position::new(3));
-    // Given back, it is free at once.
+    // After its release the subscription is free at once.
     store.release(&again).await.unwrap();
     assert_eq!(store.find_checkpoint(&billing).await.unwrap().unwrap().owner, None);
     let other = store.acquire(&billing, Position::START, there, Duration::ZERO).await.unwrap();
-    // Run out, it is free too; renewed in time by nobody else, it is held again.
+    // An expired lease is free, too, but its owner can still renew it until another one acquires it.
     store.renew(&other, HOUR).await.unwrap();
     let held = store.acquire(&billing, Position::START, here, HOUR).await.unwrap_err();
     assert!(matches!(held, AcquireError::Held { .. }), "{held}");
@@ -172,35 +172,35 @@ pub(super) async fn a_lost_lease_moves_no_checkpoint(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let billing = name("billing");
     let (here, there) = (Uuid::from_u128(1), Uuid::from_u128(2));
-    let claim = async |owner, lease| store.acquire(&billing, Position::START, owner, lease).await;
-    let lost = async |claim: &cqrs_core::subscription::SubscriptionLease| {
+    let acquire = async |owner, lease| store.acquire(&billing, Position::START, owner, lease).await;
+    let lost = async |lease: &cqrs_core::subscription::SubscriptionLease| {
         for tried in
-            [store.save_checkpoint(claim, Position::new(99)).await, store.renew(claim, HOUR).await]
+            [store.save_checkpoint(lease, Position::new(99)).await, store.renew(lease, HOUR).await]
         {
             assert!(matches!(tried, Err(CheckpointError::Lost { .. })), "{tried:?}");
         }
-        store.release(claim).await.unwrap();
+        store.release(lease).await.unwrap();
     };
-    let paused = claim(here, Duration::ZERO).await.unwrap();
-    let newer = claim(there, HOUR).await.unwrap();
+    let paused = acquire(here, Duration::ZERO).await.unwrap();
+    let newer = acquire(there, HOUR).await.unwrap();
     store.save_checkpoint(&newer, Position::new(5)).await.unwrap();
     lost(&paused).await;
-    // Neither moved nor released by the old one.
+    // The old lease neither moved the checkpoint nor released the subscription.
     let shown = store.find_checkpoint(&billing).await.unwrap().unwrap();
     assert_eq!((shown.position, shown.owner), (Position::new(5), Some(there)));
 
     assert!(store.reset_checkpoint(&billing, Position::new(2)).await.unwrap());
     lost(&newer).await;
     assert_eq!(position(&store, "billing").await, Some(2));
-    let after_reset = claim(here, HOUR).await.unwrap();
+    let after_reset = acquire(here, HOUR).await.unwrap();
     assert_eq!(after_reset.checkpoint, Position::new(2));
 
     assert!(store.delete_checkpoint(&billing).await.unwrap());
     assert!(!store.delete_checkpoint(&billing).await.unwrap());
     assert!(!store.reset_checkpoint(&billing, Position::new(1)).await.unwrap());
     lost(&after_reset).await;
-    // Made anew it is another one: no old claim fits it.
-    let fresh = claim(there, HOUR).await.unwrap();
+    // A subscription that is created again is a new one: no old lease is valid for it.
+    let fresh = acquire(there, HOUR).await.unwrap();
     assert_eq!(fresh.checkpoint, Position::START);
     for old in [&paused, &newer, &after_reset] {
         lost(old).await;
@@ -211,9 +211,9 @@ pub(super) async fn a_lost_lease_moves_no_checkpoint(fresh: &Fresh<'_>) {
 pub(super) async fn a_checkpoint_never_decreases(fresh: &Fresh<'_>) {
     let store = fresh().await;
     let billing = name("billing");
-    let claim = store.acquire(&billing, Position::START, Uuid::from_u128(1), HOUR).await.unwrap();
+    let lease = store.acquire(&billing, Position::START, Uuid::from_u128(1), HOUR).await.unwrap();
     for (saved, kept) in [(4, 4), (2, 4), (0, 4), (7, 7), (7, 7), (6, 7)] {
-        store.save_checkpoint(&claim, Position::new(saved)).await.unwrap();
+        store.save_checkpoint(&lease, Position::new(saved)).await.unwrap();
         assert_eq!(position(&store, "billing").await, Some(kept));
     }
 }
@@ -230,12 +230,14 @@ pub(super) async fn a_reset_or_deleted_checkpoint_restarts_the_subscription(fres
     let old = events.acks();
     old.ack(Position::new(3)).await.unwrap();
     assert!(store.reset_checkpoint(&name("billing"), Position::new(1)).await.unwrap());
-    // It learns of it and begins anew, and what was in flight is not acknowledged any more.
+    // The subscription starts again after the new checkpoint, and events in flight can no longer be
+    // acknowledged.
     assert_eq!(next(&mut events).await, 2);
     assert!(old.ack(Position::new(4)).await.is_err());
     assert_eq!(position(&store, "billing").await, Some(1));
     assert!(store.delete_checkpoint(&name("billing")).await.unwrap());
-    // Removed, it is made again from its start. What had arrived before may still be handed out.
+    // A deleted subscription is created again with its start. Events that were fetched before may
+    // still be delivered.
     let mut seen = next(&mut events).await;
     while seen > 1 {
         assert!(seen <= 4);

@@ -18,7 +18,7 @@ pub(super) fn stream(name: &str) -> StreamName {
     StreamName::new(name).unwrap()
 }
 
-/// So many events, numbered from 1, each under an id of its own.
+/// Returns events with the payloads 1 to `count` and new ids.
 pub(super) fn events(count: u64) -> Vec<NewEvent> {
     (1..=count).map(|n| NewEvent::json("numbered", &n).unwrap()).collect()
 }
@@ -27,7 +27,7 @@ pub(super) fn event(name: &str) -> NewEvent {
     NewEvent::json(name, &1).unwrap()
 }
 
-/// Appends so many new events to one stream.
+/// Appends new events to one stream.
 pub(super) async fn append(
     store: &TestStore,
     name: &str,
@@ -65,12 +65,12 @@ pub(super) fn positions(events: &[RecordedEvent]) -> Vec<u64> {
 pub(super) fn conflict(result: Result<Appended, AppendError>) -> Conflict {
     match result {
         Err(AppendError::Conflict(conflict)) => conflict,
-        other => panic!("a conflict was expected, it is {other:?}"),
+        other => panic!("expected a conflict, got {other:?}"),
     }
 }
 
-/// The log is what every log must be: positions dense from 1, versions dense in each stream, and
-/// the head at its end.
+/// Asserts what holds for every log: positions are dense from 1, versions are dense in each stream,
+/// and the head is the last position.
 pub(super) async fn assert_sound(store: &TestStore) -> Vec<RecordedEvent> {
     let log = log(store).await;
     let expected: Vec<u64> = (1..=log.len() as u64).collect();

@@ -1,4 +1,4 @@
-//! Input that somebody made up to do harm, and numbers from the edge.
+//! Hostile input and extreme numbers.
 
 use cqrs_core::{
     Metadata, Position, StreamName, Version,

@@ -1,4 +1,4 @@
-//! Two stores side by side.
+//! Independence of two stores.
 
 use cqrs_core::{
     CommandId, Position, Timestamp, Version,
@@ -25,7 +25,7 @@ pub(super) async fn separate_stores_share_nothing(fresh: &Fresh<'_>) {
     assert_eq!(other.load_snapshot(&name).await.unwrap(), None);
     assert_eq!(other.load_state(&name).await.unwrap(), None);
     assert_eq!(other.find_command(key.id).await.unwrap(), None);
-    // The same names, ids and command are new there.
+    // The same names, ids and command are new in the other store.
     let appended = other.append(append_all).await.unwrap();
     assert!(!appended.repeated);
     assert_eq!(appended.position(), Position::new(3));

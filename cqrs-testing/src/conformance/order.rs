@@ -1,4 +1,4 @@
-//! Many writers at once.
+//! Concurrent writers.
 
 use cqrs_core::{
     EventStoreExt, Position,
@@ -19,10 +19,10 @@ pub(super) async fn exactly_one_of_several_writers_succeeds(fresh: &Fresh<'_>) {
             let store = store.clone();
             tokio::spawn(async move { append(&store, "acc-1", exact(at), 1).await })
         });
-        let answers: Vec<_> = join_all(writers).await.into_iter().map(Result::unwrap).collect();
-        assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "round {round}");
-        for answer in answers {
-            match answer {
+        let results: Vec<_> = join_all(writers).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "round {round}");
+        for result in results {
+            match result {
                 Ok(appended) => assert_eq!(appended.version().get(), at + 1),
                 Err(AppendError::Conflict(conflict)) => assert_eq!(conflict.actual.get(), at + 1),
                 Err(other) => panic!("{other:?}"),
@@ -56,11 +56,11 @@ pub(super) async fn a_reader_sees_every_event_once_and_in_order(fresh: &Fresh<'_
             for n in 0..APPENDS {
                 let mut batch = Append::to(stream(&format!("w-{writer}")), Any, events(2));
                 if n % 3 == 0 {
-                    // Sometimes over two streams, one of them shared by all.
+                    // Some appends span two streams, one of which is shared by all writers.
                     batch = batch.and_to(stream("shared-1"), Any, events(1));
                 }
                 let appended = store.append(batch).await.unwrap();
-                // Contiguous over all streams of the append.
+                // Positions are contiguous over all streams of the append.
                 let mut next = appended.streams[0].first_position().unwrap();
                 for part in &appended.streams {
                     assert_eq!(part.first_position(), Some(next));
@@ -75,7 +75,7 @@ pub(super) async fn a_reader_sees_every_event_once_and_in_order(fresh: &Fresh<'_
     let (mut cursor, mut seen, mut written) = (Position::START, 0, false);
     while seen < total {
         if !written {
-            // Lets the writers go on between two looks.
+            // Lets the writers continue between two reads.
             tokio::select! {
                 done = &mut writers => {
                     done.into_iter().for_each(Result::unwrap);
@@ -86,9 +86,9 @@ pub(super) async fn a_reader_sees_every_event_once_and_in_order(fresh: &Fresh<'_
         }
         let read = Read::all().after(cursor).page_size(7);
         let events = store.read(read).await.unwrap().collect().await.unwrap();
-        assert!(!(written && events.is_empty()), "{seen} of {total}, and no more comes");
+        assert!(!(written && events.is_empty()), "only {seen} of {total} events can be read");
         for event in events {
-            assert_eq!(event.position, cursor.next(), "nothing skipped, repeated or late");
+            assert_eq!(event.position, cursor.next(), "nothing is skipped, repeated or late");
             cursor = event.position;
             seen += 1;
         }
@@ -120,8 +120,8 @@ pub(super) async fn stream_exists_accepts_concurrent_appends(fresh: &Fresh<'_>) 
         let store = store.clone();
         tokio::spawn(async move { append(&store, "a-1", StreamExists, 1).await })
     });
-    for answer in join_all(writers).await {
-        answer.unwrap().unwrap();
+    for result in join_all(writers).await {
+        result.unwrap().unwrap();
     }
     assert_eq!(assert_sound(&store).await.len(), 9);
 }
@@ -140,10 +140,10 @@ pub(super) async fn a_cancelled_append_stores_all_or_nothing(fresh: &Fresh<'_>) 
         }
         task.abort();
         let _ = task.await;
-        // In one look, because it may still be under way.
+        // One read for both streams, because the append may still be running.
         let there = log(&store).await.into_iter().filter(|e| names.contains(&e.stream)).count();
-        assert!(there == 0 || there == 5, "{there} of 5 events are there");
-        // Asking again under the same ids settles it, whichever it was.
+        assert!(there == 0 || there == 5, "{there} of 5 events are stored");
+        // Repeating the append under the same ids stores it in either case.
         store.append(again).await.unwrap();
         assert_eq!(read(&store, names[0].as_str()).await.len(), 3);
     }

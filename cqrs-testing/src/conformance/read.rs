@@ -34,7 +34,7 @@ pub(super) async fn a_missing_stream_is_not_found(fresh: &Fresh<'_>) {
             "{first:?}"
         );
     }
-    // Lazily: what is appended before the first page is asked for is there.
+    // Reads are lazy: events appended before the first page is requested are included.
     let lazy = store.read_stream(StreamRead::forward(stream("a-3")));
     append(&store, "a-3", Any, 1).await.unwrap();
     assert_eq!(stream_versions(&pages(lazy).await), [1]);
@@ -265,7 +265,7 @@ pub(super) async fn a_filtered_read_ends_at_the_head(fresh: &Fresh<'_>) {
         let got = pages(store.read_log(read)).await;
         assert_eq!(log_positions(&got), [1, 2, 3]);
         assert_eq!(got.last().unwrap().through, Position::new(43), "page size {size}");
-        // Each page's cursor covers its own events, and none that are still to come.
+        // Each page's cursor includes its own events and none of the later pages.
         let mut before = Position::START;
         for page in &got {
             assert!(page.through >= before);
@@ -275,12 +275,12 @@ pub(super) async fn a_filtered_read_ends_at_the_head(fresh: &Fresh<'_>) {
             before = page.through;
         }
     }
-    // Where a limit ends the read, the cursor stays at the last event.
+    // If the limit ends the read, the cursor is the last event.
     let read = LogRead::forward().filter(rare()).limit(2);
     assert_eq!(pages(store.read_log(read)).await.last().unwrap().through, Position::new(2));
     let read = LogRead::forward().limit(5);
     assert_eq!(pages(store.read_log(read)).await.last().unwrap().through, Position::new(5));
-    // Behind the last match there is nothing, up to the head.
+    // After the last match, one empty page reports the head.
     let read = LogRead::forward().filter(rare()).after(Position::new(3));
     let got = pages(store.read_log(read)).await;
     assert!(matches!(got.as_slice(), [page] if page.events.is_empty() && page.through.get() == 43));

@@ -1,4 +1,4 @@
-//! Appends and commands that come again.
+//! Repeated appends and commands.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) async fn a_repeated_append_returns_the_first_outcome(fresh: &Fresh<'_
     let again = Append::to(stream("acc-1"), exact(3), events(2));
     let first = store.append(again.clone()).await.unwrap();
     assert!(!first.repeated);
-    // Others go on meanwhile, in this stream too.
+    // Other appends succeed in the meantime, also to this stream.
     append(&store, "acc-1", Any, 2).await.unwrap();
     append(&store, "acc-2", Any, 1).await.unwrap();
     for _ in 0..2 {
@@ -28,7 +28,7 @@ pub(super) async fn a_repeated_append_returns_the_first_outcome(fresh: &Fresh<'_
         assert_eq!(answer.streams, first.streams);
         assert_eq!(answer.recorded_at, first.recorded_at);
     }
-    // The ids tell, whatever is expected this time.
+    // Only the ids count, not the expected version.
     let mut other = again;
     other.streams[0].expected = NoStream;
     assert!(store.append(other).await.unwrap().repeated);
@@ -59,7 +59,7 @@ pub(super) async fn an_event_id_in_another_append_is_a_duplicate(fresh: &Fresh<'
     store.append(Append::to(stream("a-1"), Any, stored.clone())).await.unwrap();
     append(&store, "a-1", Any, 1).await.unwrap();
     append(&store, "b-1", Any, 1).await.unwrap();
-    let [one, two, three] = stored.as_slice() else { panic!("three were made") };
+    let [one, two, three] = stored.as_slice() else { panic!("expected three events") };
     let new = events(1).remove(0);
     let to = |name: &str, parts: &[&cqrs_core::event::NewEvent]| {
         Append::to(stream(name), Any, parts.iter().map(|event| (*event).clone()).collect())
@@ -68,15 +68,15 @@ pub(super) async fn an_event_id_in_another_append_is_a_duplicate(fresh: &Fresh<'
         ("another stream", to("b-1", &[one])),
         ("a new stream", to("c-1", &[one, two, three])),
         ("another order", to("a-1", &[two, one, three])),
-        ("with a new one behind", to("a-1", &[three, &new])),
-        ("with a new one in front", to("a-1", &[&new, one])),
-        ("not next to each other", to("a-1", &[one, three])),
+        ("followed by a new one", to("a-1", &[three, &new])),
+        ("after a new one", to("a-1", &[&new, one])),
+        ("not adjacent", to("a-1", &[one, three])),
         (
             "split over streams",
             to("a-1", &[one, two]).and_to(stream("b-1"), Any, vec![three.clone()]),
         ),
         (
-            "with a new one elsewhere",
+            "with a new one in another stream",
             to("a-1", &[one, two, three]).and_to(stream("b-1"), Any, vec![new.clone()]),
         ),
     ] {
@@ -105,7 +105,7 @@ pub(super) async fn a_repeated_command_returns_the_first_outcome(fresh: &Fresh<'
     let store = fresh().await;
     append(&store, "a-1", Any, 1).await.unwrap();
     let key = command(CommandId::random(), "deposit");
-    // Decided anew each time: other ids, other expectations, other events.
+    // Each decision has other ids, another expected version and other events.
     let decide =
         |expected, count| Append::to(stream("a-1"), expected, events(count)).with_command(key);
     let first = store.append(decide(exact(1), 2)).await.unwrap();
@@ -146,11 +146,11 @@ pub(super) async fn reusing_a_command_id_for_another_command_fails(fresh: &Fresh
     for (name, other) in [("a-1", "deposit 2"), ("b-1", "deposit 1")] {
         let content = Payload::encode(other).unwrap();
         let key = CommandKey::new(id, &stream(name), &content);
-        // Told before anything else is looked at.
+        // This is checked before the expected version.
         let append = Append::to(stream(name), exact(77), events(1)).with_command(key);
         let refused = store.append(append).await;
         assert!(
-            matches!(refused, Err(AppendError::CommandIdReused { id: told }) if told == id),
+            matches!(refused, Err(AppendError::CommandIdReused { id: reported }) if reported == id),
             "{refused:?}"
         );
     }

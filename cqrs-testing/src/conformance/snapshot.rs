@@ -1,4 +1,4 @@
-//! Snapshots.
+//! Snapshots of aggregates.
 
 use cqrs_core::{Timestamp, Version, event::Payload, store::Snapshot};
 

@@ -1,4 +1,4 @@
-//! States, with events and without.
+//! States of aggregates, with and without events.
 
 use cqrs_core::{
     Version,
@@ -22,7 +22,7 @@ pub(super) async fn a_state_is_written_with_its_events(fresh: &Fresh<'_>) {
     let kept = StoredState::new(Version::new(2), state("🦀"));
     assert_eq!(store.load_state(&a).await.unwrap(), Some(kept.clone()));
 
-    // Rejected, for whatever reason: the state stays as it was.
+    // An append that fails for any reason leaves the state unchanged.
     let stale = Append::to(a.clone(), exact(1), events(1)).with_state(state("stale"));
     conflict(store.append(stale).await);
     let half = Append::to(a.clone(), exact(2), events(1))
@@ -38,7 +38,7 @@ pub(super) async fn a_state_is_written_with_its_events(fresh: &Fresh<'_>) {
     assert_eq!(store.load_state(&a).await.unwrap(), Some(kept.clone()));
     assert_eq!(store.load_state(&b).await.unwrap(), None);
 
-    // Accepted, for several streams at once.
+    // An append to several streams writes all of their states.
     let both = Append::to(a.clone(), exact(2), events(3))
         .with_state(state("more"))
         .and_to(b.clone(), exact(0), events(1))
@@ -48,7 +48,7 @@ pub(super) async fn a_state_is_written_with_its_events(fresh: &Fresh<'_>) {
     assert_eq!(store.load_state(&a).await.unwrap(), Some(more.clone()));
     let of_b = StoredState::new(Version::new(1), state("b"));
     assert_eq!(store.load_state(&b).await.unwrap(), Some(of_b));
-    // An append without a state leaves the row behind.
+    // An append without a state leaves the stored state unchanged.
     append(&store, "a-1", Any, 1).await.unwrap();
     assert_eq!(store.load_state(&a).await.unwrap(), Some(more));
     assert_eq!(assert_sound(&store).await.len(), 7);
@@ -57,7 +57,7 @@ pub(super) async fn a_state_is_written_with_its_events(fresh: &Fresh<'_>) {
 fn changed(result: Result<Version, SaveStateError>) -> Conflict {
     match result {
         Err(SaveStateError::Conflict(conflict)) => conflict,
-        other => panic!("a conflict was expected, it is {other:?}"),
+        other => panic!("expected a conflict, got {other:?}"),
     }
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn a_state_without_events_has_its_own_version(fresh: &Fresh<'_>
     assert_eq!(save(1, "two").await.unwrap(), Version::new(2));
     let kept = StoredState::new(Version::new(2), state("two"));
     assert_eq!(store.load_state(&name).await.unwrap(), Some(kept));
-    assert!(assert_sound(&store).await.is_empty(), "no events, no stream");
+    assert!(assert_sound(&store).await.is_empty(), "a state without events creates no stream");
     assert_eq!(store.stream_info(&name).await.unwrap(), None);
 }
 

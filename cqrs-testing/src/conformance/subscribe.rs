@@ -1,4 +1,4 @@
-//! Following the log.
+//! Subscriptions without a checkpoint.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use cqrs_core::{
 
 use super::fixtures::{Any, Fresh, append};
 
-/// Far beyond what any store needs; only a broken one gets there.
+/// Much longer than any correct store needs.
 const LONG: Duration = Duration::from_secs(20);
 
 async fn next(subscription: &mut Subscription, count: usize) -> Vec<u64> {
@@ -24,7 +24,7 @@ async fn next(subscription: &mut Subscription, count: usize) -> Vec<u64> {
         }
     };
     let taken = tokio::time::timeout(LONG, take).await;
-    assert!(taken.is_ok(), "{} of {count} came: {seen:?}", seen.len());
+    assert!(taken.is_ok(), "received {} of {count} events: {seen:?}", seen.len());
     seen
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn a_subscription_starts_after_its_position(fresh: &Fresh<'_>) 
     let after = Start::After(Position::new(3));
     let mut following = store.subscribe(SubscriptionOptions::all().from(after)).await.unwrap();
     assert_eq!(next(&mut following, 2).await, [4, 5]);
-    // Ahead of the log: it waits until the log is there.
+    // A position after the head: the subscription waits for later events.
     let ahead = Start::After(Position::new(7));
     let mut following = store.subscribe(SubscriptionOptions::all().from(ahead)).await.unwrap();
     append(&store, "a-1", Any, 4).await.unwrap();
@@ -87,9 +87,12 @@ pub(super) async fn waiting_for_the_head_ends_with_an_append(fresh: &Fresh<'_>) 
     append(&store, "a-1", Any, 3).await.unwrap();
     for there in 0..3 {
         let known = store.wait_for_head_after(Position::new(there));
-        assert!(tokio::time::timeout(LONG, known).await.is_ok(), "the head is beyond {there}");
+        assert!(
+            tokio::time::timeout(LONG, known).await.is_ok(),
+            "the head is greater than {there}"
+        );
     }
-    // Hints may come early, so whoever waits looks again.
+    // The call may return too early, so the waiting task checks the head.
     let waiting = {
         let store = store.clone();
         tokio::spawn(async move {
@@ -108,7 +111,7 @@ pub(super) async fn a_slow_subscriber_does_not_delay_others(fresh: &Fresh<'_>) {
     append(&store, "a-1", Any, 1).await.unwrap();
     let mut slow = store.subscribe(SubscriptionOptions::all().page_size(10)).await.unwrap();
     assert_eq!(next(&mut slow, 1).await, [1]);
-    // It does not read while all this happens, and another one does.
+    // The slow subscriber does not read during these appends, and the other one does.
     let mut quick = store.subscribe(SubscriptionOptions::all()).await.unwrap();
     for n in 0..20 {
         append(&store, &format!("b-{n}"), Any, 50).await.unwrap();

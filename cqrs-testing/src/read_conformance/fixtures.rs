@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::tables::{Row, Tables};
 
-/// A lease that does not run out in a test.
+/// A lease that does not expire during a test.
 pub(super) const LONG: Duration = Duration::from_secs(600);
 
 pub(super) fn node() -> Uuid {
@@ -37,7 +37,7 @@ pub(super) async fn alive<S: ReadStore>(store: &S, node: Uuid, lease: Duration) 
     store.heartbeat(node, lease, &[], &[]).await.unwrap();
 }
 
-/// Begins a generation with an empty table.
+/// Creates a generation with an empty table.
 pub(super) async fn begin_generation<T: Tables>(
     store: &T::Store,
     projector: &ConsumerName,
@@ -55,7 +55,7 @@ pub(super) async fn begin_generation<T: Tables>(
     number
 }
 
-/// A live generation of one partition, with nothing in it.
+/// Creates an empty live generation with one partition.
 pub(super) async fn live<T: Tables>(store: &T::Store, projector: &ConsumerName) -> u64 {
     let generation = begin_generation::<T>(store, projector, 1, 1).await;
     assert_eq!(store.swap(projector, generation).await.unwrap(), Swap::Done);
@@ -74,7 +74,7 @@ pub(super) async fn lease<S: ReadStore>(
     store.acquire(node, partition).await.unwrap().expect("the partition is free")
 }
 
-/// Adds amounts to one key and moves the checkpoint.
+/// Adds amounts to the key `a` and moves the checkpoint.
 pub(super) async fn write<T: Tables>(
     store: &T::Store,
     lease: &PartitionLease,
@@ -88,20 +88,26 @@ pub(super) async fn write<T: Tables>(
     store.commit(tx, lease, at(through)).await.unwrap();
 }
 
-/// The sum of the one key that the cases write.
+/// Returns the sum of the key `a`.
 pub(super) async fn sum<T: Tables>(store: &T::Store, projector: &ConsumerName) -> Option<i64> {
     let rows: BTreeMap<String, Row> = T::rows(store, projector.as_str()).await?;
     Some(rows.get("a").map_or(0, |row| row.sum))
 }
 
 pub(super) async fn record<S: ReadStore>(store: &S, projector: &ConsumerName) -> ConsumerRecord {
-    store.inspect(Some(projector)).await.unwrap().into_iter().next().expect("it is on record")
+    store
+        .inspect(Some(projector))
+        .await
+        .unwrap()
+        .into_iter()
+        .next()
+        .expect("the projector is recorded")
 }
 
 pub(super) async fn is_lost<S: ReadStore>(store: &S, lease: &PartitionLease) -> bool {
     match store.begin(lease).await {
         Err(LeaseError::Lost) => true,
-        // Some stores find out at the commit.
+        // Some stores only check the lease at the commit.
         Ok(tx) => {
             let committed = store.commit(tx, lease, Position::START).await;
             matches!(committed, Err(CommitError::Lost))

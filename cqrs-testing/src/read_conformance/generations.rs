@@ -1,4 +1,4 @@
-//! Building read models and putting them in place.
+//! Building generations of a read model and swapping them in.
 
 use cqrs_core::projection::ReadStore;
 use cqrs_core::projection::Swap;
@@ -29,7 +29,7 @@ pub(super) async fn a_generation_is_visible_after_its_swap<T: Tables>(
     assert_eq!(store.swap(&projector, generation).await.unwrap(), Swap::Done);
     assert_eq!(sum::<T>(&store, &projector).await, Some(5));
     assert_eq!(store.swap(&projector, generation).await.unwrap(), Swap::Gone);
-    // The lease goes on.
+    // The lease stays valid.
     write::<T>(&store, &lease, &[1], 8).await;
     assert_eq!(sum::<T>(&store, &projector).await, Some(6));
     let seen = record(&store, &projector).await;
@@ -120,11 +120,14 @@ pub(super) async fn a_generation_is_not_swapped_in_while_it_lags<T: Tables>(
     let [left, right] = [0, 1].map(|number| partition(&projector, new, number));
     let (left, right) = (lease(&store, me, &left).await, lease(&store, me, &right).await);
     write::<T>(&store, &left, &[], 1_000_000).await;
-    assert_eq!(store.swap(&projector, new).await.unwrap(), Swap::Behind, "one part is far behind");
-    assert!(!is_lost(&store, &old).await, "nobody is held back for one that is far behind");
+    assert_eq!(store.swap(&projector, new).await.unwrap(), Swap::Behind, "one partition lags far");
+    assert!(
+        !is_lost(&store, &old).await,
+        "the live generation is not held back for one that lags far"
+    );
     write::<T>(&store, &right, &[2], 999_990).await;
     assert_eq!(store.swap(&projector, new).await.unwrap(), Swap::Behind);
-    assert!(is_lost(&store, &old).await, "held back");
+    assert!(is_lost(&store, &old).await, "the live generation is held back");
     assert!(store.acquire(me, &old.partition).await.unwrap().is_none());
     assert_eq!(sum::<T>(&store, &projector).await, Some(1));
     write::<T>(&store, &right, &[], 1_000_000).await;
@@ -149,7 +152,7 @@ pub(super) async fn a_cancelled_generation_accepts_no_writes<T: Tables>(
     assert!(is_lost(&store, &new).await);
     let gone = store.swap(&projector, new.partition.generation).await.unwrap();
     assert_eq!(gone, Swap::Gone);
-    // Not held back any more.
+    // The live generation is no longer held back.
     let old = lease(&store, me, &old.partition).await;
     write::<T>(&store, &old, &[1], 21).await;
     assert_eq!(sum::<T>(&store, &projector).await, Some(6));

@@ -1,4 +1,4 @@
-//! Who may write.
+//! Leases of partitions, and writes under them.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use super::fixtures::{
 use crate::eventually;
 use crate::tables::Tables;
 
-/// A lease that is soon over.
+/// A lease that expires soon.
 const SHORT: Duration = Duration::from_millis(30);
-/// Enough for a server to end the transaction of an owner that fell silent.
+/// Long enough for a server to end the transaction of an owner without heartbeats.
 const WITHIN: Duration = Duration::from_secs(20);
 
 pub(super) async fn a_partition_has_one_owner_at_a_time<T: Tables>(
@@ -28,7 +28,7 @@ pub(super) async fn a_partition_has_one_owner_at_a_time<T: Tables>(
     let first = lease(&store, left, &partition_0).await;
     assert!(store.acquire(right, &partition_0).await.unwrap().is_none());
     assert_eq!(record(&store, &projector).await.live().unwrap().partitions[0].owner, Some(left));
-    // The same node may have it again; then only the newer lease counts.
+    // The same node may acquire it again; then only the newer lease is valid.
     let second = lease(&store, left, &partition_0).await;
     assert!(second.epoch > first.epoch);
     assert!(is_lost(&store, &first).await);
@@ -41,10 +41,10 @@ pub(super) async fn a_partition_has_one_owner_at_a_time<T: Tables>(
     assert!(store.acquire(left, &partition(&projector, 77, 0)).await.unwrap().is_none());
 }
 
-/// Waits until a node gets a partition.
+/// Waits until a node can acquire a partition.
 async fn leased<S: ReadStore>(store: &S, me: uuid::Uuid, from: &PartitionLease) -> PartitionLease {
     eventually(WITHIN, || async {
-        store.acquire(me, &from.partition).await.unwrap().ok_or("somebody else has it")
+        store.acquire(me, &from.partition).await.unwrap().ok_or("another node owns it")
     })
     .await
 }
@@ -61,7 +61,7 @@ pub(super) async fn an_owner_without_heartbeats_is_replaced<T: Tables>(
     let new = leased(&store, right, &old).await;
     assert_eq!(new.position, at(3));
     assert!(is_lost(&store, &old).await);
-    // It comes back, and has to wait its turn.
+    // The old owner is back, but the partition is taken.
     alive(&store, left, LONG).await;
     assert!(store.acquire(left, &old.partition).await.unwrap().is_none());
 }
@@ -77,7 +77,7 @@ pub(super) async fn an_owner_that_lost_its_lease_writes_nothing<T: Tables>(
     let mut paused = store.begin(&old).await.unwrap();
     T::add(&mut paused, "a", 100, 1).await.unwrap();
     let new = leased(&store, right, &old).await;
-    // As a process that was paused finds its transaction when it wakes up, before and after.
+    // The old owner was paused during its transaction and commits it while the new owner writes.
     let writing = async {
         let mut tx = store.begin(&new).await.unwrap();
         T::add(&mut tx, "a", 1, 1).await.unwrap();
@@ -85,7 +85,7 @@ pub(super) async fn an_owner_that_lost_its_lease_writes_nothing<T: Tables>(
     };
     let waking = async { store.commit(paused, &old, at(9)).await };
     let ((), woken) = tokio::join!(writing, waking);
-    assert!(woken.is_err(), "a lost owner has committed");
+    assert!(woken.is_err(), "an owner that lost its lease has committed");
     assert_eq!(sum::<T>(&store, &projector).await, Some(1));
     assert_eq!(record(&store, &projector).await.live().unwrap().position(), at(1));
 }
@@ -173,7 +173,7 @@ pub(super) async fn a_failure_is_recorded_until_it_is_cleared<T: Tables>(
     assert!(store.report(&new, Some(&failure(hostile))).await.unwrap());
     assert_eq!(seen().await, Some(failure(hostile)));
     write::<T>(&store, &new, &[1], 4).await;
-    assert_eq!(seen().await, None, "over when the event is taken in");
+    assert_eq!(seen().await, None, "cleared when the event is projected");
     store.report(&new, Some(&failure("again"))).await.unwrap();
     store.report(&new, None).await.unwrap();
     assert_eq!(seen().await, None);
@@ -204,7 +204,7 @@ pub(super) async fn a_lease_is_lost_if_its_checkpoint_went_back<T: Tables>(
     let generation = live::<T>(&store, &projector).await;
     let mut lease = lease(&store, me, &partition(&projector, generation, 0)).await;
     write::<T>(&store, &lease, &[1], 3).await;
-    // As if what was committed up to 5 had been lost with a server.
+    // As if a failed server had lost the commits after 3.
     lease.position = at(5);
     assert!(is_lost(&store, &lease).await);
     lease.position = at(3);
@@ -212,7 +212,7 @@ pub(super) async fn a_lease_is_lost_if_its_checkpoint_went_back<T: Tables>(
     assert_eq!(sum::<T>(&store, &projector).await, Some(2));
 }
 
-/// A lease of another projector: somebody's transaction, whose it is does not matter.
+/// Acquires a partition of another projector, for a transaction that the append can join.
 async fn carrier<T: Tables>(store: &T::Store, me: uuid::Uuid) -> PartitionLease {
     let other = name("other");
     let generation = live::<T>(store, &other).await;
@@ -230,11 +230,11 @@ pub(super) async fn an_inline_write_enters_only_the_live_generation<T: Tables>(
     let carrier = carrier::<T>(&store, me).await;
     let mut tx = store.begin(&carrier).await.unwrap();
     assert_eq!(store.enter(&mut tx, &projector, 2).await.unwrap(), None, "another version");
-    assert_eq!(store.enter(&mut tx, &name("nobody"), 1).await.unwrap(), None);
+    assert_eq!(store.enter(&mut tx, &name("unknown"), 1).await.unwrap(), None);
     assert_eq!(store.enter(&mut tx, &projector, 1).await.unwrap(), Some(at(3)));
     T::add(&mut tx, "a", 100, 4).await.unwrap();
     store.advance(&mut tx, &projector, at(4)).await.unwrap();
-    // Given up: nothing has happened, and whoever had it goes on.
+    // The transaction is dropped: nothing is written, and the owner can continue.
     drop(tx);
     write::<T>(&store, &held, &[1], 4).await;
     assert_eq!(sum::<T>(&store, &projector).await, Some(2));
@@ -254,5 +254,5 @@ pub(super) async fn an_inline_write_ends_the_lease<T: Tables>(fresh: &impl Async
     store.commit(tx, &carrier, at(4)).await.unwrap();
     assert_eq!(sum::<T>(&store, &projector).await, Some(6));
     assert_eq!(record(&store, &projector).await.live().unwrap().position(), at(4));
-    assert!(is_lost(&store, &held).await, "its owner writes the same events once more");
+    assert!(is_lost(&store, &held).await, "the owner must not write the same events again");
 }

@@ -1,4 +1,4 @@
-//! Events put aside.
+//! Parked events.
 
 use cqrs_core::projection::{Failure, ParkedEvent, PartitionLease};
 use cqrs_core::{
@@ -21,7 +21,7 @@ fn event(position: u64, key: &str, error: Option<&str>) -> ParkedEvent {
     }
 }
 
-/// A live projector with these events put aside.
+/// Creates a live projector with these parked events.
 async fn with_parked<T: Tables>(
     store: &T::Store,
     events: &[ParkedEvent],
@@ -69,26 +69,26 @@ pub(super) async fn a_retry_is_requested_by_key<T: Tables>(fresh: &impl AsyncFn(
     let store = fresh().await;
     let events = [event(3, "a", Some("bad")), event(5, "a", None), event(7, "b", Some("bad"))];
     let (projector, lease) = with_parked::<T>(&store, &events).await;
-    let asked = || async {
+    let requested = || async {
         let parked = parked(&store, &lease).await;
-        let asked: Vec<u64> =
+        let requested: Vec<u64> =
             parked.iter().filter(|e| e.retry_requested).map(|e| e.position.get()).collect();
         let seen = record(&store, &projector).await.live().unwrap().partitions[0].retry_requested;
-        assert_eq!(seen, !asked.is_empty());
-        asked
+        assert_eq!(seen, !requested.is_empty());
+        requested
     };
-    assert_eq!(asked().await, [0; 0]);
+    assert_eq!(requested().await, [0; 0]);
     assert_eq!(store.request_retry(&projector, Some("a")).await.unwrap(), 2);
-    assert_eq!(asked().await, [3, 5]);
+    assert_eq!(requested().await, [3, 5]);
     assert_eq!(store.request_retry(&projector, None).await.unwrap(), 3);
     assert_eq!(store.request_retry(&projector, Some("x")).await.unwrap(), 0);
     let failure = Failure { position: at(3), error: "worse".into(), attempts: 2, stopped: false };
     store.retried(&lease, "a", Some(&failure)).await.unwrap();
-    assert_eq!(asked().await, [7]);
+    assert_eq!(requested().await, [7]);
     let first = parked(&store, &lease).await.remove(0);
     assert_eq!((first.error.as_deref(), first.attempts), (Some("worse"), 2));
     store.retried(&lease, "b", None).await.unwrap();
-    assert_eq!(asked().await, [0; 0]);
+    assert_eq!(requested().await, [0; 0]);
 }
 
 pub(super) async fn a_discarded_event_stays_on_record<T: Tables>(

@@ -1,4 +1,4 @@
-//! A store around the memory store that breaks one law.
+//! A wrapper of the memory store that breaks one law.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ impl Broken {
         }
     }
 
-    /// What goes wrong on the way in.
+    /// Applies the faults of an append before it is stored.
     fn spoil(&self, append: &mut Append) {
         let empty = append.event_count() == 0;
         if empty && self.fault == Fault::EmptyCommandForgotten
@@ -74,7 +74,7 @@ impl Broken {
                     ExpectedVersion::Any
                 }
                 (Fault::EmptyUnchecked, _) if empty => ExpectedVersion::Any,
-                (Fault::AnyMeansNone, ExpectedVersion::Any) => ExpectedVersion::NoStream,
+                (Fault::AnyMeansNoStream, ExpectedVersion::Any) => ExpectedVersion::NoStream,
                 (Fault::ExactOneOff, ExpectedVersion::Exact(version)) if version.get() == 2 => {
                     ExpectedVersion::Exact(version.next())
                 }
@@ -130,7 +130,7 @@ impl Broken {
 
     async fn append_spoilt(&self, append: Append) -> Result<Appended, AppendError> {
         match self.fault {
-            // Each stream alone: what comes first stays when a later one fails.
+            // One append per stream: the first ones are stored even if a later one fails.
             Fault::StreamsOneByOne => {
                 let mut done: Option<Appended> = None;
                 for part in append.streams {
@@ -143,7 +143,7 @@ impl Broken {
                 }
                 Ok(done.unwrap())
             }
-            // A place to be dropped at between the two halves.
+            // The append can be cancelled between its two halves.
             Fault::SplitByYields if append.event_count() > 1 => {
                 let (mut first, mut rest) = (append.clone(), append);
                 first.streams.truncate(1);
@@ -161,7 +161,7 @@ impl Broken {
         }
     }
 
-    /// What goes wrong on the way out.
+    /// Applies the faults of the result.
     async fn answer(
         &self,
         given: Append,
@@ -184,13 +184,13 @@ impl Broken {
                 done.streams.reverse();
                 Ok(done)
             }
-            (Fault::AnswerOneOff, Ok(mut done)) => {
+            (Fault::PositionOneOff, Ok(mut done)) => {
                 for AppendedStream { position, .. } in &mut done.streams {
                     *position = position.next();
                 }
                 Ok(done)
             }
-            (Fault::FreshContentTakenForOld, Err(AppendError::Conflict(conflict))) => {
+            (Fault::NewContentTakenForRepetition, Err(AppendError::Conflict(conflict))) => {
                 let part =
                     AppendedStream::new(conflict.stream, conflict.actual, 0, Position::START);
                 Ok(Appended::new(vec![part], Timestamp::UNIX_EPOCH).again())
@@ -206,7 +206,7 @@ impl Broken {
             (Fault::FingerprintUnchecked, Err(AppendError::CommandIdReused { id })) => {
                 Ok(self.inner.find_command(id).await?.unwrap().appended.again())
             }
-            (Fault::CommandKeptOnConflict, Err(error)) => {
+            (Fault::CommandRecordedOnConflict, Err(error)) => {
                 if let Some(key) = given.command {
                     let stream = given.streams[0].stream.clone();
                     let nothing = Append::to(stream, ExpectedVersion::Any, vec![]);
@@ -214,7 +214,7 @@ impl Broken {
                 }
                 Err(error)
             }
-            (Fault::StateDespiteRefusal, Err(error)) => {
+            (Fault::StateDespiteFailure, Err(error)) => {
                 for part in given.streams {
                     if let Some(state) = part.state {
                         let there = self.inner.load_state(&part.stream).await?;
@@ -260,7 +260,7 @@ impl Broken {
             Fault::CursorStuck => {
                 page.through = page.events.last().map_or(Position::START, |event| event.position);
             }
-            // The newest but one is not there yet.
+            // The second newest event is not visible yet.
             Fault::LateArrival => {
                 let late = head.get().saturating_sub(1);
                 page.events.retain(|event| event.position.get() != late);
@@ -279,13 +279,13 @@ impl EventStore for Broken {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let given = append.clone();
         let mut append = append;
-        if self.fault == Fault::OppositeOrderRefused
+        if self.fault == Fault::OppositeOrderDeadlocks
             && append.streams.windows(2).any(|two| two[0].stream > two[1].stream)
         {
             return Err(StoreError::new(StoreErrorKind::Internal, "deadlock detected").into());
         }
         if self.fault == Fault::ReadsHoldTheStore && self.head_now().get() >= 50 {
-            // As if a connection were missing that a dropped read still holds.
+            // As if a dropped read still held a connection.
             return Err(StoreError::new(StoreErrorKind::Unavailable, "no connection left").into());
         }
         self.spoil(&mut append);
@@ -353,7 +353,7 @@ impl EventStore for Broken {
                 })
                 .boxed(),
             _ if follow => {
-                // Looks again once it has come to its end.
+                // Reads again at the end.
                 let more = stream::once(async move {
                     let end = inner.head().await.unwrap_or_default();
                     inner.read_log(rest.from(end))
@@ -449,7 +449,7 @@ impl StateStore for Broken {
     async fn load_state(&self, name: &StreamName) -> Result<Option<StoredState>, StoreError> {
         let mut found = self.inner.load_state(name).await?;
         if let Some(found) = &mut found
-            && self.fault == Fault::StateOneVersionOff
+            && self.fault == Fault::StateVersionOneOff
         {
             found.version = found.version.next();
         }

@@ -1,4 +1,4 @@
-//! The same store's checkpoints.
+//! The checkpoints of the broken store.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::broken::Broken;
 use crate::fault::Fault;
 
-/// Where a mutant that remembers the last position instead of the highest keeps it.
+/// Names the snapshot in which a mutant keeps the last saved position instead of the highest.
 fn last(name: &SubscriptionName) -> StreamName {
     StreamName::new(format!("last-{name}")).unwrap()
 }
@@ -32,17 +32,17 @@ impl CheckpointStore for Broken {
         duration: Duration,
     ) -> Result<SubscriptionLease, AcquireError> {
         let failed = |source| AcquireError::Store { name: name.clone(), source };
-        if self.fault == Fault::StartCountsAlways {
+        if self.fault == Fault::StartAppliesAlways {
             self.inner.reset_checkpoint(name, start).await.map_err(failed)?;
         }
         match self.inner.acquire(name, start, owner, duration).await {
-            Err(AcquireError::Held { .. }) if self.fault == Fault::ClaimForEverybody => {
+            Err(AcquireError::Held { .. }) if self.fault == Fault::LeaseNotExclusive => {
                 let kept = self.inner.find_checkpoint(name).await.map_err(failed)?;
                 let position = kept.map_or(start, |kept| kept.position);
                 self.inner.reset_checkpoint(name, position).await.map_err(failed)?;
                 self.inner.acquire(name, start, owner, duration).await
             }
-            claimed => claimed,
+            acquired => acquired,
         }
     }
 
@@ -64,7 +64,7 @@ impl CheckpointStore for Broken {
     ) -> Result<(), CheckpointError> {
         let saved = self.inner.save_checkpoint(lease, position).await;
         match (self.fault, saved) {
-            (Fault::LostClaimUnnoticed, Err(CheckpointError::Lost { .. })) => Ok(()),
+            (Fault::LostLeaseUnnoticed, Err(CheckpointError::Lost { .. })) => Ok(()),
             (Fault::LastCheckpointKept, Ok(())) => {
                 let version = Version::new(position.get());
                 let nothing = Payload::encode(&()).unwrap();

@@ -1,4 +1,4 @@
-//! A read store around the memory read store that breaks one law.
+//! A wrapper of the memory read store that breaks one law.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -22,24 +22,24 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadFault {
     None,
-    LiveAtOnce,
-    CheckpointLeftBehind,
-    BuiltAgain,
-    BeginsAnywhere,
-    SwapOnlySaid,
-    SwapAlwaysDone,
+    VisibleBeforeSwap,
+    CheckpointNotSaved,
+    SecondGenerationReplacesFirst,
+    StartIgnored,
+    SwapDoesNothing,
+    LagIgnored,
     CancelForgotten,
-    OneForAll,
+    TablesShared,
     LeaseStolen,
     LeaseForgetsPosition,
-    LeaseTwice,
+    LeaseGrantedTwice,
     LeaseRevived,
     LeaveForgotten,
     ProgressForgotten,
-    WantsForgotten,
-    TroubleForgotten,
+    CapabilitiesForgotten,
+    FailureForgotten,
     PauseForgotten,
-    RestoreUnnoticed,
+    LostCommitsUnnoticed,
     VersionUnchecked,
     ParkedReversed,
     RetryOfAll,
@@ -48,25 +48,25 @@ pub(crate) enum ReadFault {
 
 use ReadFault as F;
 
-/// Which case catches which store.
+/// The mutants and the cases that must catch them.
 pub(crate) const CAUGHT_BY: &[(ReadFault, &str)] = &[
-    (F::LiveAtOnce, "a_generation_is_visible_after_its_swap"),
-    (F::CheckpointLeftBehind, "rows_and_checkpoint_are_committed_together"),
-    (F::BuiltAgain, "only_one_generation_is_built_at_a_time"),
-    (F::BeginsAnywhere, "a_generation_starts_after_the_given_position"),
-    (F::SwapOnlySaid, "the_live_generation_stays_until_the_swap"),
-    (F::SwapAlwaysDone, "a_generation_is_not_swapped_in_while_it_lags"),
+    (F::VisibleBeforeSwap, "a_generation_is_visible_after_its_swap"),
+    (F::CheckpointNotSaved, "rows_and_checkpoint_are_committed_together"),
+    (F::SecondGenerationReplacesFirst, "only_one_generation_is_built_at_a_time"),
+    (F::StartIgnored, "a_generation_starts_after_the_given_position"),
+    (F::SwapDoesNothing, "the_live_generation_stays_until_the_swap"),
+    (F::LagIgnored, "a_generation_is_not_swapped_in_while_it_lags"),
     (F::CancelForgotten, "a_cancelled_generation_accepts_no_writes"),
-    (F::OneForAll, "projectors_have_separate_tables"),
+    (F::TablesShared, "projectors_have_separate_tables"),
     (F::LeaseStolen, "a_partition_has_one_owner_at_a_time"),
     (F::LeaseForgetsPosition, "an_owner_without_heartbeats_is_replaced"),
-    (F::LeaseTwice, "an_owner_that_lost_its_lease_writes_nothing"),
+    (F::LeaseGrantedTwice, "an_owner_that_lost_its_lease_writes_nothing"),
     (F::LeaveForgotten, "a_leaving_node_releases_its_partitions"),
     (F::ProgressForgotten, "progress_is_saved_under_the_newest_lease_only"),
-    (F::WantsForgotten, "a_heartbeat_returns_the_live_nodes"),
-    (F::TroubleForgotten, "a_failure_is_recorded_until_it_is_cleared"),
+    (F::CapabilitiesForgotten, "a_heartbeat_returns_the_live_nodes"),
+    (F::FailureForgotten, "a_failure_is_recorded_until_it_is_cleared"),
     (F::PauseForgotten, "a_pause_is_visible_to_every_node"),
-    (F::RestoreUnnoticed, "a_lease_is_lost_if_its_checkpoint_went_back"),
+    (F::LostCommitsUnnoticed, "a_lease_is_lost_if_its_checkpoint_went_back"),
     (F::VersionUnchecked, "an_inline_write_enters_only_the_live_generation"),
     (F::LeaseRevived, "an_inline_write_ends_the_lease"),
     (F::ParkedReversed, "an_event_is_parked_with_its_transaction"),
@@ -74,7 +74,7 @@ pub(crate) const CAUGHT_BY: &[(ReadFault, &str)] = &[
     (F::ReasonForgotten, "a_discarded_event_stays_on_record"),
 ];
 
-/// The time of the runtime, which passes by itself when everybody waits.
+/// The paused clock of the runtime.
 #[derive(Debug)]
 struct Paused(tokio::time::Instant);
 
@@ -94,7 +94,7 @@ impl Clock for Paused {
 pub(crate) struct BrokenRead {
     inner: MemoryReadStore,
     fault: ReadFault,
-    /// The newest lease of each partition, and whose it is.
+    /// The newest lease of each partition, and its owner.
     leases: Arc<Mutex<HashMap<Partition, (Uuid, PartitionLease)>>>,
     begun: Arc<Mutex<Option<(ConsumerName, u64)>>>,
 }
@@ -110,7 +110,7 @@ impl BrokenRead {
     }
 
     fn name(&self, name: &ConsumerName) -> ConsumerName {
-        if self.is(F::OneForAll) { ConsumerName::new("all").unwrap() } else { name.clone() }
+        if self.is(F::TablesShared) { ConsumerName::new("all").unwrap() } else { name.clone() }
     }
 
     fn partition(&self, partition: &Partition) -> Partition {
@@ -120,7 +120,7 @@ impl BrokenRead {
     fn under(&self, lease: &PartitionLease) -> PartitionLease {
         let mut lease = lease.clone();
         lease.partition = self.partition(&lease.partition);
-        if self.is(F::RestoreUnnoticed) {
+        if self.is(F::LostCommitsUnnoticed) {
             lease.position = Position::START;
         }
         if self.is(F::LeaseRevived)
@@ -144,7 +144,7 @@ impl ReadStore for BrokenRead {
         capabilities: &[Capability],
         progress: &[PartitionLease],
     ) -> Result<Cluster, StoreError> {
-        let capabilities = if self.is(F::WantsForgotten) { &[] } else { capabilities };
+        let capabilities = if self.is(F::CapabilitiesForgotten) { &[] } else { capabilities };
         let progress = if self.is(F::ProgressForgotten) { &[] } else { progress };
         self.inner.heartbeat(node, lease, capabilities, progress).await
     }
@@ -164,7 +164,7 @@ impl ReadStore for BrokenRead {
         let partition = self.partition(partition);
         let known = self.leases.lock().unwrap().get(&partition).cloned();
         if let Some((owner, lease)) = known {
-            if self.is(F::LeaseTwice) {
+            if self.is(F::LeaseGrantedTwice) {
                 return Ok(Some(lease));
             }
             if self.is(F::LeaseStolen) {
@@ -201,7 +201,7 @@ impl ReadStore for BrokenRead {
         lease: &PartitionLease,
         through: Position,
     ) -> Result<(), CommitError> {
-        let through = if self.is(F::CheckpointLeftBehind) { Position::START } else { through };
+        let through = if self.is(F::CheckpointNotSaved) { Position::START } else { through };
         self.inner.commit(tx, &self.under(lease), through).await
     }
 
@@ -273,7 +273,7 @@ impl ReadStore for BrokenRead {
         lease: &PartitionLease,
         failure: Option<&Failure>,
     ) -> Result<bool, StoreError> {
-        let failure = if self.is(F::TroubleForgotten) { None } else { failure };
+        let failure = if self.is(F::FailureForgotten) { None } else { failure };
         self.inner.report(&self.under(lease), failure).await
     }
 
@@ -298,10 +298,10 @@ impl ReadStore for BrokenRead {
         after: Position,
     ) -> Result<Option<NewGeneration<MemoryTransaction>>, StoreError> {
         let projector = self.name(projector);
-        if self.is(F::BuiltAgain) {
+        if self.is(F::SecondGenerationReplacesFirst) {
             self.inner.cancel(&projector).await?;
         }
-        let after = if self.is(F::BeginsAnywhere) { Position::START } else { after };
+        let after = if self.is(F::StartIgnored) { Position::START } else { after };
         let new = self.inner.new_generation(&projector, version, partitions, after).await?;
         *self.begun.lock().unwrap() = new.as_ref().map(|new| (projector, new.number));
         Ok(new)
@@ -310,7 +310,7 @@ impl ReadStore for BrokenRead {
     async fn commit_new(&self, tx: MemoryTransaction) -> Result<(), StoreError> {
         self.inner.commit_new(tx).await?;
         let begun = self.begun.lock().unwrap().take();
-        if let Some((projector, number)) = begun.filter(|_| self.is(F::LiveAtOnce)) {
+        if let Some((projector, number)) = begun.filter(|_| self.is(F::VisibleBeforeSwap)) {
             self.inner.swap(&projector, number).await?;
         }
         Ok(())
@@ -320,11 +320,11 @@ impl ReadStore for BrokenRead {
         let projector = self.name(projector);
         let is_first = self.inner.inspect(Some(&projector)).await?;
         let is_first = is_first.iter().all(|record| record.live().is_none());
-        if self.is(F::SwapOnlySaid) && !is_first {
+        if self.is(F::SwapDoesNothing) && !is_first {
             return Ok(Swap::Done);
         }
         match self.inner.swap(&projector, generation).await? {
-            Swap::Behind if self.is(F::SwapAlwaysDone) => Ok(Swap::Done),
+            Swap::Behind if self.is(F::LagIgnored) => Ok(Swap::Done),
             swap => Ok(swap),
         }
     }
@@ -358,7 +358,7 @@ impl ReadStore for BrokenRead {
     }
 }
 
-/// Rows in it.
+/// Rows in the broken read store.
 pub(crate) struct BrokenTables;
 
 #[derive(Clone, Default)]

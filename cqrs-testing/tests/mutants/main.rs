@@ -1,5 +1,5 @@
-//! The suite proves something only if a broken store fails it. Here is one broken store for each
-//! law, and the case that must catch it.
+//! Tests the conformance suites themselves. There is a broken store for each law, and the case that
+//! checks the law must catch it.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // tests fail by panicking
 
@@ -18,8 +18,8 @@ use cqrs_testing::conformance::{CASES, run};
 use cqrs_testing::read_conformance;
 use fault::Fault;
 
-/// Runs a case on one thread with time that passes by itself, so that each run is the same and
-/// waiting for what never comes takes no time.
+/// Runs a case on one thread with a paused clock, so that every run is the same and waiting takes no
+/// time. Returns `true` if the case passes.
 fn keeps(fault: Fault, case: &str) -> bool {
     let shared = MemoryStore::new();
     let fresh = async || match fault {
@@ -31,13 +31,13 @@ fn keeps(fault: Fault, case: &str) -> bool {
     catch_unwind(AssertUnwindSafe(|| runtime.block_on(run(case, &fresh)))).is_ok()
 }
 
-/// Where something panicked since this was last emptied.
+/// The files in which a panic occurred.
 static PANICKED_IN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 #[test]
 fn every_mutant_is_caught_by_the_case_of_its_law() {
-    // The failures are wanted: what they say is not, but where they come from is. A mutant that
-    // breaks down by itself has not been caught.
+    // Hides the messages of the expected panics and records where they come from: a mutant that
+    // panics itself was not caught.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or("", |place| place.file());
         PANICKED_IN.lock().unwrap().push(place.replace('\\', "/"));
@@ -69,10 +69,10 @@ fn every_case_catches_a_mutant() {
         .map(|(case, _)| case)
         .filter(|case| !fault::CAUGHT_BY.iter().any(|(_, by)| by == *case))
         .collect();
-    assert!(idle.is_empty(), "no broken store shows that these can fail: {idle:#?}");
+    assert!(idle.is_empty(), "no mutant is caught by these cases: {idle:#?}");
 }
 
-/// The random comparison finds what no case was written for; here it is shown that it can.
+/// The random comparison must find at least these mutants.
 #[test]
 fn the_random_comparison_finds_broken_stores() {
     let differs = |fault: Fault, seed: u64| {
@@ -122,6 +122,6 @@ fn every_case_of_read_stores_catches_a_mutant() {
         let caught = broken_read::CAUGHT_BY.iter().filter(|(_, by)| by == case);
         let survivors: Vec<_> = caught.clone().filter(|(f, _)| keeps_reading(*f, case)).collect();
         assert!(survivors.is_empty(), "not caught: {survivors:?}");
-        assert!(caught.count() > 0, "no broken store shows that it can fail: {case}");
+        assert!(caught.count() > 0, "no mutant is caught by {case}");
     }
 }
