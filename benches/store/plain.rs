@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cluster::Database;
+use cqrs_postgres::Pg;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{Mutex, mpsc};
@@ -41,12 +42,12 @@ pub(crate) async fn fresh_table(database: &Database) -> PgConnection {
 pub(crate) async fn insert(connection: &mut PgConnection, rows: &[(i64, i64)]) {
     let data = payload();
     if let [(stream, version)] = rows {
-        let query = sqlx::query(ONE).bind(stream).bind(version).bind(Uuid::now_v7());
+        let query = sqlx::query(ONE).bind(stream).bind(version).bind(Pg(Uuid::now_v7()));
         query.bind(data.as_str()).execute(connection).await.unwrap();
         return;
     }
     let (streams, versions): (Vec<i64>, Vec<i64>) = rows.iter().copied().unzip();
-    let ids: Vec<Uuid> = rows.iter().map(|_| Uuid::now_v7()).collect();
+    let ids: Vec<Pg<Uuid>> = rows.iter().map(|_| Pg(Uuid::now_v7())).collect();
     let query = sqlx::query(MANY).bind(streams).bind(versions).bind(ids);
     query.bind(vec![data.as_str(); rows.len()]).execute(connection).await.unwrap();
 }

@@ -165,7 +165,7 @@ impl Drop for Processes {
 async fn look(read: &PgReadStore) -> Result<u64, sqlx::Error> {
     let mut connection = read.pool().acquire().await?;
     let mut tx = connection.begin().await?;
-    let hold = "select from cqrs_read.projectors for share";
+    let hold = "select from cqrs_read.consumers for share";
     sqlx::query(hold).execute(&mut *tx).await?;
     let is_live = "select exists (select from cqrs_read.generations where live)";
     if !sqlx::query(is_live).fetch_one(&mut *tx).await?.get::<bool, _>(0) {

@@ -1,7 +1,8 @@
--- What is on record about projectors. Their rows stand in schemas of their own: `name` is what
--- readers see, `name#7` is generation 7 while it is built or about to be dropped.
+-- The records about consumers. Their rows are in schemas of their own: `name` is the live one, which
+-- readers see, `name#7` is generation 7 while it is being built or about to be dropped.
 
--- Generations and epochs. Never used twice: an old lease must not come to life.
+-- Numbers of generations and epochs of leases. None is used twice, so an old lease is never valid
+-- again.
 create sequence cqrs.numbers;
 
 create table cqrs.nodes (
@@ -17,18 +18,18 @@ create table cqrs.consumers (
 
 create table cqrs.generations (
   number bigint primary key,
-  projector text collate "C" not null references cqrs.consumers,
+  consumer text collate "C" not null references cqrs.consumers,
   version integer not null,
   live boolean not null default false,
-  -- Held back, so that the one being built can get ahead of it.
+  -- Not leased any more, so that the generation that replaces it can catch up.
   frozen boolean not null default false,
-  -- How many tables its projector made: fewer means that somebody dropped some.
+  -- Number of tables that its projector created. If fewer exist, some were dropped.
   tables integer not null default 0,
-  -- At most one that readers see and one that is built.
-  unique (projector, live)
+  -- At most one that is live and one that is being built.
+  unique (consumer, live)
 );
 
--- Changed at every commit of a projector, so with room for that in the page.
+-- Updated at every commit of a consumer, so the pages have room for new versions of a row.
 create table cqrs.partitions (
   generation bigint references cqrs.generations on delete cascade,
   number integer,
@@ -42,16 +43,17 @@ create table cqrs.partitions (
 create table cqrs.parked (
   generation bigint references cqrs.generations on delete cascade,
   position bigint,
-  number integer not null,
+  partition integer not null,
   key text collate "C" not null,
   error text,
   attempts integer not null,
   parked_at timestamptz not null,
   retry_requested boolean not null default false,
+  -- Why an operator discarded it.
   discarded text,
   primary key (generation, position)
 );
-create index on cqrs.parked (generation, number, key);
+create index on cqrs.parked (generation, partition, key);
 
--- Schemas that nobody sees any more and that are still to be dropped.
-create table cqrs.retired (name text primary key);
+-- Schemas of former generations that are still to be dropped.
+create table cqrs.old_schemas (name text primary key);

@@ -1,41 +1,43 @@
-//! One call of the database: a batch in columns, and what it answers.
+//! One call of the database: a batch as columns, and its outcome.
 
 use std::sync::Arc;
 
+use cqrs_core::event::Uuid;
 use cqrs_core::{
-    ExpectedVersion, Position, StreamName, Timestamp, Version,
+    CommandId, CorrelationId, EventId, ExpectedVersion, Position, StreamName, Timestamp, Version,
     store::{Appended, AppendedStream, Conflict},
 };
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row};
-use uuid::Uuid;
 
-use super::{Prepared, Verdict};
-use crate::moment::Moment;
-use crate::names::Names;
-use crate::numbers::{signed, unsigned};
-use crate::sql::Sql;
+use super::prepared::Prepared;
+use crate::Pg;
+use crate::database::names::Names;
+use crate::database::numbers::{signed, unsigned};
+use crate::database::sql::Sql;
 
-pub(crate) const APPEND: &str = "
-select accepted, known, part_versions, part_streams, head, stored_at
-  from cqrs.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-                   $18, $19, $20, $21)";
+/// The outcome of one append that reached the database.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    Stored(Appended),
+    Conflict(Conflict),
+    /// A part of it is already stored. The conflict counts if that is not found afterwards.
+    Repeated(Option<Conflict>),
+    /// A connection was lost after it was prepared. It was not sent.
+    OutOfDate,
+}
 
-pub(crate) const APPEND_ONE: &str = "
-select accepted, known, part_version, stream, head, stored_at
-  from cqrs.append_one($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-
-/// What a batch did.
+/// The outcome of a batch.
 pub(crate) struct Outcome {
     /// One for each append, in order.
     pub(crate) verdicts: Vec<Verdict>,
-    /// The position of the newest event afterwards.
+    /// The head after it.
     pub(crate) head: Position,
-    /// The numbers of the streams that were written to.
+    /// The ids of the streams that it appended to.
     pub(crate) streams: Vec<(StreamName, i64)>,
 }
 
-/// Sends a batch, stored at `now` or else at the server's time. No stream may occur twice in it.
+/// Sends a batch, stored at `now` or, without it, at the server's time. No stream may occur twice.
 pub(crate) async fn send(
     connection: &mut PgConnection,
     sql: &Sql,
@@ -44,7 +46,7 @@ pub(crate) async fn send(
     now: Option<Timestamp>,
 ) -> Result<Outcome, sqlx::Error> {
     match batch {
-        [one] if one.is_short() => send_one(connection, sql, names, one, now).await,
+        [one] if is_single(one) => send_one(connection, sql, names, one, now).await,
         _ => {
             let columns = Columns::of(batch, names);
             Ok(send_columns(connection, sql, columns, now).await?.outcome(batch))
@@ -52,12 +54,10 @@ pub(crate) async fn send(
     }
 }
 
-impl Prepared {
-    /// Whether it is one event for one stream.
-    fn is_short(&self) -> bool {
-        matches!(self.append.streams.as_slice(),
-            [part] if part.events.len() == 1 && part.state.is_none())
-    }
+/// Returns `true` for one event to one stream.
+fn is_single(prepared: &Prepared) -> bool {
+    matches!(prepared.append.streams.as_slice(),
+        [part] if part.events.len() == 1 && part.state.is_none())
 }
 
 fn expected(expected: ExpectedVersion) -> i64 {
@@ -65,7 +65,7 @@ fn expected(expected: ExpectedVersion) -> i64 {
         ExpectedVersion::Any => -1,
         ExpectedVersion::StreamExists => -2,
         ExpectedVersion::NoStream => 0,
-        // No stream gets there, so it is refused as it should be.
+        // No stream reaches the largest number, so this is rejected as it should be.
         ExpectedVersion::Exact(version) => signed(version.get()),
     }
 }
@@ -78,40 +78,40 @@ async fn send_one(
     now: Option<Timestamp>,
 ) -> Result<Outcome, sqlx::Error> {
     let (Some(part), Some(event)) = (one.append.streams.first(), one.append.events().next()) else {
-        return Err(sqlx::Error::Protocol("an append of one event has one".into()));
+        return Err(sqlx::Error::Protocol("an append of one event without an event".into()));
     };
-    let stream = names.known().stream_id(&part.stream);
+    let stream = names.cache().stream_id(&part.stream);
     let row = sqlx::query(AssertSqlSafe(Arc::clone(&sql.append_one)))
         .bind(stream)
         .bind(part.stream.as_str())
         .bind(expected(part.expected))
-        .bind(event.id.as_uuid())
+        .bind(Pg(event.id))
         .bind(one.types.first())
         .bind(schema_version(event.schema_version))
-        .bind(event.recorded_at.map(Moment))
-        .bind(event.metadata.correlation_id.map(|id| id.as_uuid()))
+        .bind(event.recorded_at.map(Pg))
+        .bind(event.metadata.correlation_id.map(Pg))
         .bind(event.payload.as_str())
         .bind(one.metadata.first().and_then(Option::as_deref))
-        .bind(one.append.command.map(|key| key.id.as_uuid()))
-        .bind(one.append.command.map(|key| key.fingerprint))
-        .bind(now.map(Moment))
+        .bind(one.append.command.map(|key| Pg(key.id)))
+        .bind(one.append.command.map(|key| Pg(key.fingerprint)))
+        .bind(now.map(Pg))
         .fetch_one(connection)
         .await?;
     let accepted: bool = row.try_get(0)?;
     let known: bool = row.try_get(1)?;
     let stream: Option<i64> = row.try_get(3)?;
-    let answer = Answer {
+    let returned = Returned {
         accepted: Some(vec![accepted]),
         known: if known { vec![1] } else { Vec::new() },
         versions: vec![row.try_get(2)?],
         streams: vec![stream],
         head: row.try_get(4)?,
-        stored_at: row.try_get::<Moment, _>(5)?.0,
+        stored_at: row.try_get::<Pg<Timestamp>, _>(5)?.0,
     };
-    Ok(answer.outcome(&[one]))
+    Ok(returned.outcome(&[one]))
 }
 
-/// `Append::check` refuses what does not fit.
+/// `Append::check` rejects what does not fit.
 fn schema_version(version: u32) -> i32 {
     i32::try_from(version).unwrap_or(i32::MAX)
 }
@@ -125,16 +125,16 @@ struct Columns<'a> {
     part_counts: Vec<i64>,
     event_parts: Vec<i32>,
     event_numbers: Vec<i64>,
-    event_ids: Vec<Uuid>,
+    event_ids: Vec<Pg<EventId>>,
     event_types: Vec<i32>,
     event_schemas: Vec<i32>,
-    event_times: Vec<Option<Moment>>,
-    event_correlations: Vec<Option<Uuid>>,
+    event_times: Vec<Option<Pg<Timestamp>>>,
+    event_correlations: Vec<Option<Pg<CorrelationId>>>,
     event_datas: Vec<&'a str>,
     event_metadatas: Vec<Option<&'a str>>,
     command_appends: Vec<i32>,
-    command_ids: Vec<Uuid>,
-    command_fingerprints: Vec<Uuid>,
+    command_ids: Vec<Pg<CommandId>>,
+    command_fingerprints: Vec<Pg<Uuid>>,
     state_parts: Vec<i32>,
     state_tags: Vec<&'a str>,
     state_payloads: Vec<&'a str>,
@@ -143,18 +143,18 @@ struct Columns<'a> {
 impl<'a> Columns<'a> {
     fn of(batch: &[&'a Prepared], names: &Names) -> Self {
         let mut columns = Self::default();
-        let mut known = names.known();
+        let mut cache = names.cache();
         for (number, prepared) in (1..).zip(batch) {
             if let Some(key) = prepared.append.command {
                 columns.command_appends.push(number);
-                columns.command_ids.push(key.id.as_uuid());
-                columns.command_fingerprints.push(key.fingerprint);
+                columns.command_ids.push(Pg(key.id));
+                columns.command_fingerprints.push(Pg(key.fingerprint));
             }
             let mut metadata = prepared.metadata.iter();
             columns.event_types.extend(&prepared.types);
             for part in &prepared.append.streams {
                 columns.part_appends.push(number);
-                columns.part_ids.push(known.stream_id(&part.stream));
+                columns.part_ids.push(cache.stream_id(&part.stream));
                 columns.part_names.push(part.stream.as_str());
                 columns.part_expected.push(expected(part.expected));
                 columns.part_counts.push(signed(part.events.len() as u64));
@@ -167,10 +167,10 @@ impl<'a> Columns<'a> {
                 for (in_part, event) in (1..).zip(&part.events) {
                     columns.event_parts.push(part_number);
                     columns.event_numbers.push(in_part);
-                    columns.event_ids.push(event.id.as_uuid());
+                    columns.event_ids.push(Pg(event.id));
                     columns.event_schemas.push(schema_version(event.schema_version));
-                    columns.event_times.push(event.recorded_at.map(Moment));
-                    let correlation = event.metadata.correlation_id.map(|id| id.as_uuid());
+                    columns.event_times.push(event.recorded_at.map(Pg));
+                    let correlation = event.metadata.correlation_id.map(Pg);
                     columns.event_correlations.push(correlation);
                     columns.event_datas.push(event.payload.as_str());
                     columns.event_metadatas.push(metadata.next().and_then(Option::as_deref));
@@ -180,7 +180,7 @@ impl<'a> Columns<'a> {
         columns
     }
 
-    /// Puts the events into another order.
+    /// Puts the events in another order.
     fn reorder(&mut self, order: &[usize]) {
         fn reorder<T: Copy>(column: &mut Vec<T>, order: &[usize]) {
             *column = order.iter().filter_map(|at| column.get(*at).copied()).collect();
@@ -197,8 +197,8 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// Sends one append whose events stand in the log in another order than that of its streams, and
-/// returns the head afterwards.
+/// Sends one append whose events are stored in another order than that of its streams, and returns
+/// the head after it.
 pub(crate) async fn send_ordered(
     connection: &mut PgConnection,
     sql: &Sql,
@@ -218,7 +218,7 @@ async fn send_columns(
     sql: &Sql,
     columns: Columns<'_>,
     now: Option<Timestamp>,
-) -> Result<Answer, sqlx::Error> {
+) -> Result<Returned, sqlx::Error> {
     let row = sqlx::query(AssertSqlSafe(Arc::clone(&sql.append)))
         .bind(columns.part_appends)
         .bind(columns.part_ids)
@@ -240,14 +240,14 @@ async fn send_columns(
         .bind(columns.state_parts)
         .bind(columns.state_tags)
         .bind(columns.state_payloads)
-        .bind(now.map(Moment))
+        .bind(now.map(Pg))
         .fetch_one(connection)
         .await?;
-    Answer::read(&row)
+    Returned::read(&row)
 }
 
-/// The row the database answers with; see the function `append`.
-struct Answer {
+/// The row that the function `append` returns.
+struct Returned {
     accepted: Option<Vec<bool>>,
     known: Vec<i32>,
     versions: Vec<i64>,
@@ -256,7 +256,7 @@ struct Answer {
     stored_at: Timestamp,
 }
 
-impl Answer {
+impl Returned {
     fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             accepted: row.try_get(0)?,
@@ -264,11 +264,11 @@ impl Answer {
             versions: row.try_get(2)?,
             streams: row.try_get(3)?,
             head: row.try_get(4)?,
-            stored_at: row.try_get::<Moment, _>(5)?.0,
+            stored_at: row.try_get::<Pg<Timestamp>, _>(5)?.0,
         })
     }
 
-    /// Positions are given to the accepted appends in their order.
+    /// Computes the positions: accepted appends have consecutive ones, in their order.
     fn outcome(self, batch: &[&Prepared]) -> Outcome {
         let mut head = unsigned(self.head);
         let mut parts = self.versions.into_iter().zip(self.streams);
@@ -301,10 +301,10 @@ impl Answer {
             verdicts.push(if accepted {
                 Verdict::Stored(Appended::new(stored, self.stored_at))
             } else if self.known.contains(&number) {
-                Verdict::Known(conflict)
+                Verdict::Repeated(conflict)
             } else {
-                // A refused append has a part that was refused; nothing known is safe to look up.
-                conflict.map_or(Verdict::Known(None), Verdict::Conflict)
+                // A rejected append has a part that was rejected; if not, the look-up decides.
+                conflict.map_or(Verdict::Repeated(None), Verdict::Conflict)
             });
         }
         Outcome { verdicts, head: Position::new(head), streams }

@@ -1,43 +1,32 @@
-//! Looking up what an append was answered the first time.
+//! Looking up the first outcome of a repeated append.
 //!
-//! The log only grows, so what is found is final. What is not found was not stored when the
-//! append was refused, whatever comes meanwhile.
+//! The log only grows, so what is found is final. What is not found was not stored when the append
+//! was rejected, whatever is stored afterwards.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use cqrs_core::event::Uuid;
 use cqrs_core::{
-    EventId, Position, StreamName, Version,
+    EventId, Position, StreamName, Timestamp, Version,
     store::{Append, AppendError, Appended, AppendedStream, StoreError},
 };
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row};
-use uuid::Uuid;
 
+use crate::Pg;
 use crate::commands;
-use crate::connections::{Arguments, Connections, arguments};
-use crate::error::store_error;
-use crate::moment::Moment;
-use crate::names::stream_name;
-use crate::numbers::unsigned;
-use crate::sql::Sql;
-
-pub(crate) const KNOWN_EVENTS: &str = "
-select e.position, e.event_id, e.version, s.name, coalesce(e.stored_at, e.recorded_at)
-  from cqrs.events e join cqrs.streams s on s.id = e.stream_id
- where e.event_id = any($1::uuid[])
- order by e.position";
-
-pub(crate) const VERSION_BEFORE: &str = "
-select e.version
-  from cqrs.streams s join cqrs.events e on e.stream_id = s.id
- where s.name = $1 and e.position < $2
- order by e.version desc limit 1";
+use crate::database::arguments::{Arguments, arguments};
+use crate::database::connections::Connections;
+use crate::database::error::store_error;
+use crate::database::names::stream_name;
+use crate::database::numbers::unsigned;
+use crate::database::sql::Sql;
 
 /// Where to look.
 pub(crate) enum Source<'a> {
     Connections(&'a Connections),
-    /// Inside a transaction that holds the lock of the log.
+    /// In a transaction that holds the lock of the log.
     Transaction(&'a mut PgConnection),
 }
 
@@ -48,7 +37,7 @@ impl Source<'_> {
         arguments: Arguments,
     ) -> Result<Vec<PgRow>, AppendError> {
         match self {
-            // Something of the append is stored, so nobody may say that nothing is.
+            // A part of the append is stored, so an error must not claim that nothing is.
             Source::Connections(connections) => {
                 connections.fetch(sql, arguments).await.map_err(AppendError::OutcomeUnknown)
             }
@@ -61,15 +50,15 @@ impl Source<'_> {
     }
 }
 
-/// The first answer, marked as given before; `None` when nothing of the append is known.
+/// Returns the first outcome, marked as repeated; `None` if no part of the append is stored.
 pub(crate) async fn find(
     source: &mut Source<'_>,
     sql: &Sql,
     append: &Append,
 ) -> Result<Option<Appended>, AppendError> {
-    // The order is a law: command, then events.
+    // The contract of the store demands this order: command, then events.
     if let Some(key) = append.command {
-        let rows = source.fetch(&sql.find_command, arguments![key.id.as_uuid()]).await?;
+        let rows = source.fetch(&sql.find_command, arguments![Pg(key.id)]).await?;
         if let Some(row) = rows.first() {
             let record = commands::record(row)?;
             if record.key != key {
@@ -92,7 +81,7 @@ pub(crate) async fn find(
         let last = events.checked_sub(1).and_then(|before_last| rest.nth(before_last));
         let (version, position) = match last {
             Some(event) => (event.version, event.position),
-            // It stands where it stood then.
+            // No event was appended to it, so its version is that of then.
             None => {
                 let given = arguments![part.stream.as_str(), first.position];
                 let rows = source.fetch(&sql.version_before, given).await?;
@@ -108,10 +97,10 @@ pub(crate) async fn find(
             Position::new(unsigned(position)),
         ));
     }
-    Ok(Some(Appended::new(streams, first.stored_at.0).again()))
+    Ok(Some(Appended::new(streams, first.stored_at).again()))
 }
 
-/// The position of the last of these events, if they are all stored, in this order.
+/// Returns the position of the last of these events if all are stored, in this order.
 pub(crate) async fn find_all(
     source: &mut Source<'_>,
     sql: &Sql,
@@ -122,8 +111,8 @@ pub(crate) async fn find_all(
     Ok(last.map(|event| Position::new(unsigned(event.position))))
 }
 
-/// The events as they are stored, if they are: in these streams, in this order, next to each
-/// other. If only some are, or otherwise, the first of them is a duplicate.
+/// Returns the stored events if all of them are stored, in these streams, in this order and at
+/// consecutive positions. If only some are, or in another way, the first one is a duplicate.
 async fn stored_as_one(
     source: &mut Source<'_>,
     sql: &Sql,
@@ -132,7 +121,7 @@ async fn stored_as_one(
     if wanted.is_empty() {
         return Ok(None);
     }
-    let ids: Vec<Uuid> = wanted.iter().map(|(_, id)| *id).collect();
+    let ids: Vec<Pg<Uuid>> = wanted.iter().map(|(_, id)| Pg(*id)).collect();
     let rows = source.fetch(&sql.known_events, arguments![&ids]).await?;
     let stored = rows.iter().map(Stored::read).collect::<Result<Vec<_>, _>>()?;
     let Some(first) = stored.first() else { return Ok(None) };
@@ -144,7 +133,7 @@ async fn stored_as_one(
         return Ok(Some(stored));
     }
     let by_id: HashMap<Uuid, &Stored> = stored.iter().map(|event| (event.id, event)).collect();
-    let known = ids.iter().find_map(|id| by_id.get(id)).unwrap_or(&first);
+    let known = ids.iter().find_map(|Pg(id)| by_id.get(id)).unwrap_or(&first);
     Err(AppendError::DuplicateEvent { id: EventId::new(known.id), stream: known.stream.clone() })
 }
 
@@ -153,12 +142,12 @@ struct Stored {
     id: Uuid,
     version: i64,
     stream: StreamName,
-    stored_at: Moment,
+    stored_at: Timestamp,
 }
 
 impl Stored {
     fn read(row: &PgRow) -> Result<Self, StoreError> {
-        let read = || {
+        let read = || -> Result<_, sqlx::Error> {
             Ok((
                 row.try_get(0)?,
                 row.try_get(1)?,
@@ -167,7 +156,7 @@ impl Stored {
                 row.try_get(4)?,
             ))
         };
-        let (position, id, version, name, stored_at) = read().map_err(store_error)?;
+        let (position, Pg(id), version, name, Pg(stored_at)) = read().map_err(store_error)?;
         let stream = stream_name(name)?;
         Ok(Self { position, id, version, stream, stored_at })
     }

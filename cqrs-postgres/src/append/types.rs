@@ -1,52 +1,45 @@
-//! The numbers of event types.
+//! The ids of event types.
 
 use std::collections::BTreeSet;
 
 use cqrs_core::store::{Append, StoreError, StoreErrorKind};
 use sqlx::Row;
 
-use crate::connections::arguments;
-use crate::error::store_error;
-use crate::store::Shared;
+use crate::database::Database;
+use crate::database::arguments::arguments;
+use crate::database::error::store_error;
 
-/// In a transaction of its own: a type that is rolled back with an append would leave its number
-/// behind in the memory of the process.
-pub(crate) const LEARN: &str = "
-with new as (
-  insert into cqrs.event_types (name)
-  select given.name from unnest($1::text[]) given (name)
-   where not exists (select from cqrs.event_types t where t.name = given.name)
-  on conflict do nothing
-  returning id, name
-)
-select id, name from new
-union all
-select id, name from cqrs.event_types where name = any($1)";
-
-/// How often to ask again when others add the same types at the same time.
+/// How often to look again when other processes add the same types at the same time.
 const ATTEMPTS: usize = 5;
 
-/// The number of each event's type, and the epoch they are good for. Costs nothing for types seen
-/// before.
-pub(crate) async fn ids(append: &Append, shared: &Shared) -> Result<(Vec<i32>, u64), StoreError> {
+/// The id of each event's type, and the epoch in which they are valid. Types that are cached cost
+/// nothing.
+pub(super) async fn ids(
+    append: &Append,
+    database: &Database,
+) -> Result<(Vec<i32>, u64), StoreError> {
     for _ in 0..ATTEMPTS {
         let unknown: BTreeSet<_> = {
-            let known = shared.names.known();
-            if let Some(ids) = append.events().map(|event| known.type_id(&event.name)).collect() {
-                return Ok((ids, known.learnt_in()));
+            let cache = database.names.cache();
+            if let Some(ids) = append.events().map(|event| cache.type_id(&event.name)).collect() {
+                return Ok((ids, cache.epoch()));
             }
-            append.events().map(|e| &e.name).filter(|name| known.type_id(name).is_none()).collect()
+            append.events().map(|e| &e.name).filter(|name| cache.type_id(name).is_none()).collect()
         };
         let given: Vec<&str> = unknown.iter().map(|name| name.as_str()).collect();
-        let rows = shared.connections.fetch(&shared.sql.learn_types, arguments![given]).await?;
-        let mut known = shared.names.known();
+        let given = arguments![given];
+        // The caller may hold the only connection of a shared pool, in a transaction of its own.
+        let connections = &database.connections;
+        let rows = connections.fetch_without_waiting(&database.sql.add_types, given).await?;
+        let mut cache = database.names.cache();
         for row in rows {
             let id = row.try_get::<i32, _>(0).map_err(store_error)?;
             let name = row.try_get::<&str, _>(1).map_err(store_error)?;
-            if let Some(name) = unknown.iter().find(|known| known.as_str() == name) {
-                known.learn_type(id, name);
+            if let Some(name) = unknown.iter().find(|unknown| unknown.as_str() == name) {
+                cache.add_type(id, name);
             }
         }
     }
-    Err(StoreError::new(StoreErrorKind::Unavailable, "the event types were not agreed upon"))
+    let message = format!("the event types could not be registered in {ATTEMPTS} attempts");
+    Err(StoreError::new(StoreErrorKind::Unavailable, message))
 }

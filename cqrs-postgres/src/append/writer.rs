@@ -1,12 +1,12 @@
 //! Group commit: one task, one connection, one transaction at a time.
 //!
-//! Appends that arrive while a commit is on its way share the next one. There is no timer: an
-//! idle writer sends at once. Each append of a batch gets its own answer.
+//! Appends that arrive while a transaction is in flight share the next one. There is no timer: an
+//! idle writer sends at once. Each append of a batch has its own outcome.
 //!
 //! Invariants:
-//! - No answer is given before the transaction has ended.
-//! - An append that was taken from the queue is answered exactly once, or its caller has gone.
-//! - Appends to one stream are sent in the order they were queued in.
+//! - No append is answered before the transaction has ended.
+//! - An append that was taken from the queue is answered exactly once, unless its caller is gone.
+//! - Appends to one stream are sent in the order in which they were queued.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use cqrs_core::{
     StreamName,
-    app::Clock,
     store::{AppendError, StoreError},
 };
 use sqlx::Connection;
@@ -22,100 +21,88 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::batch::{self, Outcome};
-use super::{Prepared, Verdict};
-use crate::connections::connect;
-use crate::epoch::Epoch;
-use crate::error::{self, is_about_content, is_lost, no_answer, store_error};
-use crate::head::Head;
-use crate::names::Names;
-use crate::sql::Sql;
+use super::batch::{self, Outcome, Verdict};
+use super::prepared::Prepared;
+use crate::database::Database;
+use crate::database::connect::{connect, with_durable_commits};
+use crate::database::error::{
+    is_about_content, is_duplicate, is_lost, no_response, shared, shared_store_error,
+};
 
-/// A batch ends with the append that reaches one of these.
-const MOST_APPENDS: usize = 1_024;
-const MOST_BYTES: usize = 8 * 1024 * 1024;
+/// A batch ends with the append that reaches one of these limits.
+const MAX_APPENDS: usize = 1_024;
+const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// A connection that rested longer is asked whether it lives before it is trusted with an append:
-/// one found dead costs nothing, one that dies with an append costs the caller certainty.
-const RESTED: Duration = Duration::from_millis(500);
-const ALIVE_WITHIN: Duration = Duration::from_secs(5);
+/// A connection that was idle for longer is pinged before an append is sent: a connection found
+/// dead costs nothing, one that dies with an append leaves its outcome unknown.
+const MAX_IDLE: Duration = Duration::from_millis(500);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An append that waits for a commit.
+/// An append in the queue.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) prepared: Box<Prepared>,
     pub(crate) reply: oneshot::Sender<Answer>,
 }
 
-/// What became of it; the append comes back for those who have to try again.
+/// The outcome of a job. The append is returned to callers that have to try again.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) prepared: Box<Prepared>,
     pub(crate) verdict: Result<Verdict, AppendError>,
 }
 
-/// What the writer works with.
-pub(crate) struct Setup {
-    pub(crate) options: PgConnectOptions,
-    /// The longest wait for an answer.
-    pub(crate) within: Duration,
-    pub(crate) sql: Arc<Sql>,
-    pub(crate) names: Arc<Names>,
-    pub(crate) head: Arc<Head>,
-    pub(crate) epoch: Epoch,
-    /// The time of storing, if it is not the server's.
-    pub(crate) clock: Option<Arc<dyn Clock>>,
-}
-
 pub(crate) struct Writer {
     queue: mpsc::Receiver<Job>,
     closing: watch::Receiver<bool>,
-    setup: Setup,
+    options: PgConnectOptions,
+    database: Arc<Database>,
     connection: Option<PgConnection>,
     last_used: Instant,
     /// Taken from the queue and left for the next batch, in order.
-    waiting: VecDeque<Job>,
+    postponed: VecDeque<Job>,
 }
 
 /// Why a batch has no outcome.
-enum Failure {
-    /// The server answered that nothing was stored.
+enum SendError {
+    /// The server rejected it and stored nothing.
     NotExecuted(Arc<sqlx::Error>),
-    /// It was sent, and there was no answer.
-    Unknown(Arc<sqlx::Error>),
-    /// The same, because it took too long.
-    Silence,
+    /// The connection was lost after it was sent.
+    Lost(Arc<sqlx::Error>),
+    /// There was no response in time.
+    NoResponse,
 }
 
 impl Writer {
     pub(crate) fn new(
         queue: mpsc::Receiver<Job>,
         closing: watch::Receiver<bool>,
-        setup: Setup,
+        options: PgConnectOptions,
+        database: Arc<Database>,
     ) -> Self {
-        let (last_used, waiting) = (Instant::now(), VecDeque::new());
-        Self { queue, closing, setup, connection: None, last_used, waiting }
+        let (last_used, postponed) = (Instant::now(), VecDeque::new());
+        Self { queue, closing, options, database, connection: None, last_used, postponed }
     }
 
-    /// Works until the store is closed or dropped and all that was queued is answered.
+    /// Works until the store is closed or dropped and everything queued is answered.
     pub(crate) async fn run(mut self, connection: PgConnection) {
-        self.connection = durable(connection).await.ok();
+        self.connection = with_durable_commits(connection).await.ok();
         while let Some(batch) = self.next_batch().await {
             self.commit(batch).await;
         }
         if let Some(connection) = self.connection.take() {
-            // Everything is answered; how the connection ends does not matter.
+            // Everything is answered, so a failure to say goodbye does not matter.
             let _ = connection.close().await;
         }
     }
 
     async fn next_batch(&mut self) -> Option<Vec<Job>> {
-        if self.waiting.is_empty() {
+        if self.postponed.is_empty() {
             let job = self.next_job().await?;
-            self.waiting.push_back(job);
+            self.postponed.push_back(job);
         }
-        if self.queue.len() < MOST_APPENDS {
-            // Those who were just answered are about to append again: letting them run first
+        if self.queue.len() < MAX_APPENDS {
+            // Callers that were just answered are about to append again: letting them run first
             // doubles the batch and costs an idle store nothing.
             tokio::task::yield_now().await;
             tokio::task::yield_now().await;
@@ -135,53 +122,55 @@ impl Writer {
         self.queue.recv().await
     }
 
-    /// As many as go together: no stream twice, within the bounds.
+    /// Takes the appends of one batch: no stream twice, within the limits.
     fn collect(&mut self) -> Vec<Job> {
         let mut batch = Vec::new();
         let mut bytes = 0;
         let mut taken = HashSet::<StreamName>::new();
         let mut left = VecDeque::new();
-        while batch.len() < MOST_APPENDS && left.len() < MOST_APPENDS {
-            let Some(job) = self.waiting.pop_front().or_else(|| self.queue.try_recv().ok()) else {
+        while batch.len() < MAX_APPENDS && left.len() < MAX_APPENDS {
+            let Some(job) = self.postponed.pop_front().or_else(|| self.queue.try_recv().ok())
+            else {
                 break;
             };
             if job.reply.is_closed() {
-                // Nobody waits for it any more.
+                // Its caller is gone.
                 continue;
             }
-            if !batch.is_empty() && bytes + job.prepared.bytes() > MOST_BYTES {
+            if !batch.is_empty() && bytes + job.prepared.bytes() > MAX_BYTES {
                 left.push_back(job);
                 break;
             }
-            // What is left behind holds its streams too, so that nobody overtakes it there.
-            let mut met = false;
+            // A postponed append reserves its streams too, so that no later one overtakes it.
+            let mut is_taken = false;
             for stream in job.prepared.streams() {
-                met |= !taken.insert(stream.clone());
+                is_taken |= !taken.insert(stream.clone());
             }
-            if met {
+            if is_taken {
                 left.push_back(job);
             } else {
                 bytes += job.prepared.bytes();
                 batch.push(job);
             }
         }
-        left.append(&mut self.waiting);
-        self.waiting = left;
+        left.append(&mut self.postponed);
+        self.postponed = left;
         batch
     }
 
     async fn commit(&mut self, batch: Vec<Job>) {
         if let Err(error) = self.connect().await {
+            let error = Arc::new(error);
             for job in batch {
-                job.answer(Err(StoreError::new(error.kind(), error.to_string()).into()));
+                job.answer(Err(shared(&error).into()));
             }
             return;
         }
-        let now = self.setup.epoch.now();
-        let (batch, stale): (Vec<_>, Vec<_>) =
+        let now = self.database.epoch.now();
+        let (batch, out_of_date): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|job| job.prepared.is_of(now));
-        for job in stale {
-            job.answer(Ok(Verdict::Stale));
+        for job in out_of_date {
+            job.answer(Ok(Verdict::OutOfDate));
         }
         let prepared: Vec<&Prepared> = batch.iter().map(|job| &*job.prepared).collect();
         if prepared.is_empty() {
@@ -189,92 +178,87 @@ impl Writer {
         }
         match self.send(&prepared).await {
             Ok(outcome) => {
-                self.learn(&outcome);
+                self.remember(&outcome);
                 for (job, verdict) in batch.into_iter().zip(outcome.verdicts) {
                     job.answer(Ok(verdict));
                 }
             }
-            // Somebody's content is refused: the others must not suffer, so each goes alone.
-            Err(Failure::NotExecuted(error)) if batch.len() > 1 && is_about_content(&error) => {
+            // The content of one append was rejected. It must not fail the others, so each is sent
+            // alone.
+            Err(SendError::NotExecuted(error)) if batch.len() > 1 && is_about_content(&error) => {
                 for job in batch {
                     Box::pin(self.commit(vec![job])).await;
                 }
             }
-            Err(failure) => {
+            Err(failed) => {
                 for job in batch {
-                    let verdict = failure.of(&job.prepared);
+                    let verdict = failed.verdict(&job.prepared);
                     job.answer(verdict);
                 }
             }
         }
     }
 
-    fn learn(&self, outcome: &Outcome) {
-        self.setup.head.raise(outcome.head);
-        let mut known = self.setup.names.known();
+    fn remember(&self, outcome: &Outcome) {
+        self.database.head.raise(outcome.head);
+        let mut cache = self.database.names.cache();
         for (stream, id) in &outcome.streams {
-            known.learn_stream_id(stream, *id);
+            cache.add_stream_id(stream, *id);
         }
     }
 
-    async fn send(&mut self, batch: &[&Prepared]) -> Result<Outcome, Failure> {
-        // Taken out, so that one dropped in the middle of a statement is not used again.
-        let Some(mut connection) = self.connection.take() else { return Err(Failure::Silence) };
-        let now = self.setup.clock.as_ref().map(|clock| clock.now());
-        let sending = batch::send(&mut connection, &self.setup.sql, &self.setup.names, batch, now);
-        let failure = match timeout(self.setup.within, sending).await {
-            Ok(Err(error)) if is_lost(&error) => Failure::Unknown(Arc::new(error)),
-            Err(_) => Failure::Silence,
-            Ok(answered) => {
+    async fn send(&mut self, batch: &[&Prepared]) -> Result<Outcome, SendError> {
+        // Taken out, so that it is not used again if this is dropped in the middle of a statement.
+        let Some(mut connection) = self.connection.take() else {
+            return Err(SendError::NoResponse);
+        };
+        let database = &*self.database;
+        let sent =
+            batch::send(&mut connection, &database.sql, &database.names, batch, database.now());
+        let failed = match timeout(database.connections.response_timeout(), sent).await {
+            Ok(Err(error)) if is_lost(&error) => SendError::Lost(Arc::new(error)),
+            Err(_) => SendError::NoResponse,
+            Ok(sent) => {
                 self.connection = Some(connection);
                 self.last_used = Instant::now();
-                return answered.map_err(|error| Failure::NotExecuted(Arc::new(error)));
+                return sent.map_err(|error| SendError::NotExecuted(Arc::new(error)));
             }
         };
-        self.setup.epoch.connection_lost();
-        Err(failure)
+        database.epoch.connection_lost();
+        Err(failed)
     }
 
     /// Makes sure of a connection that was alive a moment ago.
     async fn connect(&mut self) -> Result<(), StoreError> {
         if let Some(mut connection) = self.connection.take() {
-            let rested = self.last_used.elapsed() > RESTED;
-            if !rested || matches!(timeout(ALIVE_WITHIN, connection.ping()).await, Ok(Ok(()))) {
+            let was_used = self.last_used.elapsed() <= MAX_IDLE;
+            if was_used || matches!(timeout(PING_TIMEOUT, connection.ping()).await, Ok(Ok(()))) {
                 self.connection = Some(connection);
                 return Ok(());
             }
-            self.setup.epoch.connection_lost();
+            self.database.epoch.connection_lost();
         }
-        self.connection = Some(durable(connect(&self.setup.options).await?).await?);
+        self.connection = Some(with_durable_commits(connect(&self.options).await?).await?);
         self.last_used = Instant::now();
         Ok(())
     }
 }
 
-/// Nothing is acknowledged before it is durable, whatever the server's default is.
-pub(crate) async fn durable(mut connection: PgConnection) -> Result<PgConnection, StoreError> {
-    let sql = "select set_config('synchronous_commit', 'on', false) \
-                    where current_setting('synchronous_commit') = 'off'";
-    sqlx::query(sql).execute(&mut connection).await.map_err(store_error)?;
-    Ok(connection)
-}
-
 impl Job {
     fn answer(self, verdict: Result<Verdict, AppendError>) {
-        // A caller that has gone does not hear it; what is stored is stored.
+        // Fails if the caller is gone, which changes nothing of what is stored.
         let _ = self.reply.send(Answer { prepared: self.prepared, verdict });
     }
 }
 
-impl Failure {
-    fn of(&self, prepared: &Prepared) -> Result<Verdict, AppendError> {
+impl SendError {
+    /// The outcome of one append of the batch.
+    fn verdict(&self, prepared: &Prepared) -> Result<Verdict, AppendError> {
         match self {
-            Self::NotExecuted(error) if error::is_duplicate(error) => Ok(Verdict::Known(None)),
-            Self::NotExecuted(error) => Err(prepared.blame(error::shared_store_error(error))),
-            Self::Unknown(error) => {
-                Err(AppendError::OutcomeUnknown(error::shared_store_error(error)))
-            }
-            Self::Silence => Err(AppendError::OutcomeUnknown(no_answer())),
+            Self::NotExecuted(error) if is_duplicate(error) => Ok(Verdict::Repeated(None)),
+            Self::NotExecuted(error) => Err(prepared.explain(shared_store_error(error))),
+            Self::Lost(error) => Err(AppendError::OutcomeUnknown(shared_store_error(error))),
+            Self::NoResponse => Err(AppendError::OutcomeUnknown(no_response())),
         }
     }
 }

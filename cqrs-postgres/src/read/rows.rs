@@ -4,37 +4,25 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cqrs_core::{
-    EventId, Metadata, Position, Recorded, StreamName, Version,
+    Metadata, Recorded, StreamName,
     event::{EventName, Payload, RawEvent, RecordedEvent},
-    store::StoreError,
+    store::{ReadError, StoreError},
 };
 use sqlx::postgres::PgRow;
 use sqlx::{Row, ValueRef};
-use uuid::Uuid;
 
-use crate::connections::arguments;
-use crate::error::{corrupt, store_error};
-use crate::moment::Moment;
-use crate::names::stream_name;
-use crate::numbers::unsigned;
-use crate::store::Shared;
+use crate::Pg;
+use crate::database::Database;
+use crate::database::arguments::arguments;
+use crate::database::error::{corrupt, store_error};
+use crate::database::names::stream_name;
 
-/// What every read of events selects, in the order [`events`] takes it.
-pub(crate) const COLUMNS: &str = "e.position, e.stream_id, e.version, e.type_id, \
-     e.schema_version, e.event_id, e.recorded_at, e.data, e.metadata";
-
-pub(crate) const STREAM_NAMES: &str =
-    "select id, name from cqrs.streams where id = any($1::bigint[])";
-
-pub(crate) const TYPE_NAMES: &str =
-    "select id, name from cqrs.event_types where id = any($1::integer[])";
-
-/// Makes events of rows.
-pub(crate) async fn events(
+/// Decodes rows.
+pub(super) async fn events(
     rows: &[PgRow],
-    shared: &Shared,
+    database: &Database,
 ) -> Result<Vec<RecordedEvent>, StoreError> {
-    let named = names_of(rows, shared).await?;
+    let named = names_of(rows, database).await?;
     let mut last: Option<(&[u8], Arc<Metadata>)> = None;
     let mut events = Vec::with_capacity(rows.len());
     for (row, (stream, name)) in rows.iter().zip(named) {
@@ -52,18 +40,20 @@ fn event<'r>(
     let schema_version = u32::try_from(row.try_get::<i32, _>(4)?).unwrap_or(0);
     let data = bytes(row, 7)?.unwrap_or_default();
     let payload = Payload::from_stored(bytes::Bytes::copy_from_slice(data));
+    let (Pg(position), Pg(version)) = (row.try_get(0)?, row.try_get(2)?);
+    let (Pg(id), Pg(recorded_at)) = (row.try_get(5)?, row.try_get(6)?);
     Ok(Recorded::new(
         stream,
-        Version::new(unsigned(row.try_get(2)?)),
-        Position::new(unsigned(row.try_get(0)?)),
-        EventId::new(row.try_get::<Uuid, _>(5)?),
-        row.try_get::<Moment, _>(6)?.0,
+        version,
+        position,
+        id,
+        recorded_at,
         metadata(bytes(row, 8)?, last)?,
         RawEvent::new(name, schema_version, payload),
     ))
 }
 
-/// The text of a `json` column, which travels as it is.
+/// The text of a `json` column, which is transferred unchanged.
 fn bytes(row: &PgRow, column: usize) -> Result<Option<&[u8]>, sqlx::Error> {
     let value = row.try_get_raw(column)?;
     if value.is_null() {
@@ -72,7 +62,7 @@ fn bytes(row: &PgRow, column: usize) -> Result<Option<&[u8]>, sqlx::Error> {
     value.as_bytes().map(Some).map_err(sqlx::Error::Decode)
 }
 
-/// Events of one command stand together and have the same metadata, which is then read once.
+/// Events of one command are adjacent and have the same metadata, which is then decoded once.
 fn metadata<'r>(
     text: Option<&'r [u8]>,
     last: &mut Option<(&'r [u8], Arc<Metadata>)>,
@@ -90,10 +80,10 @@ fn metadata<'r>(
     Ok(metadata)
 }
 
-/// The stream and the type of each row. Those not met before are asked for together.
+/// The stream and the type of each row. Those that are not cached are read together.
 async fn names_of(
     rows: &[PgRow],
-    shared: &Shared,
+    database: &Database,
 ) -> Result<Vec<(StreamName, EventName)>, StoreError> {
     let ids = rows
         .iter()
@@ -103,13 +93,13 @@ async fn names_of(
     let mut named = Vec::with_capacity(ids.len());
     let (mut streams, mut types) = (BTreeSet::new(), BTreeSet::new());
     {
-        let mut known = shared.names.known();
-        // Neighbours often belong to the same stream.
+        let mut cache = database.names.cache();
+        // Adjacent rows often belong to the same stream.
         let mut last: Option<(i64, StreamName)> = None;
         for (stream, kind) in &ids {
             let stream_name = match &last {
                 Some((id, name)) if id == stream => Some(name.clone()),
-                _ => known.stream(*stream),
+                _ => cache.stream(*stream),
             };
             match &stream_name {
                 Some(name) => last = Some((*stream, name.clone())),
@@ -117,16 +107,16 @@ async fn names_of(
                     streams.insert(*stream);
                 }
             }
-            let event_type = known.event_type(*kind);
+            let event_type = cache.event_type(*kind);
             if event_type.is_none() {
                 types.insert(*kind);
             }
             named.push((stream_name, event_type));
         }
     }
-    let streams = stream_names(streams.into_iter().collect(), shared).await?;
-    let types = type_names(types.into_iter().collect(), shared).await?;
-    let missing = || corrupt("an event belongs to a stream or type that is not there");
+    let streams = stream_names(streams.into_iter().collect(), database).await?;
+    let types = type_names(types.into_iter().collect(), database).await?;
+    let missing = || corrupt("an event refers to a stream or an event type that does not exist");
     named
         .into_iter()
         .zip(ids)
@@ -145,40 +135,55 @@ fn found<Id: Ord + Copy, Name: Clone>(names: &[(Id, Name)], id: Id) -> Option<Na
 
 async fn stream_names(
     ids: Vec<i64>,
-    shared: &Shared,
+    database: &Database,
 ) -> Result<Vec<(i64, StreamName)>, StoreError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = shared.connections.fetch(&shared.sql.stream_names, arguments![ids]).await?;
+    let rows = database.connections.fetch(&database.sql.stream_names, arguments![ids]).await?;
     let mut names = Vec::with_capacity(rows.len());
     for row in &rows {
         let name = stream_name(row.try_get(1).map_err(store_error)?)?;
         names.push((row.try_get(0).map_err(store_error)?, name));
     }
     names.sort_unstable_by_key(|(id, _)| *id);
-    let mut known = shared.names.known();
-    names.iter().for_each(|(id, name)| known.learn_stream(*id, name));
+    let mut cache = database.names.cache();
+    names.iter().for_each(|(id, name)| cache.add_stream(*id, name));
     Ok(names)
 }
 
-async fn type_names(ids: Vec<i32>, shared: &Shared) -> Result<Vec<(i32, EventName)>, StoreError> {
+async fn type_names(
+    ids: Vec<i32>,
+    database: &Database,
+) -> Result<Vec<(i32, EventName)>, StoreError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = shared.connections.fetch(&shared.sql.type_names, arguments![ids]).await?;
+    let rows = database.connections.fetch(&database.sql.type_names, arguments![ids]).await?;
     let mut names = Vec::with_capacity(rows.len());
     for row in &rows {
         let name = EventName::new(row.try_get::<&str, _>(1).map_err(store_error)?)
-            .map_err(|e| corrupt("the database holds an impossible event name").with_source(e))?;
+            .map_err(|e| corrupt("the database contains an invalid event name").with_source(e))?;
         names.push((row.try_get(0).map_err(store_error)?, name));
     }
     names.sort_unstable_by_key(|(id, _)| *id);
-    let mut known = shared.names.known();
-    names.iter().for_each(|(id, name)| known.learn_type(*id, name));
+    let mut cache = database.names.cache();
+    names.iter().for_each(|(id, name)| cache.add_type(*id, name));
     Ok(names)
 }
 
 fn unreadable(error: sqlx::Error) -> StoreError {
-    corrupt("a row of the log cannot be read").with_source(error)
+    corrupt("a row of the log cannot be decoded").with_source(error)
+}
+
+/// Without a filter positions are consecutive: a free proof, page by page, that no event is
+/// missing.
+pub(super) fn check_dense(events: &[RecordedEvent]) -> Result<(), ReadError> {
+    let are_dense =
+        events.windows(2).all(|two| matches!(two, [a, b] if a.position.next() == b.position));
+    if are_dense { Ok(()) } else { Err(gap().into()) }
+}
+
+pub(super) fn gap() -> StoreError {
+    corrupt("the log has a gap: a position before the head is missing")
 }

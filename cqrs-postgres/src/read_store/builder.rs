@@ -1,20 +1,39 @@
-//! How a read store is reached and set up.
+//! How a read store connects and creates its tables.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cqrs_core::store::{StoreError, StoreErrorKind};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
+use super::database::Database;
 use super::sql::Sql;
-use super::{PgReadStore, Shared};
-use crate::error::store_error;
-use crate::schema::{READ_STORE, Schema};
+use super::store::PgReadStore;
+use crate::database::connect::{named, parse};
+use crate::database::error::store_error;
+use crate::database::pool::{ACQUIRE_TIMEOUT, acquire, check_isolation};
+use crate::database::schema::{READ_STORE, Schema};
 
-/// Longest prefix: with a projector's name and a generation's number it fits into 63 bytes.
+/// Maximum length of a prefix: with the name of a projector and the number of a generation it fits
+/// into 63 bytes.
 const MAX_PREFIX_BYTES: usize = 18;
 
-/// Makes a [`PgReadStore`].
+/// Configures and opens a [`PgReadStore`].
+///
+/// ```no_run
+/// use cqrs_postgres::PgReadStore;
+///
+/// # async fn run() -> Result<(), cqrs_core::store::StoreError> {
+/// let read = PgReadStore::builder()
+///     .url("postgres://app@localhost/shop_read")
+///     .prefix("shop_")
+///     .max_connections(16)
+///     .migrate()
+///     .await?;
+/// assert_eq!(read.schema_of("orders"), r#""shop_orders""#);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct PgReadStoreBuilder {
@@ -22,6 +41,7 @@ pub struct PgReadStoreBuilder {
     schema: String,
     prefix: String,
     connections: u32,
+    acquire_timeout: Duration,
     durable: bool,
 }
 
@@ -31,132 +51,164 @@ enum Target {
     Pool(PgPool),
 }
 
+impl PgReadStore {
+    /// Returns a builder. It starts from the environment variables `PGHOST`, `PGPORT`, `PGUSER`,
+    /// `PGPASSWORD`, `PGDATABASE` and `PGSSLMODE`.
+    pub fn builder() -> PgReadStoreBuilder {
+        PgReadStoreBuilder::new()
+    }
+
+    /// Returns a builder for a store of processes: with schemas of its own, because it must not be
+    /// dropped with the read models, and with durable commits.
+    pub fn for_processes() -> PgReadStoreBuilder {
+        Self::builder().schema("cqrs_processes").prefix("process_").durable_commits(true)
+    }
+}
+
 impl PgReadStoreBuilder {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self {
             target: Target::Options(Box::new(Ok(PgConnectOptions::new()))),
             schema: "cqrs_read".to_owned(),
             prefix: String::new(),
             connections: 8,
+            acquire_timeout: ACQUIRE_TIMEOUT,
             durable: false,
         }
     }
 
-    /// The server and the database, as `postgres://user:password@host:port/database`. It may be
-    /// another database than that of the event store.
+    /// Sets the server and the database, as `postgres://user:password@host:port/database`. It may
+    /// be another database than that of the event store. An address that cannot be parsed is
+    /// reported when the store connects.
     pub fn url(mut self, url: &str) -> Self {
-        let options = url.parse().map_err(|error: sqlx::Error| error.to_string());
-        self.target = Target::Options(Box::new(options));
+        self.target = Target::Options(Box::new(parse(url)));
         self
     }
 
-    /// The server and the database as the driver's own options.
+    /// Sets the server and the database as the driver's own options.
     pub fn options(mut self, options: PgConnectOptions) -> Self {
         self.target = Target::Options(Box::new(Ok(options)));
         self
     }
 
-    /// The application's own pool. Each partition at work uses a connection now and then.
+    /// Uses the application's own pool, which an [event store](crate::PgStoreBuilder::pool) and
+    /// processes may share. Each partition that is processing events uses one connection for the
+    /// time of its transactions. The pool has to use the isolation level READ COMMITTED, which is
+    /// the default of Postgres.
     pub fn pool(mut self, pool: PgPool) -> Self {
         self.target = Target::Pool(pool);
         self
     }
 
-    /// The schema of the records: checkpoints, leases, events put aside; `cqrs_read` unless it is
-    /// said otherwise. Up to 48 lower-case letters, digits and underscores.
+    /// Sets the schema of the records: checkpoints, leases, parked events. Default: `cqrs_read`. A
+    /// name consists of up to 48 lower-case letters, digits and underscores.
     pub fn schema(mut self, name: &str) -> Self {
         name.clone_into(&mut self.schema);
         self
     }
 
-    /// Stands before the schema of each projector, whose name is otherwise the projector's own.
-    /// Needed when several read stores in a database run projectors of the same name. Up to 18
-    /// lower-case letters, digits and underscores.
+    /// Sets a prefix for the schemas of read models, which otherwise have the names of their
+    /// projectors. Default: none. Needed if several read stores in a database run projectors of the
+    /// same name. A prefix consists of up to 18 lower-case letters, digits and underscores.
     pub fn prefix(mut self, prefix: &str) -> Self {
         prefix.clone_into(&mut self.prefix);
         self
     }
 
-    /// The most connections, 8 unless it is said otherwise; 0 counts as 1. Nothing when a
-    /// [`pool`](Self::pool) is given.
-    pub const fn max_connections(mut self, most: u32) -> Self {
-        self.connections = if most == 0 { 1 } else { most };
+    /// Sets the maximum number of connections. Default: 8; 0 counts as 1. Has no effect with a
+    /// [`pool`](Self::pool).
+    pub const fn max_connections(mut self, max: u32) -> Self {
+        self.connections = if max == 0 { 1 } else { max };
         self
     }
 
-    /// Whether the commits of projectors wait until they are on disk; they do not unless it is said
-    /// otherwise. A server that crashes may then forget the last commits, less than a second of
-    /// them, each with its checkpoint: they are made again from the log as soon as it is back. The
-    /// log, leases and what operators ask for always wait.
+    /// Sets how long a request waits for a free connection before it fails with
+    /// [`Timeout`](StoreErrorKind::Timeout). Default: 30 seconds. A shared [`pool`](Self::pool) may
+    /// have a shorter limit of its own.
+    pub const fn acquire_timeout(mut self, timeout: Duration) -> Self {
+        self.acquire_timeout = timeout;
+        self
+    }
+
+    /// Sets whether commits of projectors wait until they are on disk. Default: `false`. A server
+    /// that crashes may then lose commits of the last second, each with its checkpoint; the events
+    /// are projected again when it is back. The log, leases and requests of operators always wait.
     pub const fn durable_commits(mut self, durable: bool) -> Self {
         self.durable = durable;
         self
     }
 
-    /// Connects to a read store whose tables are there and up to date.
+    /// Connects to a read store whose tables are up to date.
     ///
     /// # Errors
     /// [`SchemaMissing`](StoreErrorKind::SchemaMissing) or
-    /// [`SchemaOutdated`](StoreErrorKind::SchemaOutdated): run [`migrate`](Self::migrate).
-    /// [`StoreError`] of other kinds when the database cannot be reached or refuses.
+    /// [`SchemaOutdated`](StoreErrorKind::SchemaOutdated): call [`migrate`](Self::migrate).
+    /// [`StoreError`] of another kind if the database cannot be reached or denies access.
     pub async fn connect(self) -> Result<PgReadStore, StoreError> {
-        let (schema, pool) = self.prepare().await?;
-        let mut connection = pool.acquire().await.map_err(store_error)?;
-        schema.check(&mut connection).await?;
-        drop(connection);
-        Ok(self.finish(&schema, pool))
+        self.open(false).await
     }
 
-    /// Creates the tables or brings them up to date, then connects.
+    /// Applies the migrations that are missing, then connects.
     ///
-    /// The role needs the right to create schemas, as projectors make theirs.
+    /// The role needs the privilege to create schemas, because every projector has one.
     ///
     /// # Errors
-    /// [`StoreError`] when the database cannot be reached or refuses. What was begun is undone.
+    /// [`StoreError`] if the database cannot be reached or denies access. A failed migration is
+    /// rolled back.
     pub async fn migrate(self) -> Result<PgReadStore, StoreError> {
-        let (schema, pool) = self.prepare().await?;
-        let mut connection = pool.acquire().await.map_err(store_error)?;
-        schema.migrate(&mut connection).await?;
+        self.open(true).await
+    }
+
+    async fn open(self, migrate: bool) -> Result<PgReadStore, StoreError> {
+        let schema = Schema::new(&self.schema, &READ_STORE)?;
+        self.check_prefix()?;
+        let pool = self.open_pool().await?;
+        let mut connection = acquire(&pool, self.acquire_timeout).await?;
+        if migrate {
+            schema.migrate(&mut connection).await?;
+        }
         schema.check(&mut connection).await?;
         drop(connection);
-        Ok(self.finish(&schema, pool))
+        let database = Database {
+            pool,
+            acquire_timeout: self.acquire_timeout,
+            sql: Sql::of(&schema),
+            schema: schema.name().to_owned(),
+            prefix: self.prefix,
+            durable: self.durable,
+        };
+        Ok(PgReadStore { database: Arc::new(database) })
     }
 
-    async fn prepare(&self) -> Result<(Schema, PgPool), StoreError> {
-        let schema = Schema::new(&self.schema, &READ_STORE)?;
+    fn check_prefix(&self) -> Result<(), StoreError> {
+        let prefix = &self.prefix;
         let is_letter = |b: u8| b == b'_' || b.is_ascii_lowercase() || b.is_ascii_digit();
-        let starts = !self.prefix.starts_with(|c: char| c.is_ascii_digit());
-        if !(self.prefix.bytes().all(is_letter) && starts && self.prefix.len() <= MAX_PREFIX_BYTES)
-        {
-            let message = format!(
-                "a prefix is up to {MAX_PREFIX_BYTES} lower-case letters, digits and underscores"
-            );
-            return Err(StoreError::new(StoreErrorKind::Unsupported, message));
+        let starts_well = !prefix.starts_with(|c: char| c.is_ascii_digit());
+        if prefix.bytes().all(is_letter) && starts_well && prefix.len() <= MAX_PREFIX_BYTES {
+            return Ok(());
         }
+        let message = format!(
+            "invalid prefix `{prefix}`; use up to {MAX_PREFIX_BYTES} lower-case letters, digits \
+             and underscores, and do not start with a digit"
+        );
+        Err(StoreError::new(StoreErrorKind::Unsupported, message))
+    }
+
+    async fn open_pool(&self) -> Result<PgPool, StoreError> {
         let options = match &self.target {
-            Target::Pool(pool) => return Ok((schema, pool.clone())),
-            Target::Options(options) => options.as_ref().clone().map_err(|error| {
-                let message = "the database's address is not an address";
-                StoreError::new(StoreErrorKind::Unsupported, message).with_source(error)
-            })?,
+            Target::Pool(pool) => {
+                check_isolation(pool, self.acquire_timeout).await?;
+                return Ok(pool.clone());
+            }
+            Target::Options(options) => named(options, "cqrs-read")?,
         };
-        let options = match options.get_application_name() {
-            Some(_) => options,
-            None => options.application_name("cqrs-read"),
-        };
-        // The isolation at which a lock is followed by a fresh look, which leases rely on.
+        // The level at which a lock is followed by a fresh snapshot, on which leases rely.
         let options = options.options([("default_transaction_isolation", "read committed")]);
-        // A dead connection is found by its use; asking first would double the round trips.
+        // A dead connection is discovered by its use; a check would double the round trips.
         let pool = PgPoolOptions::new()
             .max_connections(self.connections)
-            .test_before_acquire(false)
-            .connect_with(options);
-        Ok((schema, pool.await.map_err(store_error)?))
-    }
-
-    fn finish(self, schema: &Schema, pool: PgPool) -> PgReadStore {
-        let (sql, prefix, durable) = (Sql::of(schema), self.prefix, self.durable);
-        let schema = schema.name().to_owned();
-        PgReadStore { shared: Arc::new(Shared { pool, sql, schema, prefix, durable }) }
+            .acquire_timeout(self.acquire_timeout)
+            .test_before_acquire(false);
+        pool.connect_with(options).await.map_err(store_error)
     }
 }

@@ -107,7 +107,8 @@ async fn a_role_with_the_rights_of_an_application_can_do_everything() {
     cqrs_testing::model::compare(&right, &app, 7, 400).await;
     let name = cqrs_core::subscription::SubscriptionName::new("s").unwrap();
     let second = std::time::Duration::from_secs(1);
-    let claim = app.acquire(&name, Position::START, uuid::Uuid::nil(), second).await.unwrap();
+    let claim =
+        app.acquire(&name, Position::START, cqrs_core::event::Uuid::nil(), second).await.unwrap();
     app.save_checkpoint(&claim, Position::new(1)).await.unwrap();
     assert!(app.delete_checkpoint(&name).await.unwrap());
     app.close().await;

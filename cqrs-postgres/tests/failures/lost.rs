@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use cluster::{Cluster, Database};
+use cqrs_core::event::Uuid;
 use cqrs_core::{
     EventStore, ExpectedVersion, StreamName,
     event::NewEvent,
@@ -11,7 +12,6 @@ use cqrs_core::{
 };
 use cqrs_postgres::PgStore;
 use cqrs_testing::eventually;
-use uuid::Uuid;
 
 use crate::{all, one, run, session, store_in};
 

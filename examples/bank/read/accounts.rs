@@ -1,12 +1,13 @@
 //! All accounts as people know them.
 
+use cqrs::event::Uuid;
 use cqrs::{Projector, Recorded, Timestamp, projection::ProjectError, store::async_trait};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
-use cqrs_postgres::{PgReadStore, PgReadTransaction};
+use cqrs_postgres::{Pg, PgReadStore, PgReadTransaction};
 use rpds::HashTrieMapSync;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
 
-use super::{QueryError, cents, moment, text};
+use super::{QueryError, cents};
 use crate::domain::{AccountEvent, AccountId, Money};
 
 /// One account as people know it.
@@ -133,24 +134,24 @@ impl Projector<PgReadStore> for Accounts {
         match change(&event.event) {
             Change::Open(id, owner, balance, opened_at) => {
                 let open = "insert into accounts (id, owner, balance, opened_at, position)
-                    values ($1, $2, $3 / 100::numeric, $4::timestamptz, $5)";
+                    values ($1, $2, $3 / 100::numeric, $4, $5)";
                 sqlx::query(open)
-                    .bind(id.as_uuid())
+                    .bind(Pg(id.as_uuid()))
                     .bind(owner)
                     .bind(cents(balance))
-                    .bind(text(opened_at))
-                    .bind(i64::try_from(event.position.get())?)
+                    .bind(Pg(opened_at))
+                    .bind(Pg(event.position))
                     .execute(&mut **tx)
                     .await?;
             }
             Change::Balance(id, balance) => {
                 let set = "update accounts set balance = $2 / 100::numeric where id = $1";
-                let set = sqlx::query(set).bind(id.as_uuid()).bind(cents(balance));
+                let set = sqlx::query(set).bind(Pg(id.as_uuid())).bind(cents(balance));
                 set.execute(&mut **tx).await?;
             }
             Change::Close(id) => {
                 let close = "update accounts set closed = true where id = $1";
-                sqlx::query(close).bind(id.as_uuid()).execute(&mut **tx).await?;
+                sqlx::query(close).bind(Pg(id.as_uuid())).execute(&mut **tx).await?;
             }
         }
         Ok(())
@@ -162,22 +163,17 @@ pub(super) async fn query(
     read: &PgReadStore,
     only: Option<AccountId>,
 ) -> Result<Vec<AccountRow>, QueryError> {
-    let schema = read.schema_of("accounts");
-    let all = format!(
-        "select id, owner, (balance * 100)::bigint,
-            (extract(epoch from opened_at) * 1000000)::bigint, closed
-        from {schema}.accounts where $1::uuid is null or id = $1 order by position"
-    );
-    let rows = sqlx::query(AssertSqlSafe(all))
-        .bind(only.map(AccountId::as_uuid))
-        .fetch_all(read.pool())
-        .await?;
+    let mut tx = read.begin_read("accounts").await?;
+    let all = "select id, owner, (balance * 100)::bigint, opened_at, closed
+        from accounts where $1 is null or id = $1 order by position";
+    let rows = sqlx::query(all).bind(only.map(|id| Pg(id.as_uuid()))).fetch_all(&mut *tx).await?;
     let row = |row: sqlx::postgres::PgRow| -> Result<AccountRow, sqlx::Error> {
+        let (Pg(id), Pg(opened_at)) = (row.try_get::<Pg<Uuid>, _>(0)?, row.try_get(3)?);
         Ok(AccountRow {
-            id: row.try_get::<cqrs::event::Uuid, _>(0)?.into(),
+            id: id.into(),
             owner: row.try_get(1)?,
             balance: Money::cents(row.try_get(2)?),
-            opened_at: moment(row.try_get(3)?),
+            opened_at,
             closed: row.try_get(4)?,
         })
     };

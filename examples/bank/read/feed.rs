@@ -1,12 +1,14 @@
 //! What happened lately, to accounts and transfers together.
 
-use cqrs::{Event, Projector, Recorded, Timestamp, projection::ProjectError, store::async_trait};
+use cqrs::{
+    Event, Position, Projector, Recorded, Timestamp, projection::ProjectError, store::async_trait,
+};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
-use cqrs_postgres::{PgReadStore, PgReadTransaction};
+use cqrs_postgres::{Pg, PgReadStore, PgReadTransaction};
 use rpds::RedBlackTreeMapSync;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
 
-use super::{BankEvent, QueryError, cents, moment, text};
+use super::{BankEvent, QueryError, cents};
 use crate::domain::{AccountEvent, Money, TransferEvent};
 
 /// One thing that happened.
@@ -123,15 +125,13 @@ impl Projector<PgReadStore> for Feed {
     ) -> Result<(), ProjectError> {
         let entries: Vec<_> = events.iter().map(entry).collect();
         let add = "insert into feed
-            select position, at::timestamptz, name, subject, amount / 100::numeric
-              from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[])
+            select position, at, name, subject, amount / 100::numeric
+              from unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::text[], $5::bigint[])
                 as new (position, at, name, subject, amount)";
-        let positions: Result<Vec<i64>, _> =
-            entries.iter().map(|entry| i64::try_from(entry.position)).collect();
         let column = |of: fn(&FeedEntry) -> String| entries.iter().map(of).collect::<Vec<_>>();
         sqlx::query(add)
-            .bind(positions?)
-            .bind(column(|entry| text(entry.at)))
+            .bind(events.iter().map(|event| Pg(event.position)).collect::<Vec<_>>())
+            .bind(entries.iter().map(|entry| Pg(entry.at)).collect::<Vec<_>>())
             .bind(column(|entry| entry.name.clone()))
             .bind(column(|entry| entry.subject.clone()))
             .bind(entries.iter().map(|entry| entry.amount.map(cents)).collect::<Vec<_>>())
@@ -143,18 +143,16 @@ impl Projector<PgReadStore> for Feed {
 
 /// The newest first.
 pub(super) async fn query(read: &PgReadStore, limit: usize) -> Result<Vec<FeedEntry>, QueryError> {
-    let schema = read.schema_of("feed");
-    let newest = format!(
-        "select position, (extract(epoch from at) * 1000000)::bigint, name, subject,
-            (amount * 100)::bigint
-        from {schema}.feed order by position desc limit $1"
-    );
+    let mut tx = read.begin_read("feed").await?;
+    let newest = "select position, at, name, subject, (amount * 100)::bigint
+        from feed order by position desc limit $1";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = sqlx::query(AssertSqlSafe(newest)).bind(limit).fetch_all(read.pool()).await?;
+    let rows = sqlx::query(newest).bind(limit).fetch_all(&mut *tx).await?;
     let row = |row: sqlx::postgres::PgRow| -> Result<FeedEntry, sqlx::Error> {
+        let (Pg(position), Pg(at)) = (row.try_get::<Pg<Position>, _>(0)?, row.try_get(1)?);
         Ok(FeedEntry {
-            position: u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0),
-            at: moment(row.try_get(1)?),
+            position: position.get(),
+            at,
             name: row.try_get(2)?,
             subject: row.try_get(3)?,
             amount: row.try_get::<Option<i64>, _>(4)?.map(Money::cents),

@@ -17,7 +17,7 @@ pub use side::{QueryError, ReadSide};
 pub use statements::{Month, Statement, Statements, StatementsInMemory};
 pub use transfers::{TransferRow, TransferStatus, Transfers, TransfersInMemory};
 
-use cqrs::{Event, Timestamp};
+use cqrs::Event;
 
 use crate::domain::{AccountEvent, Money, TransferEvent};
 
@@ -32,17 +32,8 @@ pub enum BankEvent {
     Transfer(TransferEvent),
 }
 
-/// A moment as Postgres reads it from text and writes it to a number.
-fn text(moment: Timestamp) -> String {
-    moment.to_string()
-}
-
-/// Columns of `timestamptz` are read as microseconds, and those of `numeric(20,2)` as cents, so
-/// that the driver needs no types for either.
-fn moment(micros: i64) -> Timestamp {
-    Timestamp::from_micros(micros)
-}
-
+/// Columns of `numeric(20,2)` are read and written as cents, so that the driver needs no type for
+/// decimals.
 fn cents(money: Money) -> i64 {
     money.to_cents()
 }

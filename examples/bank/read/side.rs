@@ -28,6 +28,9 @@ pub enum QueryError {
     /// The database did not answer.
     #[error("the read database did not answer")]
     Database(#[source] sqlx::Error),
+    /// No connection to the read database.
+    #[error("cannot query the read database")]
+    Unavailable(#[from] cqrs::store::StoreError),
     /// A column holds something that was never written.
     #[error("column `{column}` cannot be read")]
     Unreadable {

@@ -9,9 +9,9 @@ use std::str::FromStr;
 
 use cqrs::{Projector, Recorded, Timestamp, projection::ProjectError, store::async_trait};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
-use cqrs_postgres::{PgReadStore, PgReadTransaction};
+use cqrs_postgres::{Pg, PgReadStore, PgReadTransaction};
 use rpds::HashTrieMapSync;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
 
 use super::{QueryError, cents};
 use crate::domain::{AccountEvent, AccountId, Money};
@@ -214,7 +214,7 @@ impl Projector<PgReadStore> for Statements {
               closing = excluded.closing,
               entries = kept.entries + 1";
         sqlx::query(add)
-            .bind(change.account_id.as_uuid())
+            .bind(Pg(change.account_id.as_uuid()))
             .bind(change.month.to_string())
             .bind(cents(change.opening()))
             .bind(cents(change.paid_in))
@@ -232,14 +232,12 @@ pub(super) async fn query(
     account_id: AccountId,
     month: Month,
 ) -> Result<Option<Statement>, QueryError> {
-    let schema = read.schema_of("statements");
-    let one = format!(
-        "select (opening * 100)::bigint, (paid_in * 100)::bigint, (paid_out * 100)::bigint,
+    let mut tx = read.begin_read("statements").await?;
+    let one = "select (opening * 100)::bigint, (paid_in * 100)::bigint, (paid_out * 100)::bigint,
             (closing * 100)::bigint, entries
-        from {schema}.statements where account_id = $1 and month = $2"
-    );
-    let one = sqlx::query(AssertSqlSafe(one)).bind(account_id.as_uuid()).bind(month.to_string());
-    let Some(row) = one.fetch_optional(read.pool()).await? else { return Ok(None) };
+        from statements where account_id = $1 and month = $2";
+    let one = sqlx::query(one).bind(Pg(account_id.as_uuid())).bind(month.to_string());
+    let Some(row) = one.fetch_optional(&mut *tx).await? else { return Ok(None) };
     let money =
         |column: usize| -> Result<Money, sqlx::Error> { Ok(Money::cents(row.try_get(column)?)) };
     Ok(Some(Statement {

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use cqrs::event::Uuid;
 use cqrs::{Projector, Recorded, Timestamp, projection::ProjectError, store::async_trait};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
-use cqrs_postgres::{PgReadStore, PgReadTransaction};
+use cqrs_postgres::{Pg, PgReadStore, PgReadTransaction};
 use rpds::HashTrieMapSync;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
 
-use super::{QueryError, cents, moment, text};
+use super::{QueryError, cents};
 use crate::domain::{AccountId, FailureReason, Money, TransferEvent, TransferId};
 
 /// One transfer as people know it.
@@ -200,29 +201,29 @@ impl Projector<PgReadStore> for Transfers {
             Change::Start(row) => {
                 let start = "insert into transfers
                     (id, source_id, target_id, amount, status, started_at)
-                    values ($1, $2, $3, $4 / 100::numeric, $5, $6::timestamptz)";
+                    values ($1, $2, $3, $4 / 100::numeric, $5, $6)";
                 sqlx::query(start)
-                    .bind(row.id.as_uuid())
-                    .bind(row.source_id.as_uuid())
-                    .bind(row.target_id.as_uuid())
+                    .bind(Pg(row.id.as_uuid()))
+                    .bind(Pg(row.source_id.as_uuid()))
+                    .bind(Pg(row.target_id.as_uuid()))
                     .bind(cents(row.amount))
                     .bind(row.status.name())
-                    .bind(text(row.started_at))
+                    .bind(Pg(row.started_at))
                     .execute(&mut **tx)
                     .await?;
             }
             Change::Step(id, status) => {
                 let step = "update transfers set status = $2 where id = $1";
-                let step = sqlx::query(step).bind(id.as_uuid()).bind(status.name());
+                let step = sqlx::query(step).bind(Pg(id.as_uuid())).bind(status.name());
                 step.execute(&mut **tx).await?;
             }
             Change::Finish(id, status, at, reason) => {
                 let finish = "update transfers
-                    set status = $2, finished_at = $3::timestamptz, reason = $4 where id = $1";
+                    set status = $2, finished_at = $3, reason = $4 where id = $1";
                 sqlx::query(finish)
-                    .bind(id.as_uuid())
+                    .bind(Pg(id.as_uuid()))
                     .bind(status.name())
-                    .bind(text(at))
+                    .bind(Pg(at))
                     .bind(reason.map(|reason| reason.to_string()))
                     .execute(&mut **tx)
                     .await?;
@@ -238,28 +239,26 @@ pub(super) async fn query(
     only: Option<TransferId>,
     limit: usize,
 ) -> Result<Vec<TransferRow>, QueryError> {
-    let schema = read.schema_of("transfers");
-    let newest = format!(
-        "select id, source_id, target_id, (amount * 100)::bigint, status,
-            (extract(epoch from started_at) * 1000000)::bigint,
-            (extract(epoch from finished_at) * 1000000)::bigint, reason
-        from {schema}.transfers where $1::uuid is null or id = $1
-        order by started_at desc, id limit $2"
-    );
+    let mut tx = read.begin_read("transfers").await?;
+    let newest = "select id, source_id, target_id, (amount * 100)::bigint, status, started_at,
+            finished_at, reason
+        from transfers where $1 is null or id = $1
+        order by started_at desc, id limit $2";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let only = only.map(TransferId::as_uuid);
-    let rows =
-        sqlx::query(AssertSqlSafe(newest)).bind(only).bind(limit).fetch_all(read.pool()).await?;
+    let only = only.map(|id| Pg(id.as_uuid()));
+    let rows = sqlx::query(newest).bind(only).bind(limit).fetch_all(&mut *tx).await?;
     let row = |row: sqlx::postgres::PgRow| -> Result<TransferRow, QueryError> {
         let status = TransferStatus::named(row.try_get(4)?);
+        let id = |column: usize| row.try_get(column).map(|Pg(id): Pg<Uuid>| id);
+        let finished_at: Option<Pg<_>> = row.try_get(6)?;
         Ok(TransferRow {
-            id: row.try_get::<cqrs::event::Uuid, _>(0)?.into(),
-            source_id: row.try_get::<cqrs::event::Uuid, _>(1)?.into(),
-            target_id: row.try_get::<cqrs::event::Uuid, _>(2)?.into(),
+            id: id(0)?.into(),
+            source_id: id(1)?.into(),
+            target_id: id(2)?.into(),
             amount: Money::cents(row.try_get(3)?),
             status: status.ok_or(QueryError::Unreadable { column: "status" })?,
-            started_at: moment(row.try_get(5)?),
-            finished_at: row.try_get::<Option<i64>, _>(6)?.map(moment),
+            started_at: row.try_get(5).map(|Pg(at)| at)?,
+            finished_at: finished_at.map(|Pg(at)| at),
             reason: row.try_get(7)?,
         })
     };

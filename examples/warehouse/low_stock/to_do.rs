@@ -6,7 +6,7 @@ use cqrs::{Projector, Recorded, projection::ProjectError, store::async_trait};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
 use cqrs_postgres::{PgReadStore, PgReadTransaction};
 use rpds::RedBlackTreeMapSync;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
 
 use super::Item;
 use crate::domain::{ProductEvent, Sku};
@@ -112,8 +112,9 @@ fn item(status: &str, left: Option<i64>) -> Result<Item, QueryError> {
 
 /// All rows.
 pub(crate) async fn query(read: &PgReadStore) -> Result<BTreeMap<Sku, Item>, QueryError> {
-    let all = format!("select sku, status, \"left\" from {}.items", read.schema_of("to_do"));
-    let rows = sqlx::query(AssertSqlSafe(all)).fetch_all(read.pool()).await?;
+    let mut tx = read.begin_read("to_do").await?;
+    let all = "select sku, status, \"left\" from items";
+    let rows = sqlx::query(all).fetch_all(&mut *tx).await?;
     let row = |row: sqlx::postgres::PgRow| -> Result<_, QueryError> {
         let sku: &str = row.try_get(0)?;
         let sku = sku.parse().map_err(|_| QueryError::Unreadable { column: "sku" })?;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use cqrs::{Projector, Recorded, projection::ProjectError, store::async_trait};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
-use cqrs_postgres::{PgReadStore, PgReadTransaction};
+use cqrs_postgres::{Pg, PgReadStore, PgReadTransaction};
 use rpds::RedBlackTreeMapSync;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
 
 use super::QueryError;
 use crate::domain::{ProductEvent, Sku};
@@ -90,13 +90,13 @@ impl Projector<PgReadStore> for Products {
     ) -> Result<(), ProjectError> {
         let Some((sku, quantity)) = on_hand(&event.event) else { return Ok(()) };
         // Times of the events, so that a rebuild changes none.
-        let set = "insert into products values ($1, $2, $3::timestamptz, $3::timestamptz)
+        let set = "insert into products values ($1, $2, $3, $3)
             on conflict (sku) do update
               set quantity = excluded.quantity, updated_at = excluded.updated_at";
         sqlx::query(set)
             .bind(sku.to_string())
             .bind(i64::try_from(quantity)?)
-            .bind(event.recorded_at.to_string())
+            .bind(Pg(event.recorded_at))
             .execute(&mut **tx)
             .await?;
         Ok(())
@@ -108,8 +108,8 @@ impl Projector<PgReadStore> for Products {
 /// # Errors
 /// [`QueryError`].
 pub async fn products_in(read: &PgReadStore) -> Result<BTreeMap<Sku, u64>, QueryError> {
-    let all = format!("select sku, quantity from {}.products", read.schema_of("products"));
-    let rows = sqlx::query(AssertSqlSafe(all)).fetch_all(read.pool()).await?;
+    let mut tx = read.begin_read("products").await?;
+    let rows = sqlx::query("select sku, quantity from products").fetch_all(&mut *tx).await?;
     let row = |row: sqlx::postgres::PgRow| -> Result<_, QueryError> {
         let sku: &str = row.try_get(0)?;
         let sku = sku.parse().map_err(|_| QueryError::Unreadable { column: "sku" })?;

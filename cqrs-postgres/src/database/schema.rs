@@ -1,4 +1,4 @@
-//! The schema a store lives in: its name, its migrations, and whether the tables fit the program.
+//! The schema of a store: its name, its migrations, and whether its tables fit the program.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use cqrs_core::store::{StoreError, StoreErrorKind};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 
-use crate::error::store_error;
+use super::error::store_error;
 
-/// What has to be done to a schema, in order. A migration that was released is never edited:
-/// another follows.
+/// The migrations of a schema, in order. A released migration is never edited; changes are made by
+/// another one.
 #[derive(Debug)]
 pub(crate) struct Migrations {
     what: &'static str,
-    /// What makes them.
+    /// The function that applies them.
     by: &'static str,
     list: &'static [(&'static str, &'static str)],
 }
@@ -22,12 +22,12 @@ pub(crate) const EVENT_STORE: Migrations = Migrations {
     what: "event store",
     by: "PgStoreBuilder::migrate",
     list: &[
-        ("log", include_str!("../migrations/0001_log.sql")),
-        ("records", include_str!("../migrations/0002_records.sql")),
-        ("append", include_str!("../migrations/0003_append.sql")),
-        ("append-one", include_str!("../migrations/0004_append_one.sql")),
-        ("log-view", include_str!("../migrations/0005_log_view.sql")),
-        ("subscriptions", include_str!("../migrations/0006_subscriptions.sql")),
+        ("log", include_str!("../../migrations/0001_log.sql")),
+        ("records", include_str!("../../migrations/0002_records.sql")),
+        ("append", include_str!("../../migrations/0003_append.sql")),
+        ("append-one", include_str!("../../migrations/0004_append_one.sql")),
+        ("log-view", include_str!("../../migrations/0005_log_view.sql")),
+        ("subscriptions", include_str!("../../migrations/0006_subscriptions.sql")),
     ],
 };
 
@@ -35,9 +35,9 @@ pub(crate) const READ_STORE: Migrations = Migrations {
     what: "read store",
     by: "PgReadStoreBuilder::migrate",
     list: &[
-        ("records", include_str!("../migrations/read_store/0001_records.sql")),
-        ("leases", include_str!("../migrations/read_store/0002_leases.sql")),
-        ("generations", include_str!("../migrations/read_store/0003_generations.sql")),
+        ("records", include_str!("../../migrations/read_store/0001_records.sql")),
+        ("leases", include_str!("../../migrations/read_store/0002_leases.sql")),
+        ("generations", include_str!("../../migrations/read_store/0003_generations.sql")),
     ],
 };
 
@@ -47,25 +47,25 @@ const TRACKING: &str = "create table if not exists cqrs.migrations (
   applied_at timestamptz not null default clock_timestamp()
 );\n";
 
-/// Longest name: what is made of it, such as a channel, must fit into 63 bytes.
+/// Maximum length of a name: what is derived from it, such as a channel, has to fit into 63 bytes.
 const MAX_BYTES: usize = 48;
 
 /// One change to the database's tables and functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Migration {
-    /// Its place in the order, from 1.
+    /// Its number in the order of application, from 1.
     pub number: usize,
-    /// What it is about.
+    /// A short name, such as `append`.
     pub name: &'static str,
-    /// Whether it was made in this database.
+    /// `true` if it was applied to this database.
     pub is_applied: bool,
 }
 
 /// The name of a schema.
 ///
-/// All SQL is written for the schema `cqrs` and reads as it is; for another one the qualifier is
-/// replaced, which is safe because a name contains nothing that SQL could take for something else.
+/// All SQL is written for the schema `cqrs`. For another schema the qualifier is replaced, which is
+/// safe because a name consists of letters, digits and underscores.
 #[derive(Clone, Debug)]
 pub(crate) struct Schema {
     name: Arc<str>,
@@ -81,8 +81,8 @@ impl Schema {
             return Ok(Self { name: name.into(), migrations });
         }
         let message = format!(
-            "a schema's name is up to {MAX_BYTES} lower-case letters, digits and underscores and \
-             does not start with a digit or `pg_`"
+            "invalid schema name `{name}`; use up to {MAX_BYTES} lower-case letters, digits and \
+             underscores, and do not start with a digit or `pg_`"
         );
         Err(StoreError::new(StoreErrorKind::Unsupported, message))
     }
@@ -91,18 +91,18 @@ impl Schema {
         &self.name
     }
 
-    /// Where the commits of the store are announced.
+    /// The channel on which the commits of the store are announced.
     pub(crate) fn channel(&self) -> String {
-        // As the functions of the schema call it, see `sql`.
+        // As `sql` makes it of the name in the functions of the schema.
         format!("\"{}\".head", self.name)
     }
 
-    /// SQL written for the schema `cqrs`, for this one.
+    /// Rewrites SQL for the schema `cqrs` to this schema.
     pub(crate) fn sql(&self, text: &str) -> Arc<str> {
         text.replace("cqrs.", &format!("\"{}\".", self.name)).into()
     }
 
-    /// Brings the schema to the version of this program. Nothing happens when it is there.
+    /// Applies the migrations that are missing. Does nothing if none is.
     pub(crate) async fn migrate(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
         self.migrate_to(self.migrations.list.len(), connection).await
     }
@@ -114,9 +114,9 @@ impl Schema {
     ) -> Result<(), StoreError> {
         let applied = async {
             let mut transaction = connection.begin().await?;
-            // One at a time in a database: two runners at once do not both create a schema.
+            // One at a time in a database, so that two processes do not create the same schema.
             transaction.execute("select pg_advisory_xact_lock(7166469118243893)").await?;
-            // Asked first, because creating it needs a right that an application may lack.
+            // Checked first, because creating it needs a privilege that an application may lack.
             let exists = "select exists (select from pg_namespace where nspname = $1)";
             let exists: bool =
                 sqlx::query_scalar(exists).bind(self.name()).fetch_one(&mut *transaction).await?;
@@ -131,21 +131,22 @@ impl Schema {
             let all = (1..).zip(self.migrations.list);
             for (number, (name, text)) in all.take(version).skip(before) {
                 transaction.execute(sqlx::raw_sql(AssertSqlSafe(self.sql(text)))).await?;
-                let note = self.sql("insert into cqrs.migrations (version, name) values ($1, $2)");
-                let note = sqlx::query(AssertSqlSafe(note)).bind(number).bind(*name);
-                note.execute(&mut *transaction).await?;
-                tracing::info!(schema = self.name(), number, name, "migrated");
+                let record =
+                    self.sql("insert into cqrs.migrations (version, name) values ($1, $2)");
+                let record = sqlx::query(AssertSqlSafe(record)).bind(number).bind(*name);
+                record.execute(&mut *transaction).await?;
+                tracing::info!(schema = self.name(), number, name, "migration applied");
             }
             transaction.commit().await
         };
         applied.await.map_err(store_error)
     }
 
-    /// How many migrations were applied; `None` when the schema is not a store's.
+    /// The number of applied migrations; `None` if the schema is not one of a store.
     async fn version(&self, connection: &mut PgConnection) -> Result<Option<usize>, sqlx::Error> {
-        let is_there = "select exists (select from pg_class c join pg_namespace n \
+        let exists = "select exists (select from pg_class c join pg_namespace n \
              on n.oid = c.relnamespace where n.nspname = $1 and c.relname = 'migrations')";
-        let query = sqlx::query_scalar::<_, bool>(is_there).bind(self.name());
+        let query = sqlx::query_scalar::<_, bool>(exists).bind(self.name());
         if !query.fetch_one(&mut *connection).await? {
             return Ok(None);
         }
@@ -154,7 +155,7 @@ impl Schema {
         Ok(Some(usize::try_from(row.try_get::<i32, _>(0)?).unwrap_or(0)))
     }
 
-    /// Fails when the tables are missing, older or newer than this program.
+    /// Fails if the tables are missing, or older or newer than this program.
     pub(crate) async fn check(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
         let Migrations { what, by, list } = self.migrations;
         let known = list.len();
@@ -163,15 +164,20 @@ impl Schema {
             Some(version) if version == known => return Ok(()),
             None | Some(0) => (
                 StoreErrorKind::SchemaMissing,
-                format!("schema `{name}` has no {what}; `{by}` creates it"),
+                format!("schema `{name}` contains no {what}; create it with `{by}`"),
             ),
             Some(version) if version < known => (
                 StoreErrorKind::SchemaOutdated,
-                format!("schema `{name}` is at version {version} of {known}; `{by}` updates it"),
+                format!(
+                    "schema `{name}` is at version {version} of {known}; update it with `{by}`"
+                ),
             ),
             Some(version) => (
                 StoreErrorKind::Unsupported,
-                format!("schema `{name}` is at version {version}, this program knows {known}"),
+                format!(
+                    "schema `{name}` is at version {version}, newer than version {known} of this \
+                     program; deploy a newer program"
+                ),
             ),
         };
         Err(StoreError::new(kind, message))
@@ -188,16 +194,16 @@ impl Schema {
             .collect())
     }
 
-    /// Everything as one SQL script, for those who apply changes by hand.
+    /// All migrations as one SQL script.
     pub(crate) fn script(&self) -> String {
         let mut script = format!("begin;\ncreate schema if not exists \"{}\";\n", self.name);
         script.push_str(&self.sql(TRACKING));
         for (number, (name, text)) in (1..).zip(self.migrations.list) {
             script.push_str(&format!("\n-- {number}: {name}\n{}", self.sql(text)));
-            let note = format!(
+            let record = format!(
                 "insert into cqrs.migrations (version, name) values ({number}, '{name}');\n"
             );
-            script.push_str(&self.sql(&note));
+            script.push_str(&self.sql(&record));
         }
         script.push_str("commit;\n");
         script
@@ -209,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_plain_identifiers() {
+    fn a_schema_name_is_a_plain_identifier() {
         for name in ["cqrs", "a", "_x", "tenant_7", "user", &"a".repeat(48)] {
             assert!(Schema::new(name, &EVENT_STORE).is_ok(), "{name}");
         }
@@ -219,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn sql_is_for_one_schema_only() {
+    fn the_qualifier_is_replaced_everywhere() {
         for migrations in [&EVENT_STORE, &READ_STORE] {
             for (name, text) in migrations.list {
                 let text = Schema::new("elsewhere", migrations).unwrap().sql(text);

@@ -1,4 +1,4 @@
-//! Bulk import: events that happened elsewhere, with the times they have.
+//! Bulk import: events of another system, with their own times.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -13,51 +13,53 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use tokio::time::timeout;
 
-use super::repeated::{self, Source};
-use super::writer::durable;
-use super::{Prepared, batch};
-use crate::PgStore;
-use crate::error::{is_duplicate, is_lost, no_answer, store_error};
+use super::PgStore;
+use crate::append::batch;
+use crate::append::prepared::Prepared;
+use crate::append::repeated::{self, Source};
+use crate::database::connect::with_durable_commits;
+use crate::database::error::{is_duplicate, is_lost, no_response, store_error};
 
-/// A commit ends with the event that reaches one of these. Small enough that other writers do not
-/// wait long, and that a failed one leaves little behind to be vacuumed.
-const MOST_EVENTS: usize = 10_000;
-const MOST_BYTES: usize = 8 * 1024 * 1024;
+/// A transaction ends with the event that reaches one of these limits. Small enough that other
+/// writers do not wait long, and that a failed one leaves few dead rows.
+const MAX_EVENTS: usize = 10_000;
+const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// How far an import has come.
+/// How far an import has got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Imported {
-    /// Events that were stored.
+    /// Number of events that were stored.
     pub events: u64,
-    /// Events that had been stored by an earlier attempt.
+    /// Number of events that an earlier attempt had stored.
     pub repeated: u64,
-    /// The position of the last of them.
+    /// The position of the last event of both.
     pub position: Position,
 }
 
-/// An import stopped. What `imported` counts is stored; of the piece behind it nothing is, unless
-/// the source is `OutcomeUnknown`. Importing the same events again goes on where it stopped.
+/// An import failed. The events that `imported` counts are stored. No later event is, unless the
+/// source is [`OutcomeUnknown`](AppendError::OutcomeUnknown). Importing the same events again
+/// continues where it stopped.
 #[derive(Debug, thiserror::Error)]
-#[error("the import stopped behind {} events", imported.events + imported.repeated)]
+#[error("import stopped after {} events", imported.events + imported.repeated)]
 #[non_exhaustive]
 pub struct ImportError {
-    /// What was imported before.
+    /// How far it has got.
     pub imported: Imported,
-    /// What is wrong. Its [`retry`](AppendError::retry) says whether trying again can help.
+    /// The cause. Its [`retry`](AppendError::retry) says whether trying again can help.
     pub source: AppendError,
 }
 
 impl PgStore {
-    /// Stores events that happened elsewhere, in the order given, each at the end of its stream.
+    /// Stores events of another system in the order given, each at the end of its stream.
     ///
-    /// Meant for moving an old system's history in: an event keeps the time it brings
-    /// ([`NewEvent::with_recorded_at`]). It is several times faster than appending one by one,
-    /// because thousands of events share a commit; between two such commits other appends go on.
-    /// What is imported becomes visible piece by piece.
+    /// Use it to migrate an existing history: an event keeps the time that it has
+    /// ([`NewEvent::with_recorded_at`]). It is several times faster than single appends, because
+    /// thousands of events share a transaction; other appends run between these. Events become
+    /// visible transaction by transaction.
     ///
-    /// Events whose ids are stored already, by an import of the same events that was interrupted,
-    /// are passed over. Other ids that are stored already end the import.
+    /// Events that an interrupted import of the same events has stored are skipped. Any other event
+    /// id that is already stored ends the import.
     ///
     /// ```no_run
     /// # use cqrs_core::{StreamName, Timestamp, event::NewEvent};
@@ -74,10 +76,11 @@ impl PgStore {
     /// ```
     ///
     /// # Errors
-    /// [`ImportError`], with how far it came.
+    /// [`ImportError`], with how far it has got.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves whole pieces. Import the same events again to go on.
+    /// If you drop the future, whole transactions are stored. Import the same events again to
+    /// continue.
     pub async fn import(
         &self,
         events: impl Stream<Item = (StreamName, NewEvent)> + Send,
@@ -95,7 +98,8 @@ impl PgStore {
         imported: &mut Imported,
     ) -> Result<(), AppendError> {
         let mut events = pin!(events);
-        let mut connection = durable(self.shared.connections.open().await?).await?;
+        let mut connection =
+            with_durable_commits(self.database().connections.open().await?).await?;
         let mut piece = Piece::of(&mut events).await;
         while let Some(current) = piece {
             // The next piece is collected while the server works on this one.
@@ -106,7 +110,7 @@ impl PgStore {
             stored?;
             piece = next;
         }
-        // Everything is stored; how the connection ends does not matter.
+        // Everything is stored, so a failure to say goodbye does not matter.
         let _ = connection.close().await;
         Ok(())
     }
@@ -117,37 +121,37 @@ impl PgStore {
         connection: &mut PgConnection,
         imported: &mut Imported,
     ) -> Result<(), AppendError> {
-        let shared = &*self.shared;
+        let database = self.database();
         let count = piece.order.len() as u64;
         let order = piece.positions();
-        let prepared = Prepared::new(piece.append, shared).await?;
-        let sending = batch::send_ordered(
+        let prepared = Prepared::new(piece.append, database).await?;
+        let sent = batch::send_ordered(
             connection,
-            &shared.sql,
-            &shared.names,
+            &database.sql,
+            &database.names,
             &prepared,
             &order,
-            shared.now(),
+            database.now(),
         );
-        let error = match timeout(shared.connections.within(), sending).await {
+        let error = match timeout(database.connections.response_timeout(), sent).await {
             Ok(Ok(head)) => {
-                shared.head.raise(head);
+                database.head.raise(head);
                 imported.events += count;
                 imported.position = head;
                 return Ok(());
             }
             Ok(Err(error)) => error,
-            Err(_) => return Err(AppendError::OutcomeUnknown(no_answer())),
+            Err(_) => return Err(AppendError::OutcomeUnknown(no_response())),
         };
         if is_lost(&error) {
             return Err(AppendError::OutcomeUnknown(store_error(error)));
         }
         if !is_duplicate(&error) {
-            return Err(prepared.blame(store_error(error)));
+            return Err(prepared.explain(store_error(error)));
         }
-        let mut source = Source::Connections(&shared.connections);
+        let mut source = Source::Connections(&database.connections);
         let wanted = prepared.in_order(&order);
-        match repeated::find_all(&mut source, &shared.sql, &wanted).await? {
+        match repeated::find_all(&mut source, &database.sql, &wanted).await? {
             Some(position) => {
                 imported.repeated += count;
                 imported.position = position;
@@ -158,12 +162,12 @@ impl PgStore {
     }
 }
 
-/// Events that share a commit: grouped by stream, as the database takes them, and the order in
-/// which they were given.
+/// Events that share a transaction: grouped by stream, as the database expects them, and the order
+/// in which they were given.
 struct Piece {
     append: Append,
     parts: HashMap<StreamName, usize>,
-    /// For each event its part and its place there.
+    /// For each event the index of its stream and its own index there.
     order: Vec<(usize, usize)>,
     bytes: usize,
 }
@@ -175,7 +179,7 @@ impl Default for Piece {
 }
 
 impl Piece {
-    /// The next events, as many as share a commit.
+    /// Collects the events of the next transaction.
     async fn of(events: &mut (impl Stream<Item = (StreamName, NewEvent)> + Unpin)) -> Option<Self> {
         let mut piece = Self::default();
         while !piece.is_full() {
@@ -199,10 +203,10 @@ impl Piece {
     }
 
     const fn is_full(&self) -> bool {
-        self.order.len() >= MOST_EVENTS || self.bytes >= MOST_BYTES
+        self.order.len() >= MAX_EVENTS || self.bytes >= MAX_BYTES
     }
 
-    /// For each event, in the order given, its place among all events grouped by stream.
+    /// For each event, in the order given, its index among all events grouped by stream.
     fn positions(&self) -> Vec<usize> {
         let starts: Vec<usize> = self
             .append

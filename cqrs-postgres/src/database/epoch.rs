@@ -1,13 +1,13 @@
-//! What a lost connection makes doubtful.
+//! When what this process remembers of the database becomes doubtful.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts lost connections.
 ///
-/// Behind the next connection may stand another server, a standby that never saw the last
-/// transactions of the old one. So whatever this process remembers of the database carries the
-/// epoch it was learnt in, and counts for nothing in the next.
+/// The next connection may lead to another server: a standby that never received the last
+/// transactions of the old one. Everything this process remembers of the database therefore
+/// carries the epoch in which it was read, and is discarded in the next.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Epoch(Arc<AtomicU64>);
 

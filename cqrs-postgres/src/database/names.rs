@@ -1,6 +1,7 @@
-//! Names and the numbers the database keeps in place of them. A number never changes, so what is
-//! remembered here is not wrong before the epoch ends; it is bounded because there may be
-//! millions of streams.
+//! Names of streams and event types, and the ids that stand for them in the database.
+//!
+//! An id never changes, so what is cached is valid until the epoch ends. The cache of streams is
+//! bounded because there may be millions of them.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,65 +9,65 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use cqrs_core::{StreamName, event::EventName, store::StoreError};
 use hashlink::LruCache;
 
-use crate::epoch::Epoch;
-use crate::error::corrupt;
+use super::epoch::Epoch;
+use super::error::corrupt;
 
-/// How many streams are remembered, in either direction.
+/// Number of streams cached in each direction.
 const STREAMS: usize = 100_000;
 
 pub(crate) struct Names {
     epoch: Epoch,
-    known: Mutex<Known>,
+    cache: Mutex<Cache>,
 }
 
-pub(crate) struct Known {
-    learnt_in: u64,
+pub(crate) struct Cache {
+    epoch: u64,
     stream_ids: LruCache<StreamName, i64>,
     streams: LruCache<i64, StreamName>,
-    // A program has some hundreds.
+    // A program has a few hundred types at most.
     type_ids: HashMap<EventName, i32>,
     types: HashMap<i32, EventName>,
 }
 
 impl Names {
     pub(crate) fn new(epoch: Epoch) -> Self {
-        let known = Mutex::new(Known {
-            learnt_in: epoch.now(),
+        let cache = Mutex::new(Cache {
+            epoch: epoch.now(),
             stream_ids: LruCache::new(STREAMS),
             streams: LruCache::new(STREAMS),
             type_ids: HashMap::new(),
             types: HashMap::new(),
         });
-        Self { epoch, known }
+        Self { epoch, cache }
     }
 
-    /// What is known now. Held for look-ups only, never over a wait.
-    pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
-        // Nothing panics under it.
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The cache of the present epoch. Held for look-ups only, never across an await.
+    pub(crate) fn cache(&self) -> MutexGuard<'_, Cache> {
+        // Nothing panics while it is locked.
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.epoch.now();
-        if known.learnt_in != now {
-            known.stream_ids.clear();
-            known.streams.clear();
-            known.type_ids.clear();
-            known.types.clear();
-            known.learnt_in = now;
+        if cache.epoch != now {
+            cache.stream_ids.clear();
+            cache.streams.clear();
+            cache.type_ids.clear();
+            cache.types.clear();
+            cache.epoch = now;
         }
-        known
+        cache
     }
 }
 
-impl Known {
-    pub(crate) const fn learnt_in(&self) -> u64 {
-        self.learnt_in
+impl Cache {
+    pub(crate) const fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     pub(crate) fn stream_id(&mut self, stream: &StreamName) -> Option<i64> {
         self.stream_ids.get(stream).copied()
     }
 
-    pub(crate) fn learn_stream_id(&mut self, stream: &StreamName, id: i64) {
-        // Most are known already: a look-up is cheaper than replacing the entry.
+    pub(crate) fn add_stream_id(&mut self, stream: &StreamName, id: i64) {
+        // Most are cached already, and a look-up is cheaper than replacing the entry.
         if self.stream_ids.get(stream).is_none() {
             self.stream_ids.insert(stream.clone(), id);
         }
@@ -76,7 +77,7 @@ impl Known {
         self.streams.get(&id).cloned()
     }
 
-    pub(crate) fn learn_stream(&mut self, id: i64, stream: &StreamName) {
+    pub(crate) fn add_stream(&mut self, id: i64, stream: &StreamName) {
         self.streams.insert(id, stream.clone());
     }
 
@@ -88,7 +89,7 @@ impl Known {
         self.types.get(&id).cloned()
     }
 
-    pub(crate) fn learn_type(&mut self, id: i32, name: &EventName) {
+    pub(crate) fn add_type(&mut self, id: i32, name: &EventName) {
         self.type_ids.insert(name.clone(), id);
         self.types.insert(id, name.clone());
     }
@@ -100,8 +101,10 @@ impl std::fmt::Debug for Names {
     }
 }
 
-/// A name as the database keeps it.
+/// A stream name as read from the database.
 pub(crate) fn stream_name(name: &str) -> Result<StreamName, StoreError> {
-    StreamName::new(name)
-        .map_err(|error| corrupt("the database holds an impossible stream name").with_source(error))
+    StreamName::new(name).map_err(|error| {
+        corrupt(format!("the database contains the invalid stream name `{name}`"))
+            .with_source(error)
+    })
 }
