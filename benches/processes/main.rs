@@ -1,13 +1,13 @@
-//! What processes cost: transfers of money from end to end, and timers.
+//! The cost of processes: end-to-end money transfers, and timers.
 //!
-//! `cargo bench --bench processes` takes some minutes and writes `benches/results/`.
-//! `-- --quick` takes one, `-- --only transfers,timers` chooses sections (neither writes),
-//! `-- --test` runs everything once, tiny, and writes nothing.
+//! `cargo bench --bench processes` takes several minutes and writes to `benches/results/`.
+//! `-- --quick` takes one minute, `-- --only transfers,timers` selects sections; neither writes
+//! results. `-- --test` runs everything once with tiny sizes and writes nothing.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a bench may
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a benchmark fails by panicking
 
 #[path = "../shared/mod.rs"]
-#[allow(dead_code)] // what only the other benches use
+#[allow(dead_code)] // used by other benchmarks
 mod shared;
 mod timers;
 mod transfers;
@@ -28,12 +28,12 @@ fn main() {
     });
 }
 
-/// Stores in memory, as good as new.
+/// Empty stores in memory.
 fn in_memory() -> (MemoryStore, MemoryReadStore) {
     (MemoryStore::new(), MemoryReadStore::new())
 }
 
-/// Stores in one database.
+/// Stores in one Postgres database.
 async fn in_postgres(database: &Database) -> (PgStore, PgReadStore) {
     let store = PgStore::builder().options(database.options()).migrate().await.unwrap();
     let kept = PgReadStore::for_processes().options(database.options()).migrate().await.unwrap();

@@ -1,4 +1,4 @@
-//! Timers: many that are not due, and a thousand that are.
+//! Timers: a thousand that are due next to many that are not.
 
 use std::time::{Duration, Instant};
 
@@ -18,14 +18,14 @@ use crate::shared::samples::Spread;
 use crate::{Effort, in_memory, in_postgres};
 use reminder::{Asked, Remind, Reminder};
 
-/// So many fire at once.
+/// How many timers fire at once.
 const DUE: usize = 1_000;
 
 mod reminder {
     use cqrs::{Aggregate, Command, Event};
     use serde::{Deserialize, Serialize};
 
-    /// Notes that it was reminded.
+    /// Records reminders.
     #[derive(Clone, Debug, Default)]
     pub(super) struct Reminder;
 
@@ -58,7 +58,7 @@ mod reminder {
     }
 }
 
-/// Reminds of what was asked for.
+/// Sends each reminder when it is due.
 struct Reminding;
 
 impl ProcessManager for Reminding {
@@ -99,7 +99,7 @@ impl ProcessManager for Reminding {
 
 pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
     let pending = effort.rows / 10;
-    report.section(&format!("Timers: {DUE} that fire beside {pending} that wait"));
+    report.section(&format!("Timers: {DUE} fire while {pending} are pending"));
     let rounds = effort.rounds.min(3);
     let mut seen = Vec::new();
     for _ in 0..rounds {
@@ -107,7 +107,7 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
         let (store, kept) = in_memory();
         seen.push(measure_one(store, kept, clock, pending).await);
     }
-    told(report, "in memory", &seen);
+    report_rates(report, "in memory", &seen);
     seen.clear();
     for _ in 0..rounds {
         let clock = ManualClock::new();
@@ -115,18 +115,20 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
         let (store, kept) = in_postgres(&database).await;
         seen.push(measure_one(store, kept, clock, pending).await);
     }
-    told(report, "on Postgres", &seen);
+    report_rates(report, "on Postgres", &seen);
 }
 
-/// How long it took to take in those that wait, and to fire those that are due.
+/// One measurement.
 struct Seen {
+    /// Timers started per second.
     started: f64,
+    /// Milliseconds until all due timers fired and their commands were answered.
     fired: f64,
 }
 
-fn told(report: &mut Report, what: &str, seen: &[Seen]) {
+fn report_rates(report: &mut Report, what: &str, seen: &[Seen]) {
     let started = Spread::of(seen.iter().map(|seen| seen.started));
-    report.ratio(&format!("{what}: timers started, a second"), started, None);
+    report.ratio(&format!("{what}: timers started per second"), started, None);
     let fired = Spread::of(seen.iter().map(|seen| seen.fired));
     report.ratio(&format!("{what}: {DUE} fired and answered, in ms"), fired, None);
 }
@@ -161,7 +163,7 @@ async fn measure_one<S: ProcessStore>(
     );
     let started = (pending + DUE) as f64 / start.elapsed().as_secs_f64();
     clock.advance(Duration::from_secs(2 * hour));
-    // From the first on: nobody knows that this clock has moved before the next look.
+    // Measured from the first event: the advanced clock is only noticed at the next poll.
     events.next().await.unwrap().unwrap();
     let start = Instant::now();
     for _ in 1..DUE {

@@ -1,4 +1,4 @@
-//! Transfers of money: five events over three streams and an instance each.
+//! Money transfers: each takes five events in three streams and one instance.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -22,21 +22,21 @@ use crate::shared::report::{Report, Target};
 use crate::shared::samples::{Sample, Spread};
 use crate::{Effort, in_memory, in_postgres};
 
-/// So many that callers seldom meet at one.
+/// Enough that callers seldom use the same account.
 const ACCOUNTS: u128 = 1_000;
 
-/// Who waits for which transfer.
+/// The callers that wait for their transfers.
 type Waiting = Arc<Mutex<HashMap<TransferId, oneshot::Sender<()>>>>;
 
 pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
-    report.section("Transfers a second, from the command to the last event");
+    report.section("Transfers per second, from the command to the last event");
     for callers in [1, 8, 64] {
         let mut samples = Vec::new();
         for _ in 0..effort.rounds.min(3) {
             let (store, kept) = in_memory();
             samples.push(measure_one(store, kept, callers, effort).await);
         }
-        told(report, &format!("in memory, {callers} at once"), &samples, None);
+        report_rates(report, &format!("in memory, {callers} callers"), &samples, None);
     }
     for callers in [1, 8, 64] {
         let mut samples = Vec::new();
@@ -46,13 +46,13 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
             samples.push(measure_one(store, kept, callers, effort).await);
         }
         let target = (callers == 64).then_some(Target::AtLeast(1_500.0));
-        told(report, &format!("on Postgres, {callers} at once"), &samples, target);
+        report_rates(report, &format!("on Postgres, {callers} callers"), &samples, target);
     }
 }
 
-fn told(report: &mut Report, what: &str, samples: &[Sample], target: Option<Target>) {
+fn report_rates(report: &mut Report, what: &str, samples: &[Sample], target: Option<Target>) {
     let rate = Spread::of(samples.iter().map(|sample| sample.per_second));
-    report.ratio(&format!("{what}: a second"), rate, target);
+    report.ratio(&format!("{what}: per second"), rate, target);
     let millis = |latency: Duration| latency.as_secs_f64() * 1_000.0;
     let p50 = Spread::of(samples.iter().map(|sample| millis(sample.p50)));
     let p99 = Spread::of(samples.iter().map(|sample| millis(sample.p99)));
@@ -79,18 +79,18 @@ async fn measure_one<S: ProcessStore>(
     assert!(processes.consumers().wait_until_built(name, Duration::from_secs(60)).await.unwrap());
 
     let waiting = Waiting::default();
-    // It follows before the first transfer begins.
+    // Subscribed before the first transfer starts.
     let events = store.subscribe(SubscriptionOptions::all().from(Start::Now)).await.unwrap();
     let follower = tokio::spawn(follow(events, Arc::clone(&waiting)));
     let start = Instant::now();
-    // Warm after the first tenth.
+    // The first tenth is warm-up.
     let (warm, end) = (start + effort.lasts / 5, start + effort.lasts * 2);
     let calls = (0..callers).map(|caller| {
         let (app, waiting) = (app.clone(), Arc::clone(&waiting));
         tokio::spawn(async move {
             let mut latencies = Vec::new();
             let mut n = 0;
-            // Each has a sample, however short the time.
+            // At least one sample for each caller.
             while Instant::now() < end || latencies.is_empty() {
                 n += 1;
                 let began = Instant::now();
@@ -113,7 +113,7 @@ fn account(n: u128) -> AccountId {
     Uuid::from_u128(0xacc0_0000 + n).into()
 }
 
-/// One transfer, until it is done.
+/// Starts one transfer and waits until it is complete.
 async fn transfer(app: &App, waiting: &Waiting, caller: u128, n: u128) {
     let transfer_id: TransferId = Uuid::from_u128((caller << 64) + n).into();
     let from = (caller * 7_919 + n * 31) % ACCOUNTS;
@@ -131,7 +131,7 @@ async fn transfer(app: &App, waiting: &Waiting, caller: u128, n: u128) {
     is_done.await.unwrap();
 }
 
-/// Tells callers of the ends of their transfers.
+/// Notifies callers when their transfers are complete.
 async fn follow(mut events: Subscription, waiting: Waiting) {
     while let Some(event) = events.next().await {
         let event = event.unwrap();

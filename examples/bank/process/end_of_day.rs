@@ -1,10 +1,11 @@
-//! What is done each midnight: the day is closed.
+//! Closing each day at midnight.
 
 use cqrs::{Timestamp, process::RecurringCommand};
 
 use crate::domain::day::{CloseDay, Day};
 
-/// Closes each day at its end, in UTC; days at which nothing was running are closed later.
+/// Closes each day at midnight, in UTC. Days that ended while the bank was not running are closed
+/// at the next start.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EndOfDay;
 

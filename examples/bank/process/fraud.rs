@@ -1,4 +1,4 @@
-//! What is done about unusually large withdrawals: somebody is told, once.
+//! Flagging unusually large withdrawals.
 
 use cqrs::{
     EventHandler, Recorded,
@@ -15,7 +15,7 @@ pub struct FlagLargeWithdrawals {
 }
 
 impl FlagLargeWithdrawals {
-    /// What is above this is flagged.
+    /// Flags withdrawals of more than `limit`.
     #[must_use]
     pub const fn above(limit: Money) -> Self {
         Self { limit }
@@ -23,7 +23,7 @@ impl FlagLargeWithdrawals {
 }
 
 impl Default for FlagLargeWithdrawals {
-    /// Above 10,000.00.
+    /// Flags withdrawals of more than 10,000.00.
     fn default() -> Self {
         Self::above(Money::cents(1_000_000))
     }

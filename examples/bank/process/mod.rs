@@ -1,4 +1,4 @@
-//! What happens by itself when something has happened.
+//! Automatic reactions to events.
 
 mod end_of_day;
 mod fraud;

@@ -1,5 +1,5 @@
-//! How money gets from one account to another: asked for step by step, paid back when the target
-//! will not have it, never lost.
+//! Money transfers: debits the source, credits the target, and refunds the source if the target
+//! rejects the deposit.
 
 use std::time::Duration;
 
@@ -17,20 +17,20 @@ use crate::domain::{
 };
 use crate::read::BankEvent;
 
-/// How long a transfer may take before it is given up.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The timer of that.
+/// How long a transfer may take before it times out.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// The timer that limits a transfer.
 const TOO_LONG: &str = "too long";
 
-/// Moves money from one account to another. One instance for each transfer.
+/// Moves money from one account to another. Each transfer is one instance.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MoneyTransfer;
 
-/// What a transfer remembers.
+/// The state of a transfer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     order: Option<Order>,
-    /// Why it fails, once it does.
+    /// Why the transfer fails, if it does.
     failure: Option<FailureReason>,
 }
 
@@ -107,13 +107,13 @@ impl ProcessManager for MoneyTransfer {
         let Some(order) = progress.order else { return Effects::new() };
         match event.event {
             BankEvent::Transfer(TransferEvent::TransferStarted { started_at, .. }) => {
-                Effects::new().dispatch(order.debit(started_at)).start_timer(TOO_LONG, PATIENCE)
+                Effects::new().dispatch(order.debit(started_at)).start_timer(TOO_LONG, TIME_LIMIT)
             }
             BankEvent::Account(AccountEvent::MoneyWithdrawn { at, .. }) => {
                 let transfer_id = order.transfer_id;
                 let debited = Effects::new().dispatch(MarkTransferAsDebited { transfer_id, at });
                 match progress.failure {
-                    // It was given up meanwhile.
+                    // The transfer timed out in the meantime.
                     Some(_) => debited.dispatch(order.refund(at)),
                     None => debited.dispatch(order.credit(at)),
                 }
@@ -146,8 +146,8 @@ impl ProcessManager for MoneyTransfer {
                 progress.failure.get_or_insert(credit_failure(rejected));
                 Effects::new().cancel_timer(TOO_LONG).dispatch(order.refund(at))
             }
-            // The money is on no account: people have to see to it.
-            Some(_) => Effects::new().suspend(format!("refund refused: {}", rejected.reason())),
+            // The money is in no account: an operator has to decide.
+            Some(_) => Effects::new().suspend(format!("refund rejected: {}", rejected.reason())),
             None => Effects::new().suspend(rejected.reason()),
         }
     }

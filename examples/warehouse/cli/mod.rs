@@ -99,7 +99,7 @@ pub async fn storyboard(
         }
         list(&app, &read, out).await?;
     }
-    tell_somebody(store, &app, &read, out).await?;
+    send_notifications(store, &app, &read, out).await?;
     for operation in then {
         match operation {
             Operation::Lag => {
@@ -128,7 +128,7 @@ pub async fn storyboard(
 }
 
 /// Works off what is to be done, as the last step of the storyboard.
-async fn tell_somebody(
+async fn send_notifications(
     store: &StoreArguments,
     app: &App,
     read: &ReadSide,
@@ -146,10 +146,10 @@ async fn tell_somebody(
         }
         tokio::time::sleep(LOOK).await;
     }
-    let told = running.consumers().wait_until_built("tell_somebody", WITHIN).await?;
+    let told = running.consumers().wait_until_built("send_notifications", WITHIN).await?;
     let head = app.store().head().await?;
     if told {
-        running.consumers().wait_for("tell_somebody", head, WITHIN).await?;
+        running.consumers().wait_for("send_notifications", head, WITHIN).await?;
     }
     running.stop().await;
     list(app, read, out).await
@@ -173,7 +173,7 @@ async fn list(app: &App, read: &ReadSide, out: &mut dyn Write) -> Result<(), Box
     for (sku, on_hand) in products {
         let item = match to_do.get(&sku) {
             Some(Item::Open { left }) => format!(", to do: tell somebody that {left} are left"),
-            Some(Item::Told) => ", somebody was told".to_owned(),
+            Some(Item::Notified) => ", notification sent".to_owned(),
             Some(Item::Nothing) | None => String::new(),
         };
         writeln!(out, "  {sku:<12} {on_hand:>6} on hand{item}")?;

@@ -1,4 +1,4 @@
-//! Working the items off.
+//! The process that requests notifications.
 
 use std::sync::Arc;
 
@@ -9,35 +9,35 @@ use cqrs::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Item, Notifier, TellSomebody};
+use super::{Item, Notifier, SendNotifications};
 use crate::domain::product::NotifyLowProductQuantity;
 use crate::domain::{Product, ProductEvent};
 
-/// Asks for a notification whenever an item opens; one instance for each product.
+/// Requests a notification whenever an item opens. Each product is one instance.
 #[derive(Clone, Copy, Debug)]
 pub struct LowStock {
     threshold: u64,
 }
 
 impl LowStock {
-    /// Up to so many pieces are few.
+    /// Creates the process. Stock is low at or below `threshold` pieces.
     #[must_use]
     pub const fn new(threshold: u64) -> Self {
         Self { threshold }
     }
 }
 
-/// What is remembered of a product.
+/// The state of a product's instance.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Remembered {
+pub struct Tracked {
     item: Item,
-    /// Whether the last event opened it.
+    /// Whether the last event opened the item.
     opened: bool,
 }
 
 impl ProcessManager for LowStock {
     type Event = ProductEvent;
-    type State = Remembered;
+    type State = Tracked;
     const NAME: &'static str = "low_stock";
 
     fn destinations(&self) -> Destinations {
@@ -48,13 +48,13 @@ impl ProcessManager for LowStock {
         vec![Route::start_or_continue(event.event.sku())]
     }
 
-    fn apply(&self, product: &mut Remembered, event: &Recorded<ProductEvent>) {
+    fn apply(&self, product: &mut Tracked, event: &Recorded<ProductEvent>) {
         let item = product.item.after(&event.event, self.threshold);
         let opened = item != product.item && matches!(item, Item::Open { .. });
-        *product = Remembered { item, opened };
+        *product = Tracked { item, opened };
     }
 
-    fn react(&self, product: &Remembered, event: &Recorded<ProductEvent>) -> Effects {
+    fn react(&self, product: &Tracked, event: &Recorded<ProductEvent>) -> Effects {
         match product.item {
             Item::Open { left: quantity } if product.opened => {
                 let sku = event.event.sku().clone();
@@ -65,17 +65,17 @@ impl ProcessManager for LowStock {
     }
 }
 
-/// Everything that happens by itself in the warehouse.
+/// The warehouse's processes and handlers.
 #[derive(Clone, Debug)]
 pub struct Automation<N> {
-    /// When pieces are few.
+    /// The process that requests notifications.
     pub low_stock: LowStock,
-    /// Who is told.
+    /// Sends the notifications.
     pub notifier: Arc<N>,
 }
 
 impl<N: Notifier> example_shared::Automation for Automation<N> {
     fn add_to<S: ProcessStore>(self, processes: ProcessesBuilder<S>) -> ProcessesBuilder<S> {
-        processes.process(self.low_stock).handler(TellSomebody::through(self.notifier))
+        processes.process(self.low_stock).handler(SendNotifications::with(self.notifier))
     }
 }

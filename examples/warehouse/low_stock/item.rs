@@ -1,29 +1,29 @@
-//! The rule.
+//! The rule that decides when a product is low.
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ProductEvent;
 
-/// So many pieces are few, unless it is said otherwise.
+/// The default number of pieces at or below which stock is low.
 pub const THRESHOLD: u64 = 5;
 
-/// What is to be done about a product.
+/// Whether a low-stock notification is due for a product.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Item {
-    /// Nothing: there is enough, or it was never shipped.
+    /// No notification is due: there is enough stock, or nothing was shipped yet.
     #[default]
     Nothing,
-    /// Somebody is to be told that so many are left.
+    /// A notification is due.
     Open {
-        /// After the shipment that made them few.
+        /// The number of pieces left after the shipment.
         left: u64,
     },
-    /// Somebody was told. Nobody is told again before it was filled up.
-    Told,
+    /// A notification was sent. The next one is due only after the product was restocked.
+    Notified,
 }
 
 impl Item {
-    /// What is to be done after an event, if up to `threshold` pieces are few.
+    /// Returns the item after an event, if stock is low at or below `threshold` pieces.
     #[must_use]
     pub const fn after(self, event: &ProductEvent, threshold: u64) -> Self {
         match (self, event) {
@@ -37,7 +37,7 @@ impl Item {
             {
                 Self::Nothing
             }
-            (Self::Open { .. }, ProductEvent::NotifiedLowProductQuantity { .. }) => Self::Told,
+            (Self::Open { .. }, ProductEvent::NotifiedLowProductQuantity { .. }) => Self::Notified,
             (unchanged, _) => unchanged,
         }
     }

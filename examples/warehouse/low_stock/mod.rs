@@ -10,6 +10,6 @@ mod to_do;
 
 pub use automation::{Automation, LowStock};
 pub use item::{Item, THRESHOLD};
-pub use notifier::{Log, Notifier, TellSomebody};
+pub use notifier::{Log, Notifier, SendNotifications};
 pub(crate) use to_do::{Model, query};
 pub use to_do::{ToDo, ToDoInMemory};

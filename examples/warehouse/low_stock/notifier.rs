@@ -1,4 +1,4 @@
-//! Telling somebody.
+//! The handler that sends notifications.
 
 use std::sync::Arc;
 
@@ -10,51 +10,46 @@ use cqrs::{
 
 use crate::domain::{ProductEvent, Sku};
 
-/// A way to tell somebody that little is left.
+/// Sends low-stock notifications.
 #[async_trait]
 pub trait Notifier: Send + Sync + 'static {
-    /// Tells it. The same `event` may come again after a crash: a notifier that must not repeat
-    /// itself gives it along as the idempotency key.
+    /// Notifies that a product is low. Called again with the same `event` after a crash: pass it on
+    /// as the idempotency key if the notification must not be repeated.
     ///
     /// # Errors
-    /// Why nobody was told; it is tried again.
-    async fn little_is_left(
-        &self,
-        event: EventId,
-        sku: &Sku,
-        left: u64,
-    ) -> Result<(), HandlerError>;
+    /// Any error; the notification is retried.
+    async fn low_stock(&self, event: EventId, sku: &Sku, left: u64) -> Result<(), HandlerError>;
 }
 
-/// Writes a line to the program's log.
+/// Writes notifications to standard error.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Log;
 
 #[async_trait]
 impl Notifier for Log {
-    async fn little_is_left(&self, _: EventId, sku: &Sku, left: u64) -> Result<(), HandlerError> {
+    async fn low_stock(&self, _: EventId, sku: &Sku, left: u64) -> Result<(), HandlerError> {
         eprintln!("warning: only {left} of {sku} left");
         Ok(())
     }
 }
 
-/// Hands notifications that were asked for to a notifier.
+/// Passes requested notifications to a notifier.
 #[derive(Debug)]
-pub struct TellSomebody<N> {
+pub struct SendNotifications<N> {
     notifier: Arc<N>,
 }
 
-impl<N> TellSomebody<N> {
-    /// Through this one.
+impl<N> SendNotifications<N> {
+    /// Creates a handler that sends notifications with `notifier`.
     #[must_use]
-    pub const fn through(notifier: Arc<N>) -> Self {
+    pub const fn with(notifier: Arc<N>) -> Self {
         Self { notifier }
     }
 }
 
-impl<N: Notifier> EventHandler for TellSomebody<N> {
+impl<N: Notifier> EventHandler for SendNotifications<N> {
     type Event = ProductEvent;
-    const NAME: &'static str = "tell_somebody";
+    const NAME: &'static str = "send_notifications";
 
     async fn handle(
         &self,
@@ -63,7 +58,7 @@ impl<N: Notifier> EventHandler for TellSomebody<N> {
     ) -> Result<(), HandlerError> {
         match &event.event {
             ProductEvent::NotifiedLowProductQuantity { sku, quantity } => {
-                self.notifier.little_is_left(event.id, sku, *quantity).await
+                self.notifier.low_stock(event.id, sku, *quantity).await
             }
             _ => Ok(()),
         }

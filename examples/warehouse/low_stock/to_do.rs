@@ -89,7 +89,7 @@ impl Projector<PgReadStore> for ToDo {
         let (status, left) = match before.after(&event.event, self.threshold) {
             Item::Nothing => ("nothing", None),
             Item::Open { left } => ("open", Some(i64::try_from(left)?)),
-            Item::Told => ("told", None),
+            Item::Notified => ("notified", None),
         };
         let set = "insert into items values ($1, $2, $3)
             on conflict (sku) do update set status = excluded.status, \"left\" = excluded.\"left\"";
@@ -101,7 +101,7 @@ impl Projector<PgReadStore> for ToDo {
 fn item(status: &str, left: Option<i64>) -> Result<Item, QueryError> {
     match (status, left) {
         ("nothing", None) => Ok(Item::Nothing),
-        ("told", None) => Ok(Item::Told),
+        ("notified", None) => Ok(Item::Notified),
         ("open", Some(left)) => {
             let left = u64::try_from(left);
             Ok(Item::Open { left: left.map_err(|_| QueryError::Unreadable { column: "left" })? })

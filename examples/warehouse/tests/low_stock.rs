@@ -24,7 +24,7 @@ use futures_util::future::join_all;
 use warehouse::domain::product::{IncreaseProductQuantity, ShipProductQuantity};
 use warehouse::domain::{ProductEvent, Sku};
 use warehouse::low_stock::{
-    Automation, Item, LowStock, Notifier, TellSomebody, ToDo, ToDoInMemory,
+    Automation, Item, LowStock, Notifier, SendNotifications, ToDo, ToDoInMemory,
 };
 use warehouse::read::{Products, ProductsInMemory, ReadSide};
 
@@ -43,7 +43,7 @@ struct Recording {
 
 #[async_trait]
 impl Notifier for Recording {
-    async fn little_is_left(&self, id: EventId, _: &Sku, left: u64) -> Result<(), HandlerError> {
+    async fn low_stock(&self, id: EventId, _: &Sku, left: u64) -> Result<(), HandlerError> {
         self.told.lock().unwrap().push((id, left));
         let next = |left: usize| left.checked_sub(1);
         match self.failures.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) {
@@ -132,7 +132,7 @@ impl Warehouse {
     async fn rest(&self, running: &OpenProcesses) {
         eventually(WITHIN, || async {
             let head = self.app.store().head().await.unwrap();
-            for name in [LowStock::NAME, TellSomebody::<Recording>::NAME] {
+            for name in [LowStock::NAME, SendNotifications::<Recording>::NAME] {
                 running.consumers().wait_until_built(name, WITHIN).await.unwrap();
                 running.consumers().wait_for(name, head, WITHIN).await.unwrap();
             }
@@ -240,7 +240,7 @@ async fn w36_what_is_to_do_is_shown_worked_off_once_and_closed() {
         assert_eq!(warehouse.to_do(&read).await[&sku()], Item::Open { left: 4 });
         let running = warehouse.automate(5).await;
         assert_eq!(warehouse.asked(&running).await, [4]);
-        assert_eq!(warehouse.to_do(&read).await[&sku()], Item::Told);
+        assert_eq!(warehouse.to_do(&read).await[&sku()], Item::Notified);
         running.stop().await;
         // Whoever comes to it without any memory asks again, and is recognised.
         let forgetful = Warehouse {

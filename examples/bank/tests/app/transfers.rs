@@ -299,7 +299,7 @@ async fn bank_b32_a_refused_refund_waits_for_people_and_is_tried_again<S: Proces
     bank.app.dispatch(close(3)).await.unwrap();
     bank.clock.advance(Duration::from_secs(31));
     let stuck = settled_attention(&running, 1).await;
-    assert!(stuck.contains("refund refused: the account is closed"), "{stuck}");
+    assert!(stuck.contains("refund rejected: the account is closed"), "{stuck}");
     let listed = running.instances(NAME, &InstanceQuery::page().suspended()).await.unwrap();
     assert_eq!(listed.len(), 1);
     // Others go on.
