@@ -227,7 +227,7 @@ fn expand(
     conversions: &TokenStream,
     id: &TokenStream,
 ) -> TokenStream {
-    // A constant of its own: `cargo check` evaluates it, unlike the constants of a trait.
+    // A constant outside the impl: `cargo check` evaluates it, unlike the constants of a trait.
     let category = quote_spanned! {aggregate.span()=>
         const _: () = assert!(
             #krate::private::is_category(<#aggregate as #krate::Aggregate>::CATEGORY),

@@ -143,23 +143,7 @@ fn expand(ident: &Ident, krate: &Path, parts: &[Part<'_>]) -> TokenStream {
             quote!(#constructor(inner) => #krate::Event::event_type(inner))
         }
     });
-    let encodings = parts.iter().map(|part| match part {
-        Part::Stored { content, .. } => content.encode(),
-        Part::Transparent { constructor, .. } => {
-            quote!(#constructor(inner) => #krate::Event::encode(inner))
-        }
-    });
-    let decodings = parts.iter().map(|part| match part {
-        Part::Stored { name, content, .. } => {
-            let read = content.decode();
-            quote!(#name => Ok(#read))
-        }
-        Part::Transparent { constructor, inner } => quote! {
-            name if #krate::private::contains_name(<#inner as #krate::Event>::TYPES, name) => {
-                <#inner as #krate::Event>::decode(name, payload).map(#constructor)
-            }
-        },
-    });
+    let (encodings, decodings) = (encodings(krate, parts), decodings(krate, parts));
     quote! {
         #[automatically_derived]
         impl #krate::Event for #ident {
@@ -193,4 +177,31 @@ fn expand(ident: &Ident, krate: &Path, parts: &[Part<'_>]) -> TokenStream {
             "two variants of this enum have the same stored name: remove one, or rename it",
         );
     }
+}
+
+/// Returns the arms of `encode`, one for each variant.
+fn encodings(krate: &Path, parts: &[Part<'_>]) -> Vec<TokenStream> {
+    let arms = parts.iter().map(|part| match part {
+        Part::Stored { content, .. } => content.encode(),
+        Part::Transparent { constructor, .. } => {
+            quote!(#constructor(inner) => #krate::Event::encode(inner))
+        }
+    });
+    arms.collect()
+}
+
+/// Returns the arms of `decode`, one for each variant.
+fn decodings(krate: &Path, parts: &[Part<'_>]) -> Vec<TokenStream> {
+    let arms = parts.iter().map(|part| match part {
+        Part::Stored { name, content, .. } => {
+            let read = content.decode();
+            quote!(#name => Ok(#read))
+        }
+        Part::Transparent { constructor, inner } => quote! {
+            name if #krate::private::contains_name(<#inner as #krate::Event>::TYPES, name) => {
+                <#inner as #krate::Event>::decode(name, payload).map(#constructor)
+            }
+        },
+    });
+    arms.collect()
 }

@@ -161,6 +161,7 @@ fn uuid(ident: &Ident, ty: &Type, krate: &Path) -> TokenStream {
     let wrap =
         quote!(|id| ::core::result::Result::<Self, #krate::private::InvalidName>::Ok(Self(id)));
     let reading = reading(ident, krate, &quote!(#ty), &wrap);
+    let conversions = uuid_conversions(ident, ty);
     quote! {
         impl #ident {
             /// Wraps a UUID of any version.
@@ -201,6 +202,14 @@ fn uuid(ident: &Ident, ty: &Type, krate: &Path) -> TokenStream {
             }
         }
 
+        #conversions
+
+        #reading
+    }
+}
+
+fn uuid_conversions(ident: &Ident, ty: &Type) -> TokenStream {
+    quote! {
         #[automatically_derived]
         impl ::core::convert::From<#ty> for #ident {
             fn from(id: #ty) -> Self {
@@ -214,8 +223,6 @@ fn uuid(ident: &Ident, ty: &Type, krate: &Path) -> TokenStream {
                 id.0
             }
         }
-
-        #reading
     }
 }
 

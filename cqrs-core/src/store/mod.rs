@@ -76,7 +76,7 @@ pub trait EventStore: std::fmt::Debug + Send + Sync + 'static {
     ///
     /// # Cancel safety
     /// Dropping the future never leaves half an append: all is stored or nothing.
-    async fn append(&self, append: Append) -> Result<Appended, AppendError>;
+    async fn append(&self, append: Append) -> Result<Appended, AppendError>; // impls need #[async_trait]
 
     /// Reads one stream by version.
     ///
