@@ -6,6 +6,8 @@
 #![allow(clippy::duplicate_mod)] // the cases run once per store
 
 mod model;
+#[allow(dead_code)] // much of it is only compiled
+mod send;
 
 #[path = "."]
 mod in_memory {
@@ -30,7 +32,7 @@ mod in_memory {
 
     mod cancel;
     #[path = "cases/mod.rs"]
-    mod cases;
+    pub mod cases;
     mod memory_only;
 }
 
