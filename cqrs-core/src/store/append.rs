@@ -1,4 +1,4 @@
-//! An append as a value: what goes into the log together or not at all.
+//! Appends: events that are stored together or not at all.
 
 use std::collections::HashSet;
 
@@ -11,56 +11,77 @@ use crate::{
     CommandId, ExpectedVersion, NewEvent, Payload, Position, StreamName, Timestamp, Version,
 };
 
-/// Largest append: the payloads of all its events and states together, in bytes.
+/// Maximum size of an append in bytes: the payloads of all its events and states together.
 pub const MAX_APPEND_BYTES: usize = 128 * 1024 * 1024;
-/// Largest schema version of an event: what a database keeps in a signed number.
+/// Highest schema version of an event: the largest signed 32-bit integer.
 pub const MAX_SCHEMA_VERSION: u32 = i32::MAX.unsigned_abs();
 
-/// Events for one or several streams, stored all together or not at all.
+/// Events for one or several streams, which are stored all together or not at all.
+///
+/// Each stream comes with the version it is expected at. Pass the append to
+/// [`EventStore::append`](super::EventStore::append); appending a clone again is harmless, because
+/// the ids of the events are part of it.
 ///
 /// ```
 /// use cqrs_core::{ExpectedVersion, StreamName, event::NewEvent, store::Append};
 ///
+/// // Moves an item from one cart to another.
 /// let append = Append::to(
 ///     StreamName::new("cart-1")?,
-///     ExpectedVersion::NoStream,
+///     ExpectedVersion::StreamExists,
+///     vec![NewEvent::json("cart.removed", "abc")?],
+/// )
+/// .and_to(
+///     StreamName::new("cart-2")?,
+///     ExpectedVersion::Any,
 ///     vec![NewEvent::json("cart.added", "abc")?],
 /// );
+/// assert_eq!(append.event_count(), 2);
 /// assert!(append.check().is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Append {
-    /// The streams, each at most once. Positions are given in this order.
+    /// The streams, each at most once. Positions are assigned in this order.
     pub streams: Vec<StreamAppend>,
-    /// The command that is recorded with the append, so that it is known when it comes again.
+    /// The command to record with the append, so that a repetition of it is recognized.
     pub command: Option<CommandKey>,
 }
 
-/// What one stream gets.
+/// The part of an [`Append`] for one stream.
+///
+/// ```
+/// use cqrs_core::{StreamName, Version, store::{Append, StreamAppend}};
+///
+/// // A condition without events: the append fails unless the price list is at version 3.
+/// let mut append = Append::empty();
+/// append.streams.push(StreamAppend::new(StreamName::new("prices")?, Version::new(3)));
+/// assert_eq!(append.event_count(), 0);
+/// # Ok::<(), cqrs_core::store::InvalidName>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StreamAppend {
     /// The stream.
     pub stream: StreamName,
-    /// Where it must be. Checked also when there are no events, which makes an empty list a pure
-    /// condition.
+    /// The version the stream must be at. It is also checked if there are no events, so that a part
+    /// without events is a condition on the whole append.
     pub expected: ExpectedVersion,
-    /// The events, in order.
+    /// The events to append, in order.
     pub events: Vec<NewEvent>,
-    /// The state to keep beside the events, for aggregates that are loaded from a row.
+    /// The state to store with the events, for aggregates that are loaded from a row.
     pub state: Option<State>,
 }
 
 impl Append {
-    /// An append to no stream yet, to be filled. [`check`](Self::check) refuses it as it is.
+    /// Creates an append without streams, to which streams are added. It is not valid yet.
     #[must_use]
     pub const fn empty() -> Self {
         Self { streams: Vec::new(), command: None }
     }
 
-    /// Events for one stream.
+    /// Creates an append of events to one stream.
     #[must_use]
     pub fn to(
         stream: StreamName,
@@ -73,7 +94,7 @@ impl Append {
         }
     }
 
-    /// Events for one more stream.
+    /// Adds events for another stream.
     #[must_use]
     pub fn and_to(
         mut self,
@@ -85,7 +106,8 @@ impl Append {
         self
     }
 
-    /// Keeps a state beside the events of the stream named last, at the version it has then.
+    /// Sets the state to store with the stream that was added last. It is stored at the version
+    /// of the stream after the append.
     #[must_use]
     pub fn with_state(mut self, state: State) -> Self {
         if let Some(last) = self.streams.last_mut() {
@@ -94,34 +116,34 @@ impl Append {
         self
     }
 
-    /// Records a command with the append. When the same command was recorded before, its first
-    /// outcome is the answer and nothing is stored.
+    /// Records a command with the append. If the same command was recorded before, the append
+    /// stores nothing and returns the first result.
     #[must_use]
     pub fn with_command(mut self, command: CommandKey) -> Self {
         self.command = Some(command);
         self
     }
 
-    /// How many events it holds.
+    /// Returns the number of events.
     #[must_use]
     pub fn event_count(&self) -> usize {
         self.streams.iter().map(|stream| stream.events.len()).sum()
     }
 
-    /// Its events in the order of their future positions.
+    /// Returns the events in the order in which positions are assigned.
     pub fn events(&self) -> impl Iterator<Item = &NewEvent> {
         self.streams.iter().flat_map(|stream| &stream.events)
     }
 
-    /// The rules that hold in every store; a store asks this before it does anything.
+    /// Checks the rules of every store. A store calls this before it does anything else.
     ///
     /// # Errors
-    /// [`InvalidAppend`] names the rule. The same append is never valid later.
+    /// Returns the rule that is broken as [`InvalidAppend`]. The same append never becomes valid.
     pub fn check(&self) -> Result<(), InvalidAppend> {
         if self.streams.is_empty() {
             return Err(InvalidAppend::NoStream);
         }
-        // One stream, one event: nothing can repeat, and this is the path that must be fast.
+        // A single stream or event cannot repeat; this keeps the most frequent appends fast.
         if self.streams.len() > 1 {
             let mut seen = HashSet::new();
             if let Some(twice) = self.streams.iter().find(|part| !seen.insert(&part.stream)) {
@@ -158,94 +180,104 @@ impl Append {
 }
 
 impl StreamAppend {
-    /// Nothing for a stream yet.
+    /// Creates the part for a stream, without events.
     #[must_use]
     pub fn new(stream: StreamName, expected: impl Into<ExpectedVersion>) -> Self {
         Self { stream, expected: expected.into(), events: Vec::new(), state: None }
     }
 }
 
-/// A command's identity and a digest of what it asked for.
+/// The identity of a command: its id, and a digest of its destination and content.
+///
+/// ```
+/// use cqrs_core::{CommandId, StreamName, event::Payload, store::CommandKey};
+///
+/// let (id, cart) = (CommandId::random(), StreamName::new("cart-1")?);
+/// let key = CommandKey::new(id, &cart, &Payload::encode("add abc")?);
+/// assert_eq!(key, CommandKey::new(id, &cart, &Payload::encode("add abc")?));
+/// // Another command under the same id has another fingerprint.
+/// assert_ne!(key, CommandKey::new(id, &cart, &Payload::encode("add xyz")?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CommandKey {
-    /// The id its sender gave it.
+    /// The id that the sender gave the command.
     pub id: CommandId,
-    /// Tells another command under the same id: a UUIDv5 over the destination and the content.
+    /// A UUIDv5 of the destination and the content, to detect another command with the same id.
     pub fingerprint: Uuid,
 }
 
 impl CommandKey {
-    /// The key of a command with this content, addressed to this stream.
+    /// Creates the key of a command with this content for this stream.
     #[must_use]
     pub fn new(id: CommandId, stream: &StreamName, content: &Payload) -> Self {
         let mut text = Vec::with_capacity(stream.as_str().len() + 1 + content.as_bytes().len());
         text.extend_from_slice(stream.as_str().as_bytes());
-        // Names contain no NUL, so the two parts cannot run into each other.
+        // Stream names contain no NUL, so it separates the two parts unambiguously.
         text.push(0);
         text.extend_from_slice(content.as_bytes());
         Self { id, fingerprint: Uuid::new_v5(&id.as_uuid(), &text) }
     }
 
-    /// A key from its stored parts.
+    /// Creates a key from its stored parts.
     #[must_use]
     pub const fn from_parts(id: CommandId, fingerprint: Uuid) -> Self {
         Self { id, fingerprint }
     }
 }
 
-/// What a store remembers of a command.
+/// A command that was recorded with an append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CommandRecord {
-    /// The command.
+    /// The identity of the command.
     pub key: CommandKey,
-    /// What its append answered the first time.
+    /// The first result of the append.
     pub appended: Appended,
 }
 
 impl CommandRecord {
-    /// From its stored parts.
+    /// Creates a record from its stored parts.
     #[must_use]
     pub const fn new(key: CommandKey, appended: Appended) -> Self {
         Self { key, appended }
     }
 }
 
-/// The answer to an append.
+/// The result of a successful append.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Appended {
-    /// One entry for each stream of the append, in its order.
+    /// The streams of the append, in the same order.
     pub streams: Vec<AppendedStream>,
-    /// When it was stored.
+    /// The time the append was stored.
     pub recorded_at: Timestamp,
-    /// Whether it had been stored before and this is the first answer again.
+    /// `true` if the append had been stored before. The other fields are those of the first result.
     #[serde(skip)]
     pub repeated: bool,
 }
 
 impl Appended {
-    /// From its parts, as the first answer.
+    /// Creates the result of a first append.
     #[must_use]
     pub const fn new(streams: Vec<AppendedStream>, recorded_at: Timestamp) -> Self {
         Self { streams, recorded_at, repeated: false }
     }
 
-    /// The version of the append's first stream.
+    /// Returns the version of the first stream after the append.
     #[must_use]
     pub fn version(&self) -> Version {
         self.streams.first().map_or(Version::ZERO, |stream| stream.version)
     }
 
-    /// The position of the last event stored; [`Position::START`] when there was none, so that
-    /// waiting for it is over at once.
+    /// Returns the position of the last event, or [`Position::START`] if there were no events.
     #[must_use]
     pub fn position(&self) -> Position {
         self.streams.iter().map(|stream| stream.position).max().unwrap_or_default()
     }
 
-    /// The same answer, marked as given before.
+    /// Marks the result as that of an append that had been stored before.
     #[must_use]
     pub fn again(mut self) -> Self {
         self.repeated = true;
@@ -253,22 +285,22 @@ impl Appended {
     }
 }
 
-/// What happened to one stream.
+/// One stream after an append.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AppendedStream {
     /// The stream.
     pub stream: StreamName,
-    /// Its version afterwards, which is the version of the last event.
+    /// The version of the stream after the append, which is the version of its last event.
     pub version: Version,
-    /// How many events were stored; their versions and positions are contiguous.
+    /// The number of events stored. Their versions and positions are contiguous.
     pub events: u64,
-    /// The position of the last of them; [`Position::START`] when there was none.
+    /// The position of the last event stored, or [`Position::START`] if there were no events.
     pub position: Position,
 }
 
 impl AppendedStream {
-    /// From its parts.
+    /// Creates an entry, for implementations of [`EventStore`](super::EventStore).
     #[must_use]
     pub const fn new(
         stream: StreamName,
@@ -279,13 +311,13 @@ impl AppendedStream {
         Self { stream, version, events, position }
     }
 
-    /// The version of the first event, if there was one.
+    /// Returns the version of the first event stored, or `None` if there were no events.
     #[must_use]
     pub fn first_version(&self) -> Option<Version> {
         (self.events > 0).then(|| Version::new(self.version.get() + 1 - self.events))
     }
 
-    /// The position of the first event, if there was one.
+    /// Returns the position of the first event stored, or `None` if there were no events.
     #[must_use]
     pub fn first_position(&self) -> Option<Position> {
         (self.events > 0).then(|| Position::new(self.position.get() + 1 - self.events))
@@ -306,11 +338,11 @@ mod tests {
     }
 
     #[test]
-    fn what_no_store_can_keep_is_refused_before_it_is_asked() {
+    fn schema_versions_and_sizes_out_of_range_are_invalid() {
         let small = Payload::from_stored("1");
         for version in [0, MAX_SCHEMA_VERSION + 1, u32::MAX] {
-            let refused = checked(version, &small, 1);
-            assert!(matches!(refused, Err(InvalidAppend::SchemaVersion { .. })), "{version}");
+            let checked = checked(version, &small, 1);
+            assert!(matches!(checked, Err(InvalidAppend::SchemaVersion { .. })), "{version}");
         }
         assert!(checked(MAX_SCHEMA_VERSION, &small, 1).is_ok());
         let large = Payload::from_stored(vec![b' '; MAX_PAYLOAD_BYTES]);
@@ -320,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn another_destination_or_content_is_another_command() {
+    fn another_destination_or_content_has_another_fingerprint() {
         let id = CommandId::random();
         let key = |stream: &str, content: &str| {
             let content = Payload::from_stored(content.to_owned());

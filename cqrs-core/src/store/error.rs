@@ -1,4 +1,4 @@
-//! What can go wrong in a store, one enum per operation over one opaque [`StoreError`].
+//! Errors of a store: one enum per operation, each over an opaque [`StoreError`].
 
 use std::error::Error;
 use std::fmt;
@@ -8,44 +8,59 @@ use crate::{
     StreamName, Version,
 };
 
-/// Whether doing the same again can help.
+/// Whether repeating a failed operation can succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// It fails again until somebody changes something.
+    /// It fails again until an operator or a developer intervenes.
     Never,
-    /// It may succeed at once, against the state as it is now.
+    /// It may succeed at once.
     Immediately,
     /// It may succeed after a pause.
     AfterDelay,
 }
 
-/// The trouble a store is in, as far as a program can act on it.
+/// What kind of failure a [`StoreError`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
-    /// It cannot be reached, or it is shutting down or starting.
+    /// The store cannot be reached, or is starting or shutting down.
     Unavailable,
-    /// It did not answer in time, and what was asked did not happen.
+    /// The store did not answer in time, and the operation had no effect.
     Timeout,
-    /// It has no room left.
+    /// The store has no space left.
     Full,
-    /// What it holds contradicts itself.
+    /// The stored data is inconsistent.
     Corrupt,
-    /// Its tables have not been created.
+    /// The tables have not been created.
     SchemaMissing,
-    /// Its tables are older than this program.
+    /// The tables were created by an older version of this library and must be migrated.
     SchemaOutdated,
-    /// It refuses the password or the right to do this.
+    /// Authentication failed, or a privilege is missing.
     PermissionDenied,
-    /// It cannot do this, now or ever.
+    /// The store does not support the operation.
     Unsupported,
-    /// It was closed by this program.
+    /// This program has closed the store.
     Closed,
-    /// Anything else: a defect here or there.
+    /// Any other failure, usually a bug.
     Internal,
 }
 
-/// Failure in the store that a caller can log, and perhaps wait out.
+/// A failure of a store.
+///
+/// Stores create it with a [kind](StoreErrorKind), a message and the cause. Callers match on
+/// [`kind`](Self::kind), or only on [`retry`](Self::retry).
+///
+/// ```
+/// use std::error::Error;
+/// use cqrs_core::store::{Retry, StoreError, StoreErrorKind};
+///
+/// let cause = std::io::Error::other("connection refused");
+/// let error = StoreError::new(StoreErrorKind::Unavailable, "no connection to the database")
+///     .with_source(cause);
+/// assert_eq!(error.to_string(), "no connection to the database");
+/// assert_eq!(error.source().unwrap().to_string(), "connection refused");
+/// assert_eq!(error.retry(), Retry::AfterDelay);
+/// ```
 pub struct StoreError {
     kind: StoreErrorKind,
     message: String,
@@ -53,26 +68,28 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// Says what happened in one line, without a full stop.
+    /// Creates an error. The message is one line, lower case, without a full stop, and does not
+    /// repeat the cause.
     #[must_use]
     pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), source: None }
     }
 
-    /// Attaches the error underneath.
+    /// Sets the cause, which [`source`](Error::source) returns.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// The kind of trouble.
+    /// Returns the kind of failure.
     #[must_use]
     pub const fn kind(&self) -> StoreErrorKind {
         self.kind
     }
 
-    /// Whether doing the same again can help.
+    /// Returns whether repeating the operation can succeed: after a pause if the store is
+    /// unavailable, slow or full, otherwise never.
     #[must_use]
     pub const fn retry(&self) -> Retry {
         match self.kind {
@@ -113,39 +130,49 @@ impl Error for StoreError {
     }
 }
 
-/// A stream was not at the version a writer expected.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{stream}` is at version {actual}, expected was {expected}")]
+/// An append was not stored because its stream is not at the expected version.
+///
+/// ```
+/// use cqrs_core::store::{Conflict, ExpectedVersion, InvalidName, StreamName, Version};
+///
+/// let cart = StreamName::new("cart-7")?;
+/// let expected = ExpectedVersion::Exact(Version::new(9));
+/// let conflict = Conflict::new(cart, expected, Version::new(11));
+/// assert_eq!(conflict.to_string(), "expected version 9 of `cart-7`, found 11");
+/// # Ok::<(), InvalidName>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Conflict {
     /// The stream.
     pub stream: StreamName,
-    /// What the writer expected.
+    /// The version the writer expected.
     pub expected: ExpectedVersion,
-    /// Where the stream really is; [`Version::ZERO`] when it does not exist.
+    /// The version of the stream; [`Version::ZERO`] if it has no events.
     pub actual: Version,
 }
 
-/// The three ways of being wrong about a stream.
+/// The expectation that a [`Conflict`] contradicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConflictKind {
-    /// No stream was expected, and there is one.
+    /// The stream was expected to have no events, but has some.
     StreamExists,
-    /// A stream was expected, and there is none.
+    /// The stream was expected to exist, but has no events.
     StreamNotFound,
-    /// Another version was expected.
+    /// The stream was expected at another version.
     WrongExpectedVersion,
 }
 
 impl Conflict {
-    /// What was expected and what is.
+    /// Creates a conflict, for implementations of [`EventStore`](super::EventStore).
     #[must_use]
     pub const fn new(stream: StreamName, expected: ExpectedVersion, actual: Version) -> Self {
         Self { stream, expected, actual }
     }
 
-    /// Which of the three it is. Naming an exact version is always
-    /// [`WrongExpectedVersion`](ConflictKind::WrongExpectedVersion).
+    /// Returns which expectation failed. It is
+    /// [`WrongExpectedVersion`](ConflictKind::WrongExpectedVersion) for every exact version, also
+    /// if the stream does not exist.
     #[must_use]
     pub const fn kind(&self) -> ConflictKind {
         match self.expected {
@@ -156,51 +183,77 @@ impl Conflict {
     }
 }
 
-/// Why an append stored nothing, or may have stored something.
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stream = &self.stream;
+        match self.expected {
+            ExpectedVersion::Exact(version) => {
+                write!(f, "expected version {version} of `{stream}`")?
+            }
+            ExpectedVersion::NoStream => {
+                return write!(f, "expected no stream `{stream}`, found version {}", self.actual);
+            }
+            ExpectedVersion::StreamExists => write!(f, "expected stream `{stream}`")?,
+            ExpectedVersion::Any => write!(f, "expected any version of `{stream}`")?,
+        }
+        if self.actual == Version::ZERO {
+            f.write_str(", found no events")
+        } else {
+            write!(f, ", found {}", self.actual)
+        }
+    }
+}
+
+impl Error for Conflict {}
+
+/// Why an append was not stored, or may not have been stored.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppendError {
-    /// A stream was at another version. Nothing was stored. Read what was missed and decide again.
+    /// A stream is not at the expected version. Nothing was stored. Read the new events and decide
+    /// again.
     #[error(transparent)]
     Conflict(#[from] Conflict),
-    /// An event with this id is already stored in another place or company. Nothing was stored.
+    /// An event with this id is already stored, in another stream, in another order or with other
+    /// events. Nothing was stored.
     #[error("event {id} is already stored in `{stream}`")]
     DuplicateEvent {
-        /// The id.
+        /// The id of the event.
         id: EventId,
-        /// Where the stored one is.
+        /// The stream of the stored event.
         stream: StreamName,
     },
-    /// The command id was used before for another command. Nothing was stored.
-    #[error("command id {id} was used before for another command")]
+    /// The command id belongs to a command that was stored before, with another destination or
+    /// content. Nothing was stored. Use a new id for each command.
+    #[error("command id {id} was already used for another command")]
     CommandIdReused {
         /// The id.
         id: CommandId,
     },
-    /// The append breaks a rule that holds for every store. Nothing was stored.
-    #[error("the append is not valid")]
+    /// The append breaks a rule of every store. Nothing was stored.
+    #[error(transparent)]
     Invalid(#[from] InvalidAppend),
-    /// The connection was lost between sending and the answer: everything was stored, or nothing.
-    /// Append the same events with the same ids again to learn which.
-    #[error("the outcome of the append is unknown")]
+    /// The connection was lost before the store answered. Either everything was stored or nothing.
+    /// To find out, append the same events with the same ids again.
+    #[error("the outcome of the append is unknown; append the same events again to find out")]
     OutcomeUnknown(#[source] StoreError),
-    /// A projector that goes along with the append failed. Nothing was stored.
+    /// An inline projector failed. Nothing was stored.
     #[error("inline projector `{projector}` failed")]
     Projection {
         /// The projector.
         projector: ConsumerName,
-        /// What it said.
+        /// The cause.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
     /// The store failed. Nothing was stored.
-    #[error("the store did not append")]
+    #[error("appending events failed")]
     Store(#[from] StoreError),
 }
 
 impl AppendError {
-    /// Whether appending the very same value again can help. A conflict needs a new decision
-    /// first.
+    /// Returns whether appending the same value again can succeed. After a conflict it cannot: make
+    /// a new decision first.
     #[must_use]
     pub const fn retry(&self) -> Retry {
         match self {
@@ -215,79 +268,101 @@ impl AppendError {
     }
 }
 
-/// A rule that an append breaks in every store.
+/// A rule of every store that an [`Append`](super::Append) breaks.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidAppend {
-    /// It names no stream.
-    #[error("it names no stream")]
+    /// The append has no stream.
+    #[error("the append has no stream")]
     NoStream,
-    /// A stream's name is refused.
-    #[error("a stream's name is refused")]
+    /// The name of a stream is invalid.
+    #[error(transparent)]
     Name(#[from] InvalidName),
-    /// An event's content cannot be stored.
-    #[error("an event's content cannot be stored")]
+    /// The payload of an event or a state cannot be stored.
+    #[error("the payload of an event or a state cannot be stored")]
     Payload(#[from] PayloadError),
-    /// It names a stream twice; put the events into one list.
-    #[error("it names `{stream}` twice")]
+    /// The append lists a stream twice. Put its events into one list.
+    #[error("the append lists stream `{stream}` twice")]
     RepeatedStream {
         /// The stream.
         stream: StreamName,
     },
-    /// Two of its events have the same id.
-    #[error("it contains event {id} twice")]
+    /// Two events of the append have the same id.
+    #[error("the append lists event {id} twice")]
     RepeatedEvent {
-        /// The id.
+        /// The id of the event.
         id: EventId,
     },
-    /// An event's schema version is 0 or beyond [`MAX_SCHEMA_VERSION`](super::MAX_SCHEMA_VERSION).
-    #[error("the schema version of event {id} is not between 1 and 2147483647")]
+    /// The schema version of an event is 0 or higher than
+    /// [`MAX_SCHEMA_VERSION`](super::MAX_SCHEMA_VERSION).
+    #[error("the schema version of event {id} is not between 1 and {}", super::MAX_SCHEMA_VERSION)]
     SchemaVersion {
-        /// The event.
+        /// The id of the event.
         id: EventId,
     },
-    /// It is larger than [`MAX_APPEND_BYTES`](super::MAX_APPEND_BYTES). Cut it into several.
-    #[error("it has {bytes} bytes, the limit is {}", super::MAX_APPEND_BYTES)]
+    /// The append is larger than [`MAX_APPEND_BYTES`](super::MAX_APPEND_BYTES). Split it.
+    #[error("the append has {bytes} bytes, more than the limit of {}", super::MAX_APPEND_BYTES)]
     TooLarge {
-        /// The payloads of its events and states together.
+        /// The payloads of all events and states together, in bytes.
         bytes: usize,
     },
-    /// An event's metadata cannot be stored.
+    /// The metadata of an event cannot be stored.
     #[error("the metadata of event {id} cannot be stored")]
     Metadata {
-        /// The event.
+        /// The id of the event.
         id: EventId,
-        /// What is wrong with it.
+        /// The cause.
         #[source]
         source: PayloadError,
     },
 }
 
-/// Why a read gave up.
+/// Why a read failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// There is no such stream.
-    #[error("there is no stream `{stream}`")]
+    /// The stream has no events.
+    #[error("stream `{stream}` not found")]
     StreamNotFound {
         /// The stream.
         stream: StreamName,
     },
-    /// An event cannot be read as what it should be. Reading again cannot help.
+    /// An event cannot be decoded. Reading again fails again; an [upcaster](crate::upcast) or a
+    /// newer version of the program helps.
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// The store failed.
-    #[error("the store did not answer the read")]
+    #[error("reading events failed")]
     Store(#[from] StoreError),
 }
 
 impl ReadError {
-    /// Whether the same read can succeed later without anybody's help.
+    /// Returns whether the same read can succeed later.
     #[must_use]
     pub const fn retry(&self) -> Retry {
         match self {
             Self::StreamNotFound { .. } | Self::Decode(_) => Retry::Never,
             Self::Store(error) => error.retry(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conflict_reports_the_expected_and_the_actual_version() {
+        let message = |expected, actual| {
+            let stream = StreamName::new("a-1").unwrap();
+            Conflict::new(stream, expected, Version::new(actual)).to_string()
+        };
+        let exact = ExpectedVersion::Exact(Version::new(9));
+        assert_eq!(message(exact, 1), "expected version 9 of `a-1`, found 1");
+        assert_eq!(message(exact, 0), "expected version 9 of `a-1`, found no events");
+        let none = ExpectedVersion::NoStream;
+        assert_eq!(message(none, 3), "expected no stream `a-1`, found version 3");
+        let some = ExpectedVersion::StreamExists;
+        assert_eq!(message(some, 0), "expected stream `a-1`, found no events");
     }
 }

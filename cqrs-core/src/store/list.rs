@@ -1,25 +1,25 @@
-//! What a store can tell about its streams.
+//! Listing streams.
 
 use crate::{Direction, Position, StreamName, Timestamp, Version};
 
-/// One stream, without its events.
+/// A summary of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamInfo {
-    /// Its name.
+    /// The name of the stream.
     pub stream: StreamName,
-    /// Its version, which is the number of its events.
+    /// The version of the stream, which is the number of its events.
     pub version: Version,
-    /// The position of its newest event.
+    /// The position of the newest event.
     pub position: Position,
-    /// When its first event was recorded.
+    /// The time its first event was recorded.
     pub created_at: Timestamp,
-    /// When its newest event was recorded.
+    /// The time its newest event was recorded.
     pub updated_at: Timestamp,
 }
 
 impl StreamInfo {
-    /// From its parts.
+    /// Creates a summary, for implementations of [`EventStore`](super::EventStore).
     #[must_use]
     pub const fn new(
         stream: StreamName,
@@ -32,33 +32,44 @@ impl StreamInfo {
     }
 }
 
-/// The order of a listing.
+/// The sort order of listed streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StreamOrder {
-    /// By name, byte by byte.
+    /// By name, compared as bytes.
     #[default]
     Name,
     /// By the number of events.
     Version,
     /// By the time of the first event.
     CreatedAt,
-    /// By the position of the newest event: what was active last.
+    /// By the position of the newest event, which is the order of last activity.
     Position,
 }
 
-/// A page of streams to list.
+/// Which streams to list, in which order.
+///
+/// ```
+/// use cqrs_core::store::{Direction, StreamOrder, StreamQuery};
+///
+/// // The second page of the carts that were active last.
+/// let query = StreamQuery::default()
+///     .search("cart-")
+///     .order(StreamOrder::Position, Direction::Backward)
+///     .page(2);
+/// assert_eq!(query.offset(), 50);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamQuery {
-    /// Only names that contain this text, letter by letter; no condition when empty.
+    /// If not empty, only streams whose name contains this text are listed; case matters.
     pub search: String,
-    /// In which order; ties are broken by name, ascending.
+    /// The sort order. Streams that compare equal are sorted by name, ascending.
     pub order: StreamOrder,
-    /// Ascending is forward.
+    /// [`Direction::Forward`] sorts ascending, [`Direction::Backward`] descending.
     pub direction: Direction,
-    /// Which page, from 1.
+    /// The page to return, counted from 1.
     pub page: u64,
-    /// Streams a page, 1 to 1,000.
+    /// The number of streams per page, 1 to 1,000. Default: 50 streams.
     pub page_size: u64,
 }
 
@@ -75,14 +86,14 @@ impl Default for StreamQuery {
 }
 
 impl StreamQuery {
-    /// Only names that contain this text. `%` and `_` are letters like others.
+    /// Lists only streams whose name contains this text. No character has a special meaning.
     #[must_use]
     pub fn search(mut self, text: impl Into<String>) -> Self {
         self.search = text.into();
         self
     }
 
-    /// Sorts.
+    /// Sets the sort order. Default: by name, ascending.
     #[must_use]
     pub const fn order(mut self, order: StreamOrder, direction: Direction) -> Self {
         self.order = order;
@@ -90,14 +101,14 @@ impl StreamQuery {
         self
     }
 
-    /// Chooses a page, counted from 1; 0 counts as 1.
+    /// Sets the page to return, counted from 1; 0 counts as 1.
     #[must_use]
     pub const fn page(mut self, page: u64) -> Self {
         self.page = if page == 0 { 1 } else { page };
         self
     }
 
-    /// Sets the size of a page; moved into 1 to 1,000.
+    /// Sets the number of streams per page, clamped to 1 to 1,000.
     #[must_use]
     pub const fn page_size(mut self, streams: u64) -> Self {
         self.page_size = match streams {
@@ -108,7 +119,7 @@ impl StreamQuery {
         self
     }
 
-    /// How many streams stand before the page.
+    /// Returns the number of streams before the page.
     #[must_use]
     pub const fn offset(&self) -> u64 {
         self.page.saturating_sub(1).saturating_mul(self.page_size)
@@ -119,14 +130,14 @@ impl StreamQuery {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamListing {
-    /// The streams of this page; none beyond the last page.
+    /// The streams of the page. Empty after the last page.
     pub streams: Vec<StreamInfo>,
-    /// How many streams match in all.
+    /// The number of streams that match on all pages.
     pub total: u64,
 }
 
 impl StreamListing {
-    /// From its parts.
+    /// Creates a page, for implementations of [`EventStore`](super::EventStore).
     #[must_use]
     pub const fn new(streams: Vec<StreamInfo>, total: u64) -> Self {
         Self { streams, total }

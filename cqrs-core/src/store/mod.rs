@@ -1,8 +1,13 @@
-//! The event store: one log, many streams.
+//! The event store: one log of many streams.
 //!
-//! [`EventStore`] is the contract between a backend and this library; [`EventStoreExt`] is what
-//! users call for comfort. `# Behavior` lists the laws of each method; the conformance suite of
-//! `cqrs-testing` holds a case for each.
+//! [`EventStore`] is the contract between a backend and this library: few methods, each with its
+//! laws under `# Behavior`. The conformance suite of `cqrs-testing` has a case for each law.
+//! [`EventStoreExt`] adds the methods that users call: [`read`](EventStoreExt::read),
+//! [`subscribe`](EventStoreExt::subscribe) and others.
+//!
+//! - To append, build an [`Append`]; to read, build a [`Read`].
+//! - [`SnapshotStore`] and [`StateStore`] are what a backend implements beside it, for aggregates
+//!   with snapshots and for aggregates that are stored as a row.
 
 mod append;
 mod error;
@@ -24,7 +29,7 @@ pub use append::{
     Append, Appended, AppendedStream, CommandKey, CommandRecord, MAX_APPEND_BYTES,
     MAX_SCHEMA_VERSION, StreamAppend,
 };
-/// Marks implementations of the ports.
+/// The attribute for implementations of the traits of this module.
 pub use async_trait::async_trait;
 pub use error::{
     AppendError, Conflict, ConflictKind, InvalidAppend, ReadError, Retry, StoreError,
@@ -43,108 +48,165 @@ use crate::{CommandId, Timestamp};
 
 /// An append-only log of events in streams.
 ///
-/// Implemented by backends and by wrappers around them; held by applications as
-/// `Arc<dyn EventStore>`. There are no provided methods, so a wrapper cannot forget one.
+/// Implemented by backends and by wrappers around them; applications hold it as
+/// `Arc<dyn EventStore>`. There are no provided methods, so that a wrapper cannot forget to forward
+/// one. Users call the methods of [`EventStoreExt`] as well.
 ///
 /// # Order
-/// Positions are dense and final: when position *n* can be read, 1 to *n* can be read, and
-/// nothing will ever appear below. Versions are dense in each stream. The events of one append
-/// are contiguous in both.
+/// Positions are dense and final: if position *n* can be read, then 1 to *n* can be read, and no
+/// event will be inserted among them. Versions are dense in each stream. The events of one append
+/// to a stream have contiguous versions, and all events of an append have contiguous positions.
+///
+/// # Wrappers
+/// A wrapper forwards every method and changes what it is for:
+///
+/// ```
+/// use cqrs_core::{CommandId, EventStore, Position, StreamName, Timestamp, Version};
+/// use cqrs_core::store::{
+///     Append, AppendError, Appended, CommandRecord, LogRead, Pages, StoreError, StoreErrorKind,
+///     StreamInfo, StreamListing, StreamQuery, StreamRead, async_trait,
+/// };
+///
+/// /// A store that can only be read.
+/// #[derive(Clone, Debug)]
+/// struct ReadOnly<S>(S);
+///
+/// #[async_trait]
+/// impl<S: EventStore> EventStore for ReadOnly<S> {
+///     async fn append(&self, _: Append) -> Result<Appended, AppendError> {
+///         Err(StoreError::new(StoreErrorKind::PermissionDenied, "the store is read-only").into())
+///     }
+///     fn read_stream(&self, read: StreamRead) -> Pages<Version> {
+///         self.0.read_stream(read)
+///     }
+///     fn read_log(&self, read: LogRead) -> Pages<Position> {
+///         self.0.read_log(read)
+///     }
+///     async fn head(&self) -> Result<Position, StoreError> {
+///         self.0.head().await
+///     }
+///     async fn wait_for_head_after(&self, position: Position) {
+///         self.0.wait_for_head_after(position).await;
+///     }
+///     async fn stream_info(&self, stream: &StreamName) -> Result<Option<StreamInfo>, StoreError> {
+///         self.0.stream_info(stream).await
+///     }
+///     async fn list_streams(&self, query: StreamQuery) -> Result<StreamListing, StoreError> {
+///         self.0.list_streams(query).await
+///     }
+///     async fn find_command(&self, id: CommandId) -> Result<Option<CommandRecord>, StoreError> {
+///         self.0.find_command(id).await
+///     }
+///     async fn forget_commands(&self, before: Timestamp) -> Result<u64, StoreError> {
+///         self.0.forget_commands(before).await
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait EventStore: std::fmt::Debug + Send + Sync + 'static {
     /// Stores events, all or none.
     ///
     /// # Behavior
-    /// - Checks [`Append::check`] before anything else.
-    /// - A recorded command with the same fingerprint: answers with its first outcome, marked
-    ///   `repeated`, and stores nothing. With another fingerprint: `CommandIdReused`.
-    /// - All events already stored, in the same streams, contiguous and in the same order: the
-    ///   first outcome, marked `repeated`, and nothing is stored, a new command neither. Any
-    ///   event id stored otherwise: `DuplicateEvent`.
-    /// - Only then the expected versions, in the order of the streams; the first that fails is
-    ///   the `Conflict`. They are checked for empty lists too.
-    /// - Of concurrent appends that expect the same version exactly one succeeds.
-    /// - Positions are given in the order of the streams, without a gap.
-    /// - An event's `recorded_at` is its own if it brings one, otherwise the store's time, the
-    ///   same for the whole append.
-    /// - A state is written if and only if the events are, at the stream's version afterwards.
-    /// - The command record is written if and only if the rest is, also when there are no events.
-    /// - An append without events, state and command writes nothing and wakes nobody.
+    /// The checks run in this order:
+    /// 1. [`Append::check`].
+    /// 2. If a command with the same id is recorded: with the same fingerprint, the append returns
+    ///    the first result, marked as `repeated`, and stores nothing; with another one, it fails
+    ///    with `CommandIdReused`.
+    /// 3. If all events are stored already, in the same streams, contiguous and in the same order,
+    ///    the append returns the first result, marked as `repeated`, and stores nothing, not even a
+    ///    new command. If an event id is stored in any other way, it fails with `DuplicateEvent`.
+    /// 4. The expected versions, in the order of the streams. The first that does not match is the
+    ///    `Conflict`. They are also checked for streams without events.
+    ///
+    /// Then:
+    /// - Of concurrent appends that expect the same version, exactly one succeeds.
+    /// - Positions are assigned in the order of the streams, without a gap.
+    /// - The `recorded_at` of an event is its own if it has one, otherwise the time of the store,
+    ///   which is the same for the whole append.
+    /// - A state is stored if and only if the events are, at the version of the stream after the
+    ///   append.
+    /// - The command is recorded if and only if the rest is stored, also if there are no events.
+    /// - An append without events, state and command stores nothing and notifies no reader.
     ///
     /// # Errors
-    /// [`AppendError`]. Nothing was stored, except where it says `OutcomeUnknown`.
+    /// Returns an [`AppendError`]. Nothing was stored, unless it is
+    /// [`OutcomeUnknown`](AppendError::OutcomeUnknown).
     ///
     /// # Cancel safety
-    /// Dropping the future never leaves half an append: all is stored or nothing.
+    /// If the future is dropped, either everything is stored or nothing. To find out, append the
+    /// same value again.
     async fn append(&self, append: Append) -> Result<Appended, AppendError>; // impls need #[async_trait]
 
-    /// Reads one stream by version.
+    /// Reads one stream by version. Users call [`EventStoreExt::read`].
     ///
     /// # Behavior
-    /// - Starts at `from` inclusive; without it at the first event, or backward at the last.
-    /// - Ends with the stream as it was when the first page was read; it never waits.
-    /// - A start behind the end (or before the first, backward) is an empty read.
-    /// - No page is larger than `page_size`; no page is empty except a sole one.
-    /// - A stream without events is `StreamNotFound`, in both directions and lazily: nothing is
-    ///   read before the first page is asked for.
-    /// - `through` is the version of the page's last event; [`Version::ZERO`] on a sole empty page.
+    /// - The read starts at `from`, inclusive. Without it, a forward read starts at the first event
+    ///   and a backward read at the last.
+    /// - It ends with the last event that was stored when the first page was read; it never waits.
+    /// - A start after the last event, or before the first one when reading backward, gives an empty
+    ///   read.
+    /// - No page is larger than `page_size`. No page is empty unless it is the only one.
+    /// - If the stream has no events, the first page is the error `StreamNotFound`, in both
+    ///   directions. Nothing is read before the first page is polled.
+    /// - `through` is the version of the last event of the page, or [`Version::ZERO`] if it is empty.
     fn read_stream(&self, read: StreamRead) -> Pages<Version>;
 
-    /// Reads the log by position.
+    /// Reads the log by position. Users call [`EventStoreExt::read`].
     ///
     /// # Behavior
-    /// - Events come in strict order of position, each once, of all streams that pass the filter.
-    /// - Starts at `from` inclusive; ends at the head as it was when the first page was read.
-    /// - A forward read that its limit did not end closes with `through` = that head, if need be
-    ///   on a last page without events. A read with nothing to return gives one empty page.
-    /// - Backward, `through` is the position of the page's last event; [`Position::START`] on an
-    ///   empty page.
+    /// - Events that pass the filter come in strict order of position, each once.
+    /// - The read starts at `from`, inclusive, and ends at the head at the time the first page was
+    ///   read; it never waits.
+    /// - The last page of a forward read has this head as `through`, unless the read ended at its
+    ///   limit. This page is empty if necessary. A read that returns no events has one empty page.
+    /// - In a backward read, `through` is the position of the last event of the page, or
+    ///   [`Position::START`] if it is empty.
     fn read_log(&self, read: LogRead) -> Pages<Position>;
 
-    /// The position of the newest event; [`Position::START`] for an empty log.
+    /// Returns the position of the newest event, or [`Position::START`] if the log is empty.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails.
+    /// Returns [`StoreError`] if the store fails.
     async fn head(&self) -> Result<Position, StoreError>;
 
-    /// Returns when the head may be beyond `position`.
+    /// Waits until the head is after `position`.
     ///
     /// # Behavior
-    /// - At once when the head is known to be beyond.
-    /// - A hint: it may return too early, and a store that loses notifications may return never,
-    ///   so whoever waits here also looks again after a while of their own.
+    /// - Returns at once if the head is known to be after `position`.
+    /// - It is a hint: it may return too early. If notifications are lost, it may never return, so
+    ///   callers combine it with a timeout and then read again.
     ///
     /// # Cancel safety
-    /// Safe to drop and call again.
+    /// Dropping the future has no effect; call it again.
     async fn wait_for_head_after(&self, position: Position);
 
-    /// What is known about a stream; `None` when it has no events.
+    /// Returns a summary of a stream, or `None` if it has no events.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails.
+    /// Returns [`StoreError`] if the store fails.
     async fn stream_info(&self, stream: &StreamName) -> Result<Option<StreamInfo>, StoreError>;
 
-    /// A page of streams.
+    /// Returns a page of streams.
     ///
     /// # Behavior
-    /// - The search text has no special characters.
-    /// - A page beyond the end is empty; the total stays right.
+    /// - No character of the search text has a special meaning.
+    /// - A page after the last one is empty, with the correct total.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails.
+    /// Returns [`StoreError`] if the store fails.
     async fn list_streams(&self, query: StreamQuery) -> Result<StreamListing, StoreError>;
 
-    /// The record of a command that was appended before; `None` when it is not known.
+    /// Returns the record of a command, or `None` if it was never recorded or is forgotten.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails.
+    /// Returns [`StoreError`] if the store fails.
     async fn find_command(&self, id: CommandId) -> Result<Option<CommandRecord>, StoreError>;
 
-    /// Forgets the commands recorded before a moment and says how many. A forgotten command that
-    /// comes again is decided again.
+    /// Deletes the records of commands that were recorded before this time, and returns their
+    /// number. A command whose record is deleted is executed again if it is sent again.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails.
+    /// Returns [`StoreError`] if the store fails.
     async fn forget_commands(&self, recorded_before: Timestamp) -> Result<u64, StoreError>;
 }
 
