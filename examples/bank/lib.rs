@@ -1,4 +1,4 @@
-//! A bank on the `cqrs` crates. Start with [`domain`]; `README.md` is the map.
+//! A bank on the `cqrs` crates. Start with [`domain`]; `README.md` describes the modules.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]

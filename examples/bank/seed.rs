@@ -1,18 +1,20 @@
-//! Something to begin with.
+//! Initial accounts for experiments.
 
 use cqrs::{App, Outcome, Timestamp, app::DispatchError, event::Uuid};
 
 use crate::domain::account::{DepositMoney, OpenAccount};
 use crate::domain::{Account, AccountError, AccountId, Money};
 
-/// The first of January 2026. The same each time, so that the commands are.
+/// 1 January 2026. Constant, so that the commands are the same in every run.
 const AT: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
 
-/// Alice with 100.00 and Bob with 50.00, however often it is called and wherever it is cut off:
-/// commands that were accepted before are recognised by their ids.
+/// Opens accounts for Alice with 100.00 and Bob with 50.00.
+///
+/// It can be called again, also after a call that was interrupted: commands that were accepted before
+/// are recognised by their ids.
 ///
 /// # Errors
-/// As of a dispatch; refused when an account was opened otherwise.
+/// Those of a dispatch. A command is rejected if an account was opened in another way.
 pub async fn seed(app: &App) -> Result<Vec<Outcome<Account>>, DispatchError<AccountError>> {
     let mut outcomes = Vec::new();
     for (name, owner, cents) in [("alice", "Alice", 10_000), ("bob", "Bob", 5_000)] {
@@ -28,7 +30,7 @@ pub async fn seed(app: &App) -> Result<Vec<Outcome<Account>>, DispatchError<Acco
     Ok(outcomes)
 }
 
-/// The account that stories call so.
+/// Returns the id of the account with this name in stories.
 #[must_use]
 pub fn named(name: &str) -> AccountId {
     AccountId::from(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()))

@@ -7,3 +7,6 @@ pub mod cli;
 pub mod domain;
 pub mod low_stock;
 pub mod read;
+mod read_models;
+
+pub use read_models::ReadModels;

@@ -1,4 +1,4 @@
-//! The time in a story: the machine's, until the story says what time it is.
+//! The time in a story: the system's, until the story sets it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,23 +7,23 @@ use cqrs::{
     app::{Clock, SystemClock},
 };
 
-/// Clones show the same time.
+/// A clock that a story can set. Clones show the same time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StoryClock {
-    told: Arc<Mutex<Option<Timestamp>>>,
+    set_to: Arc<Mutex<Option<Timestamp>>>,
 }
 
 impl StoryClock {
-    /// It is this moment now, until the next word about it.
+    /// Sets the time, which does not move until the next call.
     ///
     /// # Errors
-    /// The time it is already, when that is later.
+    /// Returns the current time if `moment` is before it.
     pub(super) fn set(&self, moment: Timestamp) -> Result<(), Timestamp> {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        match *told {
+        let mut set_to = self.set_to.lock().unwrap_or_else(PoisonError::into_inner);
+        match *set_to {
             Some(now) if now > moment => Err(now),
             _ => {
-                *told = Some(moment);
+                *set_to = Some(moment);
                 Ok(())
             }
         }
@@ -32,7 +32,7 @@ impl StoryClock {
 
 impl Clock for StoryClock {
     fn now(&self) -> Timestamp {
-        let told = *self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.unwrap_or_else(|| SystemClock.now())
+        let set_to = *self.set_to.lock().unwrap_or_else(PoisonError::into_inner);
+        set_to.unwrap_or_else(|| SystemClock.now())
     }
 }

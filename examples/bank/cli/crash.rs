@@ -1,9 +1,11 @@
-//! The story told by somebody who asks again until there is an answer, to a bank that dies at any
-//! moment: in memory at each step of its stores, on Postgres by being killed.
+//! The crash test: a client repeats every operation of a story until it is answered, while the bank
+//! crashes: in memory at every step of its stores, on Postgres by being killed at random moments.
 
+use std::collections::BTreeMap;
+use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -19,30 +21,31 @@ use cqrs_memory::{MemoryReadStore, MemoryStore};
 use cqrs_testing::{CrashPoint, ManualClock, crash_at_every_step, kill_at_many_moments};
 use example_shared::{OpenReadStore, StoreArguments};
 
-use super::{Operation, parse};
+use super::operation::{Operation, parse};
+use super::runtime::block_on;
 use crate::domain::account::{CloseAccount, DepositMoney, OpenAccount, WithdrawMoney};
 use crate::domain::transfer::StartTransfer;
 use crate::domain::{AccountError, AccountEvent, Money, TransferId};
 use crate::process::{FlagLargeWithdrawals, ProcessSide};
 
-/// At how many moments the program is killed.
-const MOMENTS: u32 = 10;
-/// How long nobody misses a bank that died. Short, as they die often.
+/// How often the program is killed on Postgres.
+const KILLS: u32 = 10;
+/// The lease of a bank under test: short, because banks crash often here.
 const LEASE: Duration = Duration::from_millis(300);
-const AGAIN: Duration = Duration::from_millis(5);
+const RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
-/// The commands of a story, in order, each with its time.
-struct Teller {
-    orders: Vec<(Operation, Timestamp)>,
+/// A client with the commands of a story, in order, each with its time.
+struct Client {
+    operations: Vec<(Operation, Timestamp)>,
 }
 
-/// How many of them were answered. It is the teller's own and survives the bank.
-enum Notebook {
+/// The number of operations that were answered. It belongs to the client and survives the bank.
+enum Progress {
     Memory(AtomicUsize),
     File(PathBuf),
 }
 
-impl Notebook {
+impl Progress {
     fn answered(&self) -> usize {
         match self {
             Self::Memory(answered) => answered.load(Ordering::Acquire),
@@ -52,10 +55,10 @@ impl Notebook {
         }
     }
 
-    fn note(&self, answered: usize) -> std::io::Result<()> {
+    fn record(&self, answered: usize) -> std::io::Result<()> {
         match self {
             Self::Memory(number) => number.store(answered, Ordering::Release),
-            // In one step, so that a kill leaves the old number or the new.
+            // A rename is atomic, so a kill leaves either the old number or the new one.
             Self::File(path) => {
                 let next = path.with_extension("next");
                 std::fs::write(&next, answered.to_string())?;
@@ -66,10 +69,10 @@ impl Notebook {
     }
 }
 
-impl Teller {
-    /// Lines that are not understood, and those that only look, are left out.
-    fn of(story: &str) -> Self {
-        let (mut at, mut orders) = (Timestamp::UNIX_EPOCH, Vec::new());
+impl Client {
+    /// Takes the commands of a story. Queries and invalid lines are left out.
+    fn new(story: &str) -> Self {
+        let (mut at, mut operations) = (Timestamp::UNIX_EPOCH, Vec::new());
         for operation in story.lines().filter_map(|line| parse(line).ok().flatten()) {
             match operation {
                 Operation::Time { moment } => at = moment,
@@ -77,32 +80,32 @@ impl Teller {
                 | Operation::Deposit { .. }
                 | Operation::Withdraw { .. }
                 | Operation::Close { .. }
-                | Operation::Transfer { .. } => orders.push((operation, at)),
+                | Operation::Transfer { .. } => operations.push((operation, at)),
                 _ => {}
             }
         }
-        Self { orders }
+        Self { operations }
     }
 
-    /// Goes on behind what was answered, until everything is, and whatever follows from it.
-    async fn go_on(&self, app: &App, bank: &ProcessSide, notebook: &Notebook) {
-        for (nth, (operation, at)) in self.orders.iter().enumerate().skip(notebook.answered()) {
-            while !order(app, bank, nth, operation, *at).await {
-                tokio::time::sleep(AGAIN).await;
+    /// Continues after the last answered operation, until all are answered and the bank has finished
+    /// everything that they caused.
+    async fn run(&self, app: &App, bank: &ProcessSide, progress: &Progress) {
+        for (nth, (operation, at)) in self.operations.iter().enumerate().skip(progress.answered()) {
+            while !try_operation(app, bank, nth, operation, *at).await {
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
-            if notebook.note(nth + 1).is_err() {
+            if progress.record(nth + 1).is_err() {
                 return;
             }
         }
-        let flags = FlagLargeWithdrawals::NAME;
-        while !handled(app, bank, flags).await {
-            tokio::time::sleep(AGAIN).await;
+        while !has_caught_up(app, bank, FlagLargeWithdrawals::NAME).await {
+            tokio::time::sleep(RETRY_INTERVAL).await;
         }
     }
 }
 
-/// Whether the bank has answered. The same order has the same id each time.
-async fn order(
+/// Sends an operation under an id derived from its number. Returns `true` if the bank has answered.
+async fn try_operation(
     app: &App,
     bank: &ProcessSide,
     nth: usize,
@@ -113,19 +116,19 @@ async fn order(
     match operation.clone() {
         Operation::Open { account, owner, amount: initial_balance } => {
             let open = OpenAccount { account_id: account.id, owner, initial_balance, at };
-            answered(&app.dispatch(open).command_id(id).await)
+            is_answered(&app.dispatch(open).command_id(id).await)
         }
         Operation::Deposit { account, amount } => {
             let (account_id, transfer_id, refund) = (account.id, None, false);
             let deposit = DepositMoney { account_id, amount, transfer_id, refund, at };
-            answered(&app.dispatch(deposit).command_id(id).await)
+            is_answered(&app.dispatch(deposit).command_id(id).await)
         }
         Operation::Withdraw { account, amount } => {
             let (account_id, transfer_id) = (account.id, None);
             let withdraw = WithdrawMoney { account_id, amount, transfer_id, at };
-            answered(&app.dispatch(withdraw).command_id(id).await)
+            is_answered(&app.dispatch(withdraw).command_id(id).await)
         }
-        Operation::Close { account } => answered(
+        Operation::Close { account } => is_answered(
             &app.dispatch(CloseAccount { account_id: account.id, at }).command_id(id).await,
         ),
         Operation::Transfer { from, to, amount } => {
@@ -134,7 +137,7 @@ async fn order(
             let start = StartTransfer { transfer_id, source_id, target_id, amount, at };
             match app.dispatch(start).command_id(id).await {
                 Err(DispatchError::Rejected(_)) => true,
-                Ok(_) => over(bank, transfer_id).await,
+                Ok(_) => has_ended(bank, transfer_id).await,
                 Err(_) => false,
             }
         }
@@ -142,125 +145,127 @@ async fn order(
     }
 }
 
-fn answered<T>(answer: &Result<T, DispatchError<AccountError>>) -> bool {
+fn is_answered<T>(answer: &Result<T, DispatchError<AccountError>>) -> bool {
     matches!(answer, Ok(_) | Err(DispatchError::Rejected(_)))
 }
 
-/// Whether a transfer is over.
-async fn over(bank: &ProcessSide, transfer: TransferId) -> bool {
+async fn has_ended(bank: &ProcessSide, transfer: TransferId) -> bool {
     matches!(
         bank.transfer(transfer).await,
         Ok(Some(found)) if found.status == InstanceStatus::Ended && !found.is_busy()
     )
 }
 
-/// Whether a handler knows everything.
-async fn handled(app: &App, bank: &ProcessSide, name: &str) -> bool {
+async fn has_caught_up(app: &App, bank: &ProcessSide, handler: &str) -> bool {
     let Ok(head) = app.store().head().await else { return false };
-    let waited = bank.consumers().wait_for(name, head, AGAIN).await;
+    let waited = bank.consumers().wait_for(handler, head, RETRY_INTERVAL).await;
     matches!(waited, Ok(Waited::CaughtUp))
 }
 
-/// How everything stands: what happened in each stream. Checks that no money was made or lost.
-async fn ending(app: &App) -> Result<String, String> {
-    let wrong = |error: &dyn std::error::Error| error.to_string();
-    let log = app.store().read(Read::all()).await.map_err(|error| wrong(&error))?;
-    let mut streams = std::collections::BTreeMap::<String, String>::new();
-    let (mut there, mut came) = (std::collections::BTreeMap::new(), 0);
-    for event in log.collect().await.map_err(|error| wrong(&error))? {
-        let told = streams.entry(event.stream.to_string()).or_default();
-        let _ = write!(told, " {}", event.event.name);
+/// Returns what happened in each stream, one stream per line.
+///
+/// # Errors
+/// If the log cannot be read, an account was overdrawn, or money was created or lost.
+async fn result(app: &App) -> Result<String, String> {
+    let described = |error: &dyn Error| error.to_string();
+    let log = app.store().read(Read::all()).await.map_err(|error| described(&error))?;
+    let mut streams = BTreeMap::<String, String>::new();
+    let (mut balances, mut paid_in) = (BTreeMap::new(), 0);
+    for event in log.collect().await.map_err(|error| described(&error))? {
+        let line = streams.entry(event.stream.to_string()).or_default();
+        let _ = write!(line, " {}", event.event.name);
         if event.stream.category() != "account" {
             continue;
         }
-        let event: Recorded<AccountEvent> = event.into_decoded().map_err(|error| wrong(&error))?;
-        let (change, balance, by_hand) = match event.event {
+        let event: Recorded<AccountEvent> =
+            event.into_decoded().map_err(|error| described(&error))?;
+        let (change, balance, is_transfer) = match event.event {
             AccountEvent::AccountOpened { initial_balance, .. } => {
-                (initial_balance.to_cents(), initial_balance, true)
+                (initial_balance.to_cents(), initial_balance, false)
             }
             AccountEvent::MoneyDeposited { amount, new_balance, transfer_id, .. } => {
-                (amount.to_cents(), new_balance, transfer_id.is_none())
+                (amount.to_cents(), new_balance, transfer_id.is_some())
             }
             AccountEvent::MoneyWithdrawn { amount, new_balance, transfer_id, .. } => {
-                (-amount.to_cents(), new_balance, transfer_id.is_none())
+                (-amount.to_cents(), new_balance, transfer_id.is_some())
             }
-            AccountEvent::AccountClosed { .. } => (0, Money::ZERO, true),
+            AccountEvent::AccountClosed { .. } => (0, Money::ZERO, false),
         };
         if balance < Money::ZERO {
             return Err(format!("{} was overdrawn: {balance}", event.stream));
         }
-        came += if by_hand { change } else { 0 };
-        let _ = write!(told, " {balance}");
-        there.insert(event.stream.to_string(), balance.to_cents());
+        paid_in += if is_transfer { 0 } else { change };
+        let _ = write!(line, " {balance}");
+        balances.insert(event.stream.to_string(), balance.to_cents());
     }
-    let there: i64 = there.values().sum();
-    if there != came {
-        return Err(format!("{came} cents came in, {there} are there"));
+    let total: i64 = balances.values().sum();
+    if total != paid_in {
+        return Err(format!("{paid_in} cents were paid in, but the accounts hold {total}"));
     }
-    Ok(streams.iter().map(|(stream, told)| format!("{stream}:{told}\n")).collect())
+    Ok(streams.iter().map(|(stream, line)| format!("{stream}:{line}\n")).collect())
 }
 
-/// What outlives a bank in memory.
-struct Stored {
+/// What survives a crash in the test in memory.
+struct Durable {
     store: MemoryStore,
-    kept: MemoryReadStore,
+    processes: MemoryReadStore,
     clock: ManualClock,
-    notebook: Notebook,
+    progress: Progress,
 }
 
-impl Stored {
+impl Durable {
     fn new(point: &CrashPoint) -> Self {
         let noon = Timestamp::UNIX_EPOCH.plus(Duration::from_secs(12 * 60 * 60));
         let clock = ManualClock::at(noon);
-        let (ours, theirs) = (point.clone(), point.clone());
+        let (in_store, in_processes) = (point.clone(), point.clone());
         let store = MemoryStore::builder().clock(clock.clone());
-        let kept = MemoryReadStore::builder().clock(clock.clone());
+        let processes = MemoryReadStore::builder().clock(clock.clone());
         Self {
-            store: store.on_step(move |step| ours.step(step)).build(),
-            kept: kept.on_step(move |step| theirs.step(step)).build(),
+            store: store.on_step(move |step| in_store.step(step)).build(),
+            processes: processes.on_step(move |step| in_processes.step(step)).build(),
             clock,
-            notebook: Notebook::Memory(AtomicUsize::new(0)),
+            progress: Progress::Memory(AtomicUsize::new(0)),
         }
     }
 
-    async fn run(&self, teller: &Teller) -> App {
+    async fn run(&self, client: &Client) -> App {
         let app = App::new(self.store.clone());
-        let kept = || OpenReadStore::Memory(self.kept.clone());
+        let processes = || OpenReadStore::Memory(self.processes.clone());
         let bank = loop {
-            match ProcessSide::start(&app, self.clock.clone(), LEASE, kept()).await {
+            match ProcessSide::start(&app, self.clock.clone(), LEASE, processes()).await {
                 Ok(bank) => break bank,
-                Err(_) => tokio::time::sleep(AGAIN).await,
+                Err(_) => tokio::time::sleep(RETRY_INTERVAL).await,
             }
         };
-        teller.go_on(&app, &bank, &self.notebook).await;
+        client.run(&app, &bank, &self.progress).await;
         bank.stop().await;
         app
     }
 }
 
-/// The story in memory, killed before and after each step of its stores.
+/// Runs the story in memory, with a crash before and after every step of the stores.
 fn in_memory(story: &str) -> String {
-    let teller = Teller::of(story);
+    let client = Client::new(story);
     let survived = crash_at_every_step(
-        Stored::new,
-        async |stored| {
-            stored.run(&teller).await;
+        Durable::new,
+        async |durable| {
+            durable.run(&client).await;
         },
-        async |stored| {
-            // Whoever died is missed by now.
-            stored.clock.advance(LEASE * 2);
-            let app = stored.run(&teller).await;
-            ending(&app).await.unwrap_or_else(|wrong| panic!("{wrong}"))
+        async |durable| {
+            // Lets the leases of the crashed bank expire.
+            durable.clock.advance(LEASE * 2);
+            let app = durable.run(&client).await;
+            result(&app).await.unwrap_or_else(|error| panic!("{error}"))
         },
     );
     format!(
-        "{} crash points survived, all there are in {} steps: the money is there, and the end is \
-         the same\n{}",
-        survived.crashes, survived.steps, survived.end
+        "{} crashes survived, before and after each of {} steps: no money was lost, and the result \
+         is always the same",
+        survived.crashes, survived.steps
     )
 }
 
-/// The story on Postgres, told by a process that is killed.
+/// Runs the story on Postgres in a process that is killed and restarted.
 fn on_postgres(story: &str, store: &StoreArguments) -> Result<String, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let folder = std::env::temp_dir().join(format!("bank-crash-{}", Uuid::now_v7()));
@@ -270,81 +275,83 @@ fn on_postgres(story: &str, store: &StoreArguments) -> Result<String, String> {
     let runs = AtomicUsize::new(0);
     let unique = Uuid::now_v7().simple().to_string();
     let killed = kill_at_many_moments(
-        MOMENTS,
+        KILLS,
         || {
             let run = runs.fetch_add(1, Ordering::AcqRel);
             let schema = format!("cr_{}_{run}", &unique[24..]);
-            (schema, folder.join(format!("notes-{run}")))
+            (schema, folder.join(format!("progress-{run}")))
         },
-        |(schema, notebook)| {
+        |(schema, progress)| {
             let mut run = Command::new(&program);
             run.arg(&script).args(["--store", &store.store, "--schema", schema]);
-            run.arg("--notebook").arg(notebook);
+            run.arg("--progress").arg(progress);
             run
         },
         |(schema, _)| {
             let store = StoreArguments { schema: Some(schema.clone()), ..store.clone() };
-            let told = super::on_runtime(async {
+            let result = block_on(async {
                 let store = store.open("bank", SystemClock).await?;
-                ending(&App::new(store)).await
+                result(&App::new(store)).await
             });
-            told.and_then(|told| told).unwrap_or_else(|wrong| panic!("{wrong}"))
+            result.and_then(|result| result).unwrap_or_else(|error| panic!("{error}"))
         },
     );
-    // What did not survive is left as it is, to be looked at.
+    // After a panic above, everything is kept for inspection.
     let _ = std::fs::remove_dir_all(&folder);
-    super::on_runtime(forget(store, &format!("cr_{}_", &unique[24..])))??;
+    block_on(drop_schemas(store, &format!("cr_{}_", &unique[24..])))??;
     Ok(format!(
-        "{} kills survived in runs of {:?}: the money is there, and the end is the same\n{}",
-        killed.kills, killed.took, killed.end
+        "{} kills survived, in runs of {:?}: no money was lost, and the result is always the same",
+        killed.kills, killed.took
     ))
 }
 
 /// Drops the schemas of a test.
-async fn forget(store: &StoreArguments, prefix: &str) -> Result<(), String> {
+async fn drop_schemas(store: &StoreArguments, prefix: &str) -> Result<(), String> {
     let store = StoreArguments { schema: Some(format!("{prefix}0")), ..store.clone() };
-    let OpenReadStore::Postgres(kept) = store.open_processes("bank").await? else {
+    let OpenReadStore::Postgres(database) = store.open_processes("bank").await? else {
         return Ok(());
     };
-    let told = |error: sqlx::Error| error.to_string();
+    let described = |error: sqlx::Error| error.to_string();
     let all = "select nspname::text from pg_namespace where starts_with(nspname, $1)";
-    let all = sqlx::query_scalar::<_, String>(all).bind(prefix).fetch_all(kept.pool()).await;
-    for schema in all.map_err(told)? {
+    let all = sqlx::query_scalar::<_, String>(all).bind(prefix).fetch_all(database.pool()).await;
+    for schema in all.map_err(described)? {
         let drop = format!("drop schema \"{schema}\" cascade");
-        sqlx::query(sqlx::AssertSqlSafe(drop)).execute(kept.pool()).await.map_err(told)?;
+        let drop = sqlx::query(sqlx::AssertSqlSafe(drop));
+        drop.execute(database.pool()).await.map_err(described)?;
     }
     Ok(())
 }
 
-/// One process of the slower form: goes on where the notebook says it stopped.
-pub(super) async fn go_on(
+/// Runs one process of a test on Postgres, which continues after the recorded progress.
+///
+/// # Errors
+/// If the stores cannot be opened or the bank does not start.
+pub(super) async fn resume(
     story: &str,
     store: &StoreArguments,
-    notebook: &Path,
+    progress: &Path,
 ) -> Result<(), String> {
     let app = App::new(store.open("bank", SystemClock).await?);
-    let kept = store.open_processes("bank").await?;
-    let bank = ProcessSide::start(&app, SystemClock, LEASE, kept).await;
+    let processes = store.open_processes("bank").await?;
+    let bank = ProcessSide::start(&app, SystemClock, LEASE, processes).await;
     let bank = bank.map_err(|error| error.to_string())?;
-    Teller::of(story).go_on(&app, &bank, &Notebook::File(notebook.to_owned())).await;
+    Client::new(story).run(&app, &bank, &Progress::File(progress.to_owned())).await;
     bank.stop().await;
     Ok(())
 }
 
-/// Tells how the story survives. A crash that it does not survive is a panic that says where.
-pub(super) fn test(story: &str, store: &StoreArguments) -> ExitCode {
-    let told = match store.store.as_str() {
-        "memory" => Ok(in_memory(story)),
-        _ => on_postgres(story, store),
+/// Runs a crash test and prints how many crashes the story survived.
+///
+/// # Errors
+/// If the database cannot be used.
+///
+/// # Panics
+/// If a crash changes the result; the message says which.
+pub(super) fn test(story: &str, store: &StoreArguments) -> Result<(), String> {
+    let report = match store.store.as_str() {
+        "memory" => in_memory(story),
+        _ => on_postgres(story, store)?,
     };
-    match told {
-        Ok(told) => {
-            println!("{}", told.lines().next().unwrap_or_default());
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("bank: {error}");
-            ExitCode::from(1)
-        }
-    }
+    println!("{report}");
+    Ok(())
 }

@@ -1,15 +1,16 @@
-//! The bank on the command line: a story of operations, run line by line.
+//! The bank on the command line: runs a story, one operation per line.
 
 mod clock;
+mod color;
 mod crash;
 mod operation;
-mod paint;
-mod show;
+mod render;
+mod runtime;
 mod story;
-mod words;
+mod tokens;
 
+pub use color::Colors;
 pub use operation::{Label, Operation, When, parse};
-pub use paint::Paint;
 pub use story::Summary;
 
 use std::io::{self, Read, Write};
@@ -21,33 +22,33 @@ use example_shared::StoreArguments;
 
 use story::Story;
 
-/// The story that ships with the example.
+/// The story that the program runs if none is given.
 pub const DEFAULT_STORY: &str = include_str!("../story.txt");
 
 /// Runs a story of bank operations and prints what happens.
 #[derive(Debug, Parser)]
 #[command(name = "bank", after_help = operation::HELP)]
 struct Arguments {
-    /// A file, or `-` for standard input; the story that ships, if left out.
+    /// A file, or `-` for standard input. Default: the story that comes with the example.
     story: Option<PathBuf>,
 
-    /// Kills the bank at each step of the story, or on Postgres at many moments, and starts it
-    /// again; says how often it survived.
-    #[arg(long, help = "kill the bank at every step, and say how\noften it survived")]
+    /// Kills the bank at every step of the story, or on Postgres at random moments, restarts it, and
+    /// checks that it reaches the same result.
+    #[arg(long, help = "kill the bank at every step and check that it\nreaches the same result")]
     crash_test: bool,
 
-    /// One run of such a test.
+    /// Runs one process of a crash test on Postgres; the file counts the operations that were answered.
     #[arg(long, hide = true, value_name = "FILE")]
-    notebook: Option<PathBuf>,
+    progress: Option<PathBuf>,
 
     #[command(flatten)]
     store: StoreArguments,
 }
 
-/// Reads the arguments and runs the story.
+/// Parses the arguments and runs the story.
 #[must_use]
 pub fn main() -> ExitCode {
-    let Arguments { story, crash_test, notebook, store } = Arguments::parse();
+    let Arguments { story, crash_test, progress, store } = Arguments::parse();
     let (name, bytes) = match read(story) {
         Ok(story) => story,
         Err(message) => {
@@ -56,24 +57,18 @@ pub fn main() -> ExitCode {
         }
     };
     if crash_test {
-        return crash::test(&String::from_utf8_lossy(&bytes), &store);
+        return exit_code(crash::test(&String::from_utf8_lossy(&bytes), &store));
     }
-    if let Some(notebook) = notebook {
+    if let Some(progress) = progress {
         let story = String::from_utf8_lossy(&bytes);
-        let told = on_runtime(crash::go_on(&story, &store, &notebook));
-        return match told.and_then(|told| told) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("bank: {error}");
-                ExitCode::from(1)
-            }
-        };
+        let resumed = runtime::block_on(crash::resume(&story, &store, &progress));
+        return exit_code(resumed.and_then(|resumed| resumed));
     }
-    let (out, complaints) = (&mut io::stdout().lock(), &mut io::stderr().lock());
-    match run(&store, &name, &bytes, Paint::detect(), out, complaints) {
+    let (out, errors) = (&mut io::stdout().lock(), &mut io::stderr().lock());
+    match run(&store, &name, &bytes, Colors::detect(), out, errors) {
         Ok(summary) if summary.is_clean() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(1),
-        // Whoever reads has had enough: `bank | head`.
+        // The reader has closed the pipe, as in `bank | head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bank: {error}");
@@ -82,10 +77,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Whatever goes wrong is told to the person at the keyboard.
-fn on_runtime<T>(work: impl Future<Output = T>) -> Result<T, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map(|runtime| runtime.block_on(work)).map_err(|error| error.to_string())
+fn exit_code(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bank: {error}");
+            ExitCode::from(1)
+        }
+    }
 }
 
 fn read(story: Option<PathBuf>) -> Result<(String, Vec<u8>), String> {
@@ -101,20 +100,20 @@ fn read(story: Option<PathBuf>) -> Result<(String, Vec<u8>), String> {
     std::fs::read(&path).map(|bytes| (name.clone(), bytes)).map_err(|e| format!("{name}: {e}"))
 }
 
-/// Runs a story: what happens goes to `out`, lines that are not understood to `complaints`.
+/// Runs a story. What happens is written to `out`; lines that cannot be parsed and operations that fail
+/// are reported on `errors`.
 ///
 /// # Errors
-/// When the store cannot be opened, or `out` or `complaints` cannot be written.
+/// If the store cannot be opened, or `out` or `errors` cannot be written.
 pub fn run(
     store: &StoreArguments,
     name: &str,
     bytes: &[u8],
-    paint: Paint,
+    colors: Colors,
     out: &mut dyn Write,
-    complaints: &mut dyn Write,
+    errors: &mut dyn Write,
 ) -> io::Result<Summary> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        Story::begin(store, paint, out, complaints).await?.run(name, bytes).await
-    })
+    runtime
+        .block_on(async { Story::begin(store, colors, out, errors).await?.run(name, bytes).await })
 }

@@ -1,44 +1,44 @@
-//! One line of a story: what it asks for. Parsing is pure and refuses nothing silently.
+//! One line of a story, parsed. Every line that is not valid is an error that says what is wrong.
 
 use cqrs::{Timestamp, event::Uuid};
 
-use super::words;
+use super::tokens;
 use crate::domain::{AccountId, Money};
-use crate::read::{Month, ReadSide};
+use crate::read::{Month, ReadModels};
 
-/// What the lines of a story look like.
-pub(super) const HELP: &str = r#"Operations, one a line; `#` starts a remark:
+/// The syntax of a story, shown by `--help`.
+pub(super) const HELP: &str = r#"Operations, one per line; `#` starts a comment:
   open ACCOUNT "OWNER" AMOUNT      deposit ACCOUNT AMOUNT
   close ACCOUNT                    withdraw ACCOUNT AMOUNT
-  transfer FROM TO AMOUNT          money on its way, and what came of it
+  transfer FROM TO AMOUNT          moves money; prints every step
   seed                             Alice with 100.00 and Bob with 50.00, once
-  flags ACCOUNT                    its withdrawals that are looked into
+  flags ACCOUNT                    its flagged withdrawals
   show                             all accounts
   history ACCOUNT                  its last 20 events, newest first
   feed                             the last 10 events of the bank
-  statement ACCOUNT 2026-03        what came and went in a month
-  lag                              how far the tables are behind the log
-  rebuild accounts|transfers|...   builds a table anew beside the old one
-  drop-read                        drops all tables; they come back from the log
-  balance ACCOUNT                  as it is now
-  balance ACCOUNT version N        as it was after its Nth event
-  balance ACCOUNT at TIME          as it was at 2026-03-01T09:00:00Z
-  time TIME                        what time it is from here on
+  statement ACCOUNT 2026-03        what was paid in and out in a month
+  lag                              how many events the tables lag behind the log
+  rebuild accounts|transfers|...   rebuilds a table; the old one stays in use
+  drop-read                        drops all tables and rebuilds them from the log
+  balance ACCOUNT                  the current balance
+  balance ACCOUNT version N        the balance after its Nth event
+  balance ACCOUNT at TIME          the balance at 2026-03-01T09:00:00Z
+  time TIME                        sets the clock, until the next `time`
 ACCOUNT is a word of letters, digits, `-` and `_`, or a UUID.
 
-Exit code: 0 when every line was carried out, also when the bank refused;
-1 when a line was not understood or broke down; 2 when there is no story."#;
+Exit code: 0 if every line was run, even if the bank rejected some;
+1 if a line was invalid or failed; 2 if the story cannot be read."#;
 
-/// An account as a story calls it.
+/// The name of an account in a story.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// Which one that is. The same word is the same account in every run.
+    /// The id, derived from the name: the same name is the same account in every run.
     pub id: AccountId,
 }
 
-/// What one line asks for.
+/// The operation of one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Operation {
@@ -60,7 +60,7 @@ pub enum Operation {
     Time { moment: Timestamp },
 }
 
-/// Which balance is asked for.
+/// The time of a balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum When {
@@ -69,12 +69,12 @@ pub enum When {
     At(Timestamp),
 }
 
-/// Reads one line; `None` when there is nothing on it.
+/// Parses one line. Returns `None` if it is empty or a comment.
 ///
 /// # Errors
-/// What is wrong with it, for the person who wrote it.
+/// If the line is invalid; the message says why.
 pub fn parse(line: &str) -> Result<Option<Operation>, String> {
-    let words = words::split(line)?;
+    let words = tokens::split(line)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let operation = match words.as_slice() {
         [] => return Ok(None),
@@ -132,7 +132,7 @@ const USAGE: &[&str] = &[
     "time 2026-03-01T09:00:00Z",
 ];
 
-/// What would have been right after this first word.
+/// Returns an error with the syntax of the operation that begins with `word`.
 fn expected(word: &str) -> String {
     match USAGE.iter().find(|usage| usage.split(' ').next() == Some(word)) {
         Some(usage) => format!("expected `{usage}`"),
@@ -168,7 +168,7 @@ fn month(word: &str) -> Result<Month, String> {
 }
 
 fn table(word: &str) -> Result<String, String> {
-    if ReadSide::NAMES.contains(&word) { Ok(word.to_owned()) } else { Err(expected("rebuild")) }
+    if ReadModels::NAMES.contains(&word) { Ok(word.to_owned()) } else { Err(expected("rebuild")) }
 }
 
 fn money(word: &str) -> Result<Money, String> {
@@ -180,7 +180,7 @@ fn time(word: &str) -> Result<Timestamp, String> {
         .map_err(|_| format!("`{}` is not a time such as 2026-03-01T09:00:00Z", shortened(word)))
 }
 
-/// A word short enough to be repeated in a message.
+/// Returns a word, shortened and escaped for a message.
 fn shortened(word: &str) -> String {
     let mut short: String = word.chars().take(30).collect();
     if short.len() < word.len() {
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_operation_is_understood() {
+    fn every_operation_is_parsed() {
         for (line, shown) in [
             ("open alice \"Alice L.\" 100", "Open"),
             ("deposit alice 0.01", "Deposit"),
@@ -218,31 +218,31 @@ mod tests {
             let operation = format!("{:?}", parse(line).unwrap().unwrap());
             assert!(operation.contains(shown), "{line}: {operation}");
         }
-        assert_eq!(parse("   # remark"), Ok(None));
+        assert_eq!(parse("   # comment"), Ok(None));
         assert_eq!(parse("\r"), Ok(None));
     }
 
     #[test]
-    fn bank_b09_b11_what_is_wrong_is_said_in_full() {
-        for (line, said) in [
+    fn an_invalid_line_reports_what_is_wrong() {
+        for (line, message) in [
             ("deposit alice 10.005", "amount `10.005`: more than two decimals"),
             ("deposit alice ten", "amount `ten`: not an amount such as 125.50"),
             ("deposit alice", "expected `deposit ACCOUNT AMOUNT`"),
             ("deposit a/b 1", "account `a/b`: use up to 36 letters, digits, `-` and `_`"),
             ("steal alice 5", "unknown operation `steal`"),
-            ("open alice \"Alice 5", "a quotation does not end"),
+            ("open alice \"Alice 5", "missing closing quotation mark"),
             ("balance alice version x", "`x` is not a version"),
             ("balance alice then", "expected `balance ACCOUNT [version N | at TIME]`"),
             ("rebuild money", "expected `rebuild accounts|transfers|feed|statements`"),
             ("statement alice 2026-13", "`2026-13`: not a month such as 2026-03"),
             ("time noon", "`noon` is not a time such as 2026-03-01T09:00:00Z"),
         ] {
-            assert_eq!(parse(line), Err(said.to_owned()), "{line}");
+            assert_eq!(parse(line), Err(message.to_owned()), "{line}");
         }
     }
 
     #[test]
-    fn a_label_is_the_same_account_every_time_and_a_uuid_is_itself() {
+    fn a_name_is_always_the_same_account_and_a_uuid_is_its_own_id() {
         assert_eq!(label("alice").unwrap().id, label("alice").unwrap().id);
         assert_ne!(label("alice").unwrap().id, label("bob").unwrap().id);
         let uuid = "01890a5d-ac96-774b-bcce-b302099a8057";
@@ -251,12 +251,12 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_line_does_harm(line in ".{0,200}") {
+        fn parsing_never_panics_on_a_line(line in ".{0,200}") {
             let _ = parse(&line);
         }
 
         #[test]
-        fn no_words_do_harm(words in "(open|deposit|balance|time|history) .{0,30} .{0,30}") {
+        fn parsing_never_panics_on_arguments(words in "(open|deposit|balance|time|history) .{0,30} .{0,30}") {
             let _ = parse(&words);
         }
     }

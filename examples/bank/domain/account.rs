@@ -1,17 +1,12 @@
 //! An account: opened once, never overdrawn, closed when it is empty.
-#![allow(missing_docs, reason = "fields are named in the bank's own words")]
+#![allow(missing_docs, reason = "the names of fields and variants say it all")]
 
-use cqrs_core::{Aggregate, Command, Event, Id, Timestamp, event::Uuid};
+use cqrs_core::{Aggregate, Command, Event, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Money, TransferId};
+use super::{AccountId, Money, TransferId};
 
-/// The id of an account.
-#[derive(Id)]
-#[id(crate = cqrs_core)]
-pub struct AccountId(Uuid);
-
-/// All that the rules ask for. The owner is not among it: no rule asks for the owner.
+/// The state of an account: what the rules need. No rule needs the owner, so it is not part of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Account {
     #[default]
@@ -22,7 +17,7 @@ pub enum Account {
     Closed,
 }
 
-/// Everything an account can be asked.
+/// Every command to an account.
 #[derive(Clone, Debug, Serialize, Deserialize, Command)]
 #[command(aggregate = Account)]
 pub enum AccountCommand {
@@ -32,6 +27,7 @@ pub enum AccountCommand {
     Close(CloseAccount),
 }
 
+/// Opens an account. It can be opened once.
 #[derive(Clone, Debug, Serialize, Deserialize, Command)]
 #[command(aggregate = Account, id = account_id)]
 pub struct OpenAccount {
@@ -41,7 +37,7 @@ pub struct OpenAccount {
     pub at: Timestamp,
 }
 
-/// Money in: by hand, by a transfer, or from a transfer that gives it back (`refund`).
+/// Deposits money: directly, from a transfer, or as the refund of a failed transfer (`refund`).
 #[derive(Clone, Debug, Serialize, Deserialize, Command)]
 #[command(aggregate = Account, id = account_id)]
 pub struct DepositMoney {
@@ -52,6 +48,7 @@ pub struct DepositMoney {
     pub at: Timestamp,
 }
 
+/// Withdraws money, directly or for a transfer. The balance never becomes negative.
 #[derive(Clone, Debug, Serialize, Deserialize, Command)]
 #[command(aggregate = Account, id = account_id)]
 pub struct WithdrawMoney {
@@ -61,6 +58,7 @@ pub struct WithdrawMoney {
     pub at: Timestamp,
 }
 
+/// Closes an empty account for good.
 #[derive(Clone, Debug, Serialize, Deserialize, Command)]
 #[command(aggregate = Account, id = account_id)]
 pub struct CloseAccount {
@@ -68,7 +66,7 @@ pub struct CloseAccount {
     pub at: Timestamp,
 }
 
-/// Everything that can happen to an account. Golden files pin how it is stored.
+/// Every event of an account. Golden files pin the stored form.
 #[derive(Clone, Debug, PartialEq, Event)]
 #[rustfmt::skip] // reads as a table
 pub enum AccountEvent {
@@ -84,25 +82,25 @@ pub enum AccountEvent {
     AccountClosed { account_id: AccountId, at: Timestamp },
 }
 
-/// Why an account refuses. Nothing has happened then, and asking again does not help.
+/// Why an account rejected a command. Nothing was stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[rustfmt::skip]
 pub enum AccountError {
     #[error("an account needs an owner")] BlankOwner,
-    #[error("the owner's name is longer than {MAX_OWNER_CHARS} characters")] OwnerTooLong,
+    #[error("the owner's name has more than {MAX_OWNER_CHARS} characters")] OwnerTooLong,
     #[error("the owner's name contains control characters")] OwnerUnprintable,
-    #[error("an account cannot start below zero")] NegativeInitialBalance,
-    #[error("the account was opened before")] AlreadyOpened,
+    #[error("the initial balance must not be negative")] NegativeInitialBalance,
+    #[error("the account already exists")] AlreadyOpened,
     #[error("account not found")] AccountNotFound,
     #[error("the account is closed")] AccountClosed,
-    #[error("the amount must be more than zero")] NonPositiveAmount,
-    #[error("the account cannot hold that much")] AmountTooLarge,
-    #[error("insufficient funds: {balance} there, {requested} asked for")]
+    #[error("the amount must be greater than zero")] NonPositiveAmount,
+    #[error("the balance would exceed the maximum")] AmountTooLarge,
+    #[error("insufficient funds: balance {balance}, requested {requested}")]
     InsufficientFunds { balance: Money, requested: Money },
-    #[error("there is {balance} left on the account")] BalanceLeft { balance: Money },
+    #[error("the balance must be zero, but is {balance}")] BalanceLeft { balance: Money },
 }
 
-/// The longest name of an owner.
+/// The maximum length of an owner's name, in characters.
 pub const MAX_OWNER_CHARS: usize = 200;
 
 impl Aggregate for Account {
@@ -154,10 +152,11 @@ impl Aggregate for Account {
 }
 
 impl Account {
-    /// What is on it.
+    /// Returns the balance of an open account.
     ///
     /// # Errors
-    /// [`AccountError::AccountNotFound`] before it is opened, [`AccountError::AccountClosed`] after.
+    /// [`AccountError::AccountNotFound`] before it is opened, [`AccountError::AccountClosed`] after it is
+    /// closed.
     pub const fn balance(&self) -> Result<Money, AccountError> {
         match self {
             Self::Unopened => Err(AccountError::AccountNotFound),

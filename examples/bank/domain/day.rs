@@ -1,5 +1,5 @@
-//! A business day: closed once, at its end.
-#![allow(missing_docs, reason = "fields are named in the bank's own words")]
+//! A business day, which is closed once, at its end.
+#![allow(missing_docs, reason = "the names of fields and variants say it all")]
 
 use std::convert::Infallible;
 use std::fmt;
@@ -8,23 +8,23 @@ use std::time::Duration;
 use cqrs_core::{Aggregate, Command, Event, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Which day, in UTC: `2026-03-02`.
+/// A day in UTC, such as `2026-03-02`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Day(String);
 
 impl Day {
-    /// How long one is.
+    /// The length of a day: 24 hours.
     pub const LENGTH: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// The day of a moment.
+    /// Returns the day that contains a moment.
     #[must_use]
     pub fn of(moment: Timestamp) -> Self {
         let text = moment.to_string();
         Self(text.split_once('T').map_or(text.clone(), |(day, _)| day.to_owned()))
     }
 
-    /// The day that ends at a moment.
+    /// Returns the day that ends at a moment, which is midnight.
     #[must_use]
     pub fn ending(moment: Timestamp) -> Self {
         Self::of(moment.minus(Duration::from_micros(1)))
@@ -37,6 +37,7 @@ impl fmt::Display for Day {
     }
 }
 
+/// The state of a business day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BusinessDay {
     #[default]
@@ -44,6 +45,7 @@ pub enum BusinessDay {
     Closed,
 }
 
+/// Closes a day.
 #[derive(Clone, Debug, Serialize, Deserialize, Command)]
 #[command(aggregate = BusinessDay, id = day)]
 pub struct CloseDay {
@@ -51,6 +53,7 @@ pub struct CloseDay {
     pub at: Timestamp,
 }
 
+/// Every event of a business day.
 #[derive(Clone, Debug, PartialEq, Event)]
 pub enum DayEvent {
     #[event(name = "bank.day-closed")]
@@ -64,7 +67,7 @@ impl Aggregate for BusinessDay {
     type Event = DayEvent;
     type Error = Infallible;
 
-    /// A day that is closed already stays as it is.
+    /// Closing a closed day has no effect.
     fn execute(&self, command: CloseDay) -> Result<Vec<DayEvent>, Infallible> {
         let CloseDay { day, at } = command;
         match self {

@@ -1,24 +1,24 @@
-//! Why transfers fail.
+//! The reasons why transfers fail.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a transfer came to nothing. Stored as `insufficient-funds`, shown as "insufficient funds".
+/// Why a transfer failed. Stored as `insufficient-funds`, displayed as "insufficient funds".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureReason {
-    /// The source was never opened.
+    /// The source account was never opened.
     SourceNotFound,
-    /// The source has been closed.
+    /// The source account is closed.
     SourceClosed,
-    /// The source holds less than the amount.
+    /// The balance of the source account is less than the amount.
     InsufficientFunds,
-    /// The target was never opened.
+    /// The target account was never opened.
     TargetNotFound,
-    /// The target has been closed.
+    /// The target account is closed.
     TargetClosed,
-    /// The target cannot hold that much.
+    /// The balance of the target account would exceed the maximum.
     TargetFull,
     /// A step took too long.
     TimedOut,
@@ -32,7 +32,7 @@ impl fmt::Display for FailureReason {
             Self::InsufficientFunds => "insufficient funds",
             Self::TargetNotFound => "target account not found",
             Self::TargetClosed => "target account closed",
-            Self::TargetFull => "target account full",
+            Self::TargetFull => "balance of the target account too large",
             Self::TimedOut => "timed out",
         })
     }

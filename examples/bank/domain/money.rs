@@ -1,4 +1,4 @@
-//! Euros and cents, exactly.
+//! Exact amounts of money.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,52 +6,52 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An amount in euros, kept as whole cents; may be negative.
+/// An amount in euros, as a whole number of cents; it may be negative.
 ///
-/// Stored as text such as `"125.50"`: exact for every reader and castable to `numeric` in SQL,
-/// where a JSON number passes through a binary float sooner or later.
+/// Stored as text such as `"125.50"`, which is exact for every reader and can be cast to `numeric` in SQL.
+/// Many readers would convert a JSON number to a binary float.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Money(i64);
 
 impl Money {
     /// 0.00
     pub const ZERO: Self = Self(0);
-    /// The most there is: 92 thousand billion euros.
+    /// The largest amount: about 92 quadrillion euros.
     pub const MAX: Self = Self(i64::MAX);
 
-    /// So many cents.
+    /// Creates an amount from cents.
     #[must_use]
     pub const fn cents(cents: i64) -> Self {
         Self(cents)
     }
 
-    /// As whole cents.
+    /// Returns the number of cents.
     #[must_use]
     pub const fn to_cents(self) -> i64 {
         self.0
     }
 
-    /// As much in the other direction. The one amount that has no counterpart becomes
-    /// [`MAX`](Self::MAX).
+    /// Returns the amount with the opposite sign. The negation of the smallest amount does not fit and
+    /// becomes [`MAX`](Self::MAX).
     #[must_use]
     pub const fn negated(self) -> Self {
         Self(self.0.saturating_neg())
     }
 
-    /// Both together; `None` when that is more than can be kept.
+    /// Returns the sum, or `None` on overflow.
     #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
     }
 
-    /// The difference; `None` when that is more than can be kept.
+    /// Returns the difference, or `None` on overflow.
     #[must_use]
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.0.checked_sub(other.0).map(Self)
     }
 }
 
-/// Two decimals, always: `125.50`, `-0.01`.
+/// Always with two decimals: `125.50`, `-0.01`.
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cents = self.0.unsigned_abs();
@@ -60,21 +60,21 @@ impl fmt::Display for Money {
     }
 }
 
-/// Why a text is not an amount. Nothing is ever rounded.
+/// Why a text is not an amount. Amounts are never rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMoney {
     /// Not a number such as `125.50`.
     #[error("not an amount such as 125.50")]
     NotAnAmount,
-    /// There is no coin for a part of a cent.
+    /// More than two decimals.
     #[error("more than two decimals")]
     TooPrecise,
-    /// More than can be kept.
+    /// Larger than [`Money::MAX`].
     #[error("too large")]
     TooLarge,
 }
 
-/// `125`, `125.5`, `125.50`, `-3.00`.
+/// Accepts `125`, `125.5`, `125.50` and `-3.00`.
 impl FromStr for Money {
     type Err = InvalidMoney;
 
@@ -88,7 +88,7 @@ impl FromStr for Money {
         if cents.len() > 2 {
             return Err(InvalidMoney::TooPrecise);
         }
-        // Digits alone; a number of them that does not fit an i128 does not fit cents either.
+        // Only digits are left, so the one possible error is an overflow.
         let total: Result<i128, _> = format!("{euros}{cents:0<2}").parse();
         let total = total.ok().and_then(|total| i64::try_from(sign * total).ok());
         total.map(Self).ok_or(InvalidMoney::TooLarge)

@@ -1,5 +1,5 @@
-//! What somebody has to look at: a withdrawal that is unusually large.
-#![allow(missing_docs, reason = "fields are named in the bank's own words")]
+//! Suspicious activity: withdrawals that an employee has to review.
+#![allow(missing_docs, reason = "the names of fields and variants say it all")]
 
 use std::convert::Infallible;
 
@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountId, Money};
 
-/// No rule asks for anything: what is reported is noted.
+/// The flags of an account. No rule depends on them, so there is no state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Suspicion;
 
+/// Flags a withdrawal.
 #[derive(Clone, Debug, Serialize, Deserialize, Command)]
 #[command(aggregate = Suspicion, id = account_id)]
 pub struct FlagWithdrawal {
@@ -20,6 +21,7 @@ pub struct FlagWithdrawal {
     pub at: Timestamp,
 }
 
+/// Every event about suspicious activity.
 #[derive(Clone, Debug, PartialEq, Event)]
 pub enum SuspicionEvent {
     #[event(name = "bank.suspicious-activity-flagged")]

@@ -1,20 +1,15 @@
-//! A transfer: the record of how far money has come on its way from one account to another.
+//! A transfer: the record of how far a payment from one account to another has progressed.
 //!
-//! It moves nothing itself. A process asks the accounts and notes here what they answered:
-//! started, debited, credited; or failed, and then the money is where it came from.
-#![allow(missing_docs, reason = "fields are named in the bank's own words")]
+//! It does not move money itself. A process sends commands to the accounts and records here what they
+//! answered: started, debited, credited; or failed, in which case the source has its money.
+#![allow(missing_docs, reason = "the names of fields and variants say it all")]
 
-use cqrs_core::{Aggregate, Command, Event, Id, Timestamp, event::Uuid};
+use cqrs_core::{Aggregate, Command, Event, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{AccountId, FailureReason, Money};
+use super::{AccountId, FailureReason, Money, TransferId};
 
-/// The id of a transfer.
-#[derive(Id)]
-#[id(crate = cqrs_core)]
-pub struct TransferId(Uuid);
-
-/// How far it has come.
+/// The state of a transfer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Transfer {
     #[default]
@@ -25,7 +20,7 @@ pub enum Transfer {
     Failed,
 }
 
-/// What the steps still to come have to repeat.
+/// What later steps need.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Route {
     pub source_id: AccountId,
@@ -33,7 +28,7 @@ pub struct Route {
     pub amount: Money,
 }
 
-/// Everything a transfer can be asked.
+/// Every command to a transfer.
 #[derive(Clone, Debug, Serialize, Deserialize, Command)]
 #[command(aggregate = Transfer)]
 pub enum TransferCommand {
@@ -43,6 +38,7 @@ pub enum TransferCommand {
     Fail(FailTransfer),
 }
 
+/// Starts a transfer. Source and target must differ.
 #[derive(Clone, Debug, Serialize, Deserialize, Command)]
 #[command(aggregate = Transfer, id = transfer_id)]
 pub struct StartTransfer {
@@ -53,6 +49,7 @@ pub struct StartTransfer {
     pub at: Timestamp,
 }
 
+/// Records that the source was debited.
 #[derive(Clone, Debug, Serialize, Deserialize, Command)]
 #[command(aggregate = Transfer, id = transfer_id)]
 pub struct MarkTransferAsDebited {
@@ -60,6 +57,7 @@ pub struct MarkTransferAsDebited {
     pub at: Timestamp,
 }
 
+/// Records that the target was credited, which completes the transfer.
 #[derive(Clone, Debug, Serialize, Deserialize, Command)]
 #[command(aggregate = Transfer, id = transfer_id)]
 pub struct MarkTransferAsCredited {
@@ -67,7 +65,7 @@ pub struct MarkTransferAsCredited {
     pub at: Timestamp,
 }
 
-/// Gives it up. After the debit, whoever does so has to say that the money is back.
+/// Records that the transfer failed. After the debit, `refunded` must be `true`.
 #[derive(Clone, Debug, Serialize, Deserialize, Command)]
 #[command(aggregate = Transfer, id = transfer_id)]
 pub struct FailTransfer {
@@ -77,7 +75,7 @@ pub struct FailTransfer {
     pub at: Timestamp,
 }
 
-/// Everything that can happen to a transfer. Golden files pin how it is stored.
+/// Every event of a transfer. Golden files pin the stored form.
 #[derive(Clone, Debug, PartialEq, Event)]
 #[rustfmt::skip] // reads as a table
 pub enum TransferEvent {
@@ -92,18 +90,18 @@ pub enum TransferEvent {
     TransferFailed { transfer_id: TransferId, reason: FailureReason, refunded: bool, at: Timestamp },
 }
 
-/// Why a transfer refuses. Nothing has happened then, and asking again does not help.
+/// Why a transfer rejected a command. Nothing was stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[rustfmt::skip]
 pub enum TransferError {
     #[error("source and target are the same account")] SameAccount,
-    #[error("the amount must be more than zero")] NonPositiveAmount,
-    #[error("the transfer was started before")] AlreadyStarted,
-    #[error("there is no such transfer")] NotStarted,
-    #[error("the source has not paid yet")] NotDebited,
-    #[error("the source has paid and has not got its money back")] NotRefunded,
-    #[error("the transfer is done")] AlreadyCredited,
-    #[error("the transfer has failed")] AlreadyFailed,
+    #[error("the amount must be greater than zero")] NonPositiveAmount,
+    #[error("the transfer was already started")] AlreadyStarted,
+    #[error("transfer not found")] NotStarted,
+    #[error("the source has not been debited yet")] NotDebited,
+    #[error("the source has been debited and not refunded")] NotRefunded,
+    #[error("the transfer has already completed")] AlreadyCredited,
+    #[error("the transfer has already failed")] AlreadyFailed,
 }
 
 impl Aggregate for Transfer {
@@ -113,8 +111,8 @@ impl Aggregate for Transfer {
     type Event = TransferEvent;
     type Error = TransferError;
 
-    /// A step that was noted before is accepted again and changes nothing: whoever reports it may
-    /// have to report it twice.
+    /// Recording a step again is accepted and has no effect, because the process may have to repeat a
+    /// command.
     fn execute(&self, command: TransferCommand) -> Result<Vec<TransferEvent>, TransferError> {
         use TransferCommand::{Fail, MarkAsCredited, MarkAsDebited, Start};
 

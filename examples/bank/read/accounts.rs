@@ -1,4 +1,4 @@
-//! All accounts as people know them.
+//! The accounts, with what users know about them.
 
 use cqrs::event::Uuid;
 use cqrs::{Projector, Recorded, Timestamp, projection::ProjectError, store::async_trait};
@@ -7,25 +7,25 @@ use cqrs_postgres::{Pg, PgReadStore, PgReadTransaction};
 use rpds::HashTrieMapSync;
 use sqlx::Row;
 
-use super::{QueryError, cents};
+use super::query::{QueryError, cents};
 use crate::domain::{AccountEvent, AccountId, Money};
 
-/// One account as people know it.
+/// One account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountRow {
-    /// Which account.
+    /// The id.
     pub id: AccountId,
-    /// Whose it is.
+    /// The name of the owner.
     pub owner: String,
-    /// What is on it.
+    /// The balance.
     pub balance: Money,
     /// When it was opened.
     pub opened_at: Timestamp,
-    /// Whether it has been closed since.
+    /// Whether it is closed.
     pub closed: bool,
 }
 
-/// What an event changes.
+/// What an event changes in the rows.
 enum Change<'e> {
     Open(AccountId, &'e str, Money, Timestamp),
     Balance(AccountId, Money),
@@ -45,11 +45,11 @@ const fn change(event: &AccountEvent) -> Change<'_> {
     }
 }
 
-/// The projector in memory.
+/// The accounts in memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AccountsInMemory;
 
-/// Rows with the position of their opening, in whose order they are shown.
+/// Rows with the position of the event that opened the account, which orders them.
 #[derive(Clone, Default)]
 pub(super) struct Model(HashTrieMapSync<AccountId, (u64, AccountRow)>);
 
@@ -103,7 +103,7 @@ impl Projector<MemoryReadStore> for AccountsInMemory {
     }
 }
 
-/// The projector in Postgres.
+/// The accounts in Postgres.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Accounts;
 
@@ -158,7 +158,7 @@ impl Projector<PgReadStore> for Accounts {
     }
 }
 
-/// All rows, or one.
+/// Returns all rows, or one.
 pub(super) async fn query(
     read: &PgReadStore,
     only: Option<AccountId>,

@@ -1,4 +1,4 @@
-//! What happened lately, to accounts and transfers together.
+//! The feed: events of accounts and transfers together.
 
 use cqrs::{
     Event, Position, Projector, Recorded, Timestamp, projection::ProjectError, store::async_trait,
@@ -8,21 +8,22 @@ use cqrs_postgres::{Pg, PgReadStore, PgReadTransaction};
 use rpds::RedBlackTreeMapSync;
 use sqlx::Row;
 
-use super::{BankEvent, QueryError, cents};
+use super::event::BankEvent;
+use super::query::{QueryError, cents};
 use crate::domain::{AccountEvent, Money, TransferEvent};
 
-/// One thing that happened.
+/// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedEntry {
-    /// Its place in the log.
+    /// Its position in the log.
     pub position: u64,
     /// When it happened.
     pub at: Timestamp,
-    /// The stored name of what happened.
+    /// The stored name of the event.
     pub name: String,
-    /// The account or transfer it happened to, as its stream is called.
+    /// The stream of the account or transfer.
     pub subject: String,
-    /// The money that was concerned.
+    /// The amount, if the event has one.
     pub amount: Option<Money>,
 }
 
@@ -54,7 +55,7 @@ fn entry(recorded: &Recorded<BankEvent>) -> FeedEntry {
     }
 }
 
-/// The projector in memory.
+/// The feed in memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FeedInMemory;
 
@@ -88,7 +89,7 @@ impl Projector<MemoryReadStore> for FeedInMemory {
     }
 }
 
-/// The projector in Postgres. It takes a whole batch in with one statement.
+/// The feed in Postgres. It writes a whole batch with one statement.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Feed;
 
@@ -141,7 +142,7 @@ impl Projector<PgReadStore> for Feed {
     }
 }
 
-/// The newest first.
+/// Returns up to `limit` entries, the newest first.
 pub(super) async fn query(read: &PgReadStore, limit: usize) -> Result<Vec<FeedEntry>, QueryError> {
     let mut tx = read.begin_read("feed").await?;
     let newest = "select position, at, name, subject, (amount * 100)::bigint

@@ -1,4 +1,4 @@
-//! What happened to one account lately, read from its stream.
+//! The recent history of one account, read from its stream.
 
 use cqrs::{
     Aggregate, Event, EventStore, EventStoreExt, Recorded, StreamName, Timestamp, Version,
@@ -7,28 +7,27 @@ use cqrs::{
 
 use crate::domain::{Account, AccountEvent, AccountId, Money, TransferId};
 
-/// How many events an account's page shows.
+/// The number of events in a history.
 pub const RECENT: u64 = 20;
 
 /// One event of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its place in the account's stream, from 1.
+    /// Its version in the stream of the account, from 1.
     pub version: Version,
     /// Its stored name.
     pub name: &'static str,
     /// When it happened.
     pub at: Timestamp,
-    /// How the balance changed; negative for a withdrawal.
+    /// The change of the balance; negative for a withdrawal.
     pub change: Money,
     /// The balance afterwards.
     pub balance: Money,
-    /// The transfer it belongs to.
+    /// The transfer it belongs to, if any.
     pub transfer_id: Option<TransferId>,
 }
 
-/// The newest events of an account, the newest first, at most `limit`; none for an account that
-/// was never opened.
+/// Returns up to `limit` events of an account, the newest first, or none if it was never opened.
 ///
 /// # Errors
 /// Returns a [`ReadError`] if the events cannot be read.

@@ -1,7 +1,7 @@
-//! Monthly statements: what came and went on an account in a month.
+//! Monthly statements: what was paid into and out of an account in a month.
 //!
-//! The key is the account with the month, not the stream: two months of an account can be worked
-//! on at the same time.
+//! The key is the account and the month instead of the stream, so two months of an account can be
+//! projected at the same time.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +13,7 @@ use cqrs_postgres::{Pg, PgReadStore, PgReadTransaction};
 use rpds::HashTrieMapSync;
 use sqlx::Row;
 
-use super::{QueryError, cents};
+use super::query::{QueryError, cents};
 use crate::domain::{AccountEvent, AccountId, Money};
 
 /// A month in UTC, such as `2026-03`.
@@ -21,7 +21,7 @@ use crate::domain::{AccountEvent, AccountId, Money};
 pub struct Month([u8; 7]);
 
 impl Month {
-    /// The month of a moment.
+    /// Returns the month that contains a moment.
     #[must_use]
     pub fn of(moment: Timestamp) -> Self {
         let mut month = *b"0000-00";
@@ -47,22 +47,22 @@ impl FromStr for Month {
     }
 }
 
-/// What came and went on an account in a month.
+/// What was paid into and out of an account in a month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// Which account.
+    /// The account.
     pub account_id: AccountId,
-    /// Which month.
+    /// The month.
     pub month: Month,
     /// The balance before the first entry.
     pub opening: Money,
-    /// What came.
+    /// The sum of all deposits.
     pub paid_in: Money,
-    /// What went.
+    /// The sum of all withdrawals.
     pub paid_out: Money,
     /// The balance after the last entry.
     pub closing: Money,
-    /// How many entries there are.
+    /// The number of entries.
     pub entries: u64,
 }
 
@@ -92,7 +92,7 @@ impl Change {
         Some(Self { account_id, month: Month::of(at), paid_in, paid_out, closing })
     }
 
-    /// The balance before this entry. The account's rules keep all of it within bounds.
+    /// Returns the balance before this entry. The rules of accounts rule out an overflow.
     fn opening(&self) -> Money {
         let change = self.paid_in.checked_sub(self.paid_out);
         change.and_then(|change| self.closing.checked_sub(change)).unwrap_or(Money::ZERO)
@@ -118,7 +118,7 @@ fn key(event: &Recorded<AccountEvent>) -> Cow<'_, str> {
     }
 }
 
-/// The projector in memory.
+/// The statements in memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StatementsInMemory;
 
@@ -158,7 +158,9 @@ impl Projector<MemoryReadStore> for StatementsInMemory {
         match rows.get_mut(&place) {
             None => rows.insert_mut(place, change.begin()),
             Some(row) => {
-                let sum = |sum: Money, more| sum.checked_add(more).ok_or("a month too rich");
+                let sum = |sum: Money, more| {
+                    sum.checked_add(more).ok_or("the sum of a month is too large")
+                };
                 row.paid_in = sum(row.paid_in, change.paid_in)?;
                 row.paid_out = sum(row.paid_out, change.paid_out)?;
                 row.closing = change.closing;
@@ -169,7 +171,7 @@ impl Projector<MemoryReadStore> for StatementsInMemory {
     }
 }
 
-/// The projector in Postgres.
+/// The statements in Postgres.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Statements;
 
@@ -226,7 +228,7 @@ impl Projector<PgReadStore> for Statements {
     }
 }
 
-/// One statement.
+/// Returns one statement.
 pub(super) async fn query(
     read: &PgReadStore,
     account_id: AccountId,

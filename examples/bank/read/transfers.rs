@@ -1,4 +1,4 @@
-//! Transfers, as far as they have come.
+//! The transfers and their progress.
 
 use std::fmt;
 
@@ -9,40 +9,40 @@ use cqrs_postgres::{Pg, PgReadStore, PgReadTransaction};
 use rpds::HashTrieMapSync;
 use sqlx::Row;
 
-use super::{QueryError, cents};
+use super::query::{QueryError, cents};
 use crate::domain::{AccountId, FailureReason, Money, TransferEvent, TransferId};
 
-/// One transfer as people know it.
+/// One transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransferRow {
-    /// Which transfer.
+    /// The id.
     pub id: TransferId,
-    /// From where.
+    /// The account that pays.
     pub source_id: AccountId,
-    /// To where.
+    /// The account that is paid.
     pub target_id: AccountId,
-    /// How much.
+    /// The amount.
     pub amount: Money,
-    /// How far it has come.
+    /// The progress.
     pub status: TransferStatus,
     /// When it was started.
     pub started_at: Timestamp,
-    /// When it was over, either way.
+    /// When it completed or failed.
     pub finished_at: Option<Timestamp>,
-    /// Why it failed.
+    /// Why it failed, if it did.
     pub reason: Option<String>,
 }
 
-/// How far a transfer has come.
+/// The progress of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransferStatus {
-    /// The source is being asked.
+    /// Waiting for the source to be debited.
     Debiting,
-    /// The source has paid, the target is being asked.
+    /// The source was debited; waiting for the target to be credited.
     Crediting,
-    /// The target has got it.
+    /// The target was credited.
     Done,
-    /// The money is where it came from.
+    /// The source was not debited, or was refunded.
     Failed,
 }
 
@@ -68,7 +68,7 @@ impl fmt::Display for TransferStatus {
     }
 }
 
-/// What an event changes.
+/// What an event changes in the rows.
 enum Change {
     Start(TransferRow),
     Step(TransferId, TransferStatus),
@@ -105,7 +105,7 @@ fn change(event: &TransferEvent) -> Change {
     }
 }
 
-/// The projector in memory.
+/// The transfers in memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TransfersInMemory;
 
@@ -161,7 +161,7 @@ impl Projector<MemoryReadStore> for TransfersInMemory {
     }
 }
 
-/// The projector in Postgres.
+/// The transfers in Postgres.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Transfers;
 
@@ -233,7 +233,7 @@ impl Projector<PgReadStore> for Transfers {
     }
 }
 
-/// The newest, or one.
+/// Returns up to `limit` transfers, the newest first, or one.
 pub(super) async fn query(
     read: &PgReadStore,
     only: Option<TransferId>,
@@ -256,7 +256,7 @@ pub(super) async fn query(
             source_id: id(1)?.into(),
             target_id: id(2)?.into(),
             amount: Money::cents(row.try_get(3)?),
-            status: status.ok_or(QueryError::Unreadable { column: "status" })?,
+            status: status.ok_or(QueryError::UnexpectedValue { column: "status" })?,
             started_at: row.try_get(5).map(|Pg(at)| at)?,
             finished_at: finished_at.map(|Pg(at)| at),
             reason: row.try_get(7)?,

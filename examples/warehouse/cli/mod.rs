@@ -13,10 +13,10 @@ use cqrs::{
 };
 use example_shared::StoreArguments;
 
+use crate::ReadModels;
 use crate::domain::product::{IncreaseProductQuantity, ShipProductQuantity};
 use crate::domain::{ProductCommand, ProductEvent, Quantity, Sku};
 use crate::low_stock::{Automation, Item, Log, LowStock, THRESHOLD};
-use crate::read::ReadSide;
 
 /// The longest wait for the products to know what was done.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -76,7 +76,7 @@ pub async fn storyboard(
     out: &mut dyn Write,
 ) -> Result<(), Box<dyn Error>> {
     let app = App::new(store.open("warehouse", SystemClock).await?);
-    let mut read = read_side(store, &app).await?;
+    let mut read = read_models(store, &app).await?;
     let sku: Sku = "abc123".parse()?;
     list(&app, &read, out).await?;
     for (more, pieces) in [(true, 50), (false, 49), (false, 20)] {
@@ -118,7 +118,7 @@ pub async fn storyboard(
                 writeln!(out, "\n> drop-read")?;
                 read.projections().stop().await;
                 store.open_read("warehouse").await?.drop_everything().await?;
-                read = read_side(store, &app).await?;
+                read = read_models(store, &app).await?;
                 list(&app, &read, out).await?;
             }
         }
@@ -131,7 +131,7 @@ pub async fn storyboard(
 async fn send_notifications(
     store: &StoreArguments,
     app: &App,
-    read: &ReadSide,
+    read: &ReadModels,
     out: &mut dyn Write,
 ) -> Result<(), Box<dyn Error>> {
     writeln!(out, "\n> automation on")?;
@@ -155,13 +155,13 @@ async fn send_notifications(
     list(app, read, out).await
 }
 
-async fn read_side(store: &StoreArguments, app: &App) -> Result<ReadSide, Box<dyn Error>> {
+async fn read_models(store: &StoreArguments, app: &App) -> Result<ReadModels, Box<dyn Error>> {
     let read = store.open_read("warehouse").await?;
-    Ok(ReadSide::start(Arc::clone(app.store()), read, THRESHOLD).await?)
+    Ok(ReadModels::start(Arc::clone(app.store()), read, THRESHOLD).await?)
 }
 
 /// The products, as soon as they know everything that happened.
-async fn list(app: &App, read: &ReadSide, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
+async fn list(app: &App, read: &ReadModels, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     if !read.knows(app.store().head().await?, WITHIN).await? {
         writeln!(out, "  what follows may be behind")?;
     }

@@ -104,9 +104,11 @@ fn item(status: &str, left: Option<i64>) -> Result<Item, QueryError> {
         ("notified", None) => Ok(Item::Notified),
         ("open", Some(left)) => {
             let left = u64::try_from(left);
-            Ok(Item::Open { left: left.map_err(|_| QueryError::Unreadable { column: "left" })? })
+            Ok(Item::Open {
+                left: left.map_err(|_| QueryError::UnexpectedValue { column: "left" })?,
+            })
         }
-        _ => Err(QueryError::Unreadable { column: "status" }),
+        _ => Err(QueryError::UnexpectedValue { column: "status" }),
     }
 }
 
@@ -117,7 +119,7 @@ pub(crate) async fn query(read: &PgReadStore) -> Result<BTreeMap<Sku, Item>, Que
     let rows = sqlx::query(all).fetch_all(&mut *tx).await?;
     let row = |row: sqlx::postgres::PgRow| -> Result<_, QueryError> {
         let sku: &str = row.try_get(0)?;
-        let sku = sku.parse().map_err(|_| QueryError::Unreadable { column: "sku" })?;
+        let sku = sku.parse().map_err(|_| QueryError::UnexpectedValue { column: "sku" })?;
         Ok((sku, item(row.try_get(1)?, row.try_get(2)?)?))
     };
     rows.into_iter().map(row).collect()

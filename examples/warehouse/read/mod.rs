@@ -1,7 +1,7 @@
-//! What the warehouse shows.
+//! The products read model, and what all queries share.
 
 mod products;
-mod side;
+mod query;
 
 pub use products::{Products, ProductsInMemory, ProductsModel, products_in};
-pub use side::{QueryError, ReadSide};
+pub use query::QueryError;

@@ -8,7 +8,7 @@ use cqrs_postgres::{Pg, PgReadStore, PgReadTransaction};
 use rpds::RedBlackTreeMapSync;
 use sqlx::Row;
 
-use super::QueryError;
+use super::query::QueryError;
 use crate::domain::{ProductEvent, Sku};
 
 /// What is on hand after an event, if the event says so. The event carries it, so a row never
@@ -112,9 +112,9 @@ pub async fn products_in(read: &PgReadStore) -> Result<BTreeMap<Sku, u64>, Query
     let rows = sqlx::query("select sku, quantity from products").fetch_all(&mut *tx).await?;
     let row = |row: sqlx::postgres::PgRow| -> Result<_, QueryError> {
         let sku: &str = row.try_get(0)?;
-        let sku = sku.parse().map_err(|_| QueryError::Unreadable { column: "sku" })?;
+        let sku = sku.parse().map_err(|_| QueryError::UnexpectedValue { column: "sku" })?;
         let quantity = u64::try_from(row.try_get::<i64, _>(1)?);
-        Ok((sku, quantity.map_err(|_| QueryError::Unreadable { column: "quantity" })?))
+        Ok((sku, quantity.map_err(|_| QueryError::UnexpectedValue { column: "quantity" })?))
     };
     rows.into_iter().map(row).collect()
 }

@@ -21,12 +21,13 @@ use cqrs_postgres::{PgReadStore, PgStore};
 use cqrs_testing::eventually;
 use example_shared::{OpenProcesses, StoreArguments};
 use futures_util::future::join_all;
+use warehouse::ReadModels;
 use warehouse::domain::product::{IncreaseProductQuantity, ShipProductQuantity};
 use warehouse::domain::{ProductEvent, Sku};
 use warehouse::low_stock::{
     Automation, Item, LowStock, Notifier, SendNotifications, ToDo, ToDoInMemory,
 };
-use warehouse::read::{Products, ProductsInMemory, ReadSide};
+use warehouse::read::{Products, ProductsInMemory};
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -92,12 +93,12 @@ impl Warehouse {
         kept.run(&self.app, SystemClock, lease, automation).await.unwrap()
     }
 
-    async fn read(&self, threshold: u64) -> ReadSide {
+    async fn read(&self, threshold: u64) -> ReadModels {
         let read = self.arguments.open_read("warehouse").await.unwrap();
-        ReadSide::start(Arc::clone(self.app.store()), read, threshold).await.unwrap()
+        ReadModels::start(Arc::clone(self.app.store()), read, threshold).await.unwrap()
     }
 
-    async fn to_do(&self, read: &ReadSide) -> BTreeMap<Sku, Item> {
+    async fn to_do(&self, read: &ReadModels) -> BTreeMap<Sku, Item> {
         assert!(read.knows(self.app.store().head().await.unwrap(), WITHIN).await.unwrap());
         read.to_do().await.unwrap()
     }

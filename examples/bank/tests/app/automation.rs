@@ -87,7 +87,7 @@ impl Bank {
 }
 
 #[tokio::test]
-async fn bank_b40_a_large_withdrawal_is_flagged_once_also_when_it_is_seen_again() {
+async fn a_large_withdrawal_is_flagged_once_even_if_it_is_handled_again() {
     let database = Database::create().await;
     for bank in Bank::both(&database).await {
         let running = bank.start("bank").await;
@@ -110,7 +110,7 @@ async fn bank_b40_a_large_withdrawal_is_flagged_once_also_when_it_is_seen_again(
 }
 
 #[tokio::test]
-async fn bank_b26_b27_what_comes_again_or_late_changes_nothing() {
+async fn repeated_and_late_events_have_no_effect() {
     let database = Database::create().await;
     for bank in Bank::both(&database).await {
         let running = bank.start("bank").await;
@@ -143,7 +143,7 @@ async fn bank_b26_b27_what_comes_again_or_late_changes_nothing() {
 }
 
 #[tokio::test]
-async fn bank_b378_each_day_is_closed_once_whoever_is_at_work_and_none_is_left_out() {
+async fn each_day_is_closed_once_and_missed_days_are_closed_later() {
     let database = Database::create().await;
     for bank in Bank::both(&database).await {
         let closed = async |days: usize| {
@@ -176,7 +176,7 @@ async fn bank_b378_each_day_is_closed_once_whoever_is_at_work_and_none_is_left_o
 }
 
 #[tokio::test]
-async fn bank_b33_b41_closing_and_cents() {
+async fn an_account_closes_when_empty_and_amounts_are_exact() {
     let database = Database::create().await;
     for bank in Bank::both(&database).await {
         bank.app.dispatch(open(1, "Alice", "10.00")).await.unwrap();
@@ -194,7 +194,7 @@ async fn bank_b33_b41_closing_and_cents() {
 }
 
 #[tokio::test]
-async fn bank_b38_a_seed_that_is_sown_twice_grows_once() {
+async fn seeding_twice_has_the_effect_of_seeding_once() {
     let database = Database::create().await;
     for bank in Bank::both(&database).await {
         for round in 0..2 {
@@ -210,7 +210,7 @@ async fn bank_b38_a_seed_that_is_sown_twice_grows_once() {
 }
 
 #[tokio::test]
-async fn bank_b39_a_long_account_with_snapshots_decides_as_one_without() {
+async fn an_account_with_snapshots_decides_like_one_without() {
     let database = Database::create().await;
     let options = database.options();
     let store = cqrs_postgres::PgStore::builder().options(options).migrate().await.unwrap();

@@ -8,7 +8,7 @@ use crate::{account, close, deposit, eur, noon, open, withdraw};
 const A: u128 = 0xA;
 
 #[tokio::test]
-async fn bank_b37_the_last_twenty_events_newest_first() {
+async fn a_history_has_the_last_twenty_events_newest_first() {
     for (_, app, _) in crate::read::banks().await {
         app.dispatch(open(A, "Alice", "0.00")).await.unwrap();
         for _ in 0..22 {
@@ -36,7 +36,7 @@ async fn bank_b37_the_last_twenty_events_newest_first() {
 }
 
 #[tokio::test]
-async fn a_short_history_is_shown_to_its_beginning_and_none_is_empty() {
+async fn a_short_history_is_complete_and_a_missing_account_has_none() {
     let store = MemoryStore::new();
     let app = App::new(store.clone());
     assert_eq!(history(&store, account(A), RECENT).await.unwrap(), []);

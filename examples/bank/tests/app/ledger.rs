@@ -20,7 +20,7 @@ async fn alice_with(balance: &str) -> (MemoryStore, App) {
 }
 
 #[tokio::test]
-async fn bank_b03_b06_b11_a_refused_command_leaves_no_trace() {
+async fn a_rejected_command_stores_nothing() {
     let store = MemoryStore::new();
     let app = App::new(store.clone());
     for (command, refusal) in [
@@ -38,7 +38,7 @@ async fn bank_b03_b06_b11_a_refused_command_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn bank_b04_a_second_opening_changes_nothing() {
+async fn opening_an_account_again_has_no_effect() {
     let (store, app) = alice_with("100.00").await;
     let error = app.dispatch(open(A, "Mallory", "5.00")).await.unwrap_err();
     assert_eq!(error.rejected(), Some(&AccountError::AlreadyOpened));
@@ -48,7 +48,7 @@ async fn bank_b04_a_second_opening_changes_nothing() {
 }
 
 #[tokio::test]
-async fn bank_b13_after_a_refusal_the_account_works_on() {
+async fn an_account_accepts_commands_after_a_rejection() {
     let (store, app) = alice_with("100.00").await;
     let error = app.dispatch(withdraw(A, "100.01")).await.unwrap_err();
     let (balance, requested) = (eur("100.00"), eur("100.01"));
@@ -61,7 +61,7 @@ async fn bank_b13_after_a_refusal_the_account_works_on() {
 }
 
 #[tokio::test]
-async fn bank_b19_b20_a_refused_transfer_has_no_stream() {
+async fn a_rejected_transfer_has_no_stream() {
     let start = |target, amount| StartTransfer {
         transfer_id: Uuid::from_u128(1).into(),
         source_id: account(A),
@@ -121,13 +121,13 @@ async fn ten_withdrawals(store: &MemoryStore, apps: [App; 10]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bank_b14_of_ten_withdrawals_at_once_those_succeed_that_are_covered() {
+async fn of_ten_concurrent_withdrawals_only_the_covered_ones_succeed() {
     let (store, app) = alice_with("100.00").await;
     ten_withdrawals(&store, std::array::from_fn(|_| app.clone())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bank_b14_also_when_ten_applications_share_the_store() {
+async fn concurrent_withdrawals_are_safe_across_ten_applications() {
     // Each has a cache of its own, so they meet in the store: conflicts are decided again.
     let (store, _) = alice_with("100.00").await;
     ten_withdrawals(

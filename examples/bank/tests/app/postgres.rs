@@ -1,6 +1,6 @@
 //! The same bank on Postgres: nothing in its rules knows.
 
-use bank::cli::{DEFAULT_STORY, Paint, run};
+use bank::cli::{Colors, DEFAULT_STORY, run};
 use cluster::Database;
 use cqrs::App;
 use cqrs_postgres::PgStore;
@@ -11,9 +11,9 @@ use bank::domain::Account;
 use crate::{account, deposit, eur, open, withdraw};
 
 fn told(store: &StoreArguments, story: &[u8]) -> String {
-    let (mut out, mut complaints) = (Vec::new(), Vec::new());
-    run(store, "story.txt", story, Paint::No, &mut out, &mut complaints).unwrap();
-    assert!(complaints.is_empty());
+    let (mut out, mut errors) = (Vec::new(), Vec::new());
+    run(store, "story.txt", story, Colors::Off, &mut out, &mut errors).unwrap();
+    assert!(errors.is_empty());
     String::from_utf8(out).unwrap()
 }
 
@@ -23,42 +23,42 @@ fn database() -> Database {
 }
 
 #[test]
-fn the_story_that_ships_reads_the_same_on_postgres() {
+fn the_default_story_prints_the_same_on_postgres() {
     let database = database();
     let out = told(&StoreArguments::postgres(&database.url()), DEFAULT_STORY.as_bytes());
     assert_eq!(out, include_str!("../../golden/story.out"));
 }
 
 #[test]
-fn what_happened_is_still_there_after_a_restart() {
+fn events_survive_a_restart() {
     let database = database();
     let store = StoreArguments::postgres(&database.url());
     told(&store, b"open ann \"Ann\" 10.00\ndeposit ann 2.50");
     let out = told(&store, b"open ann \"Mallory\" 1.00\nwithdraw ann 0.50\nbalance ann");
     assert!(out.contains("balance 12.00"), "{out}");
-    assert!(out.contains("refused"), "{out}");
+    assert!(out.contains("rejected"), "{out}");
     // Another schema is another bank.
     let elsewhere = StoreArguments { schema: Some("elsewhere".to_owned()), ..store };
     assert!(told(&elsewhere, b"open ann \"Ann\" 3.00").contains("balance 3.00"));
 }
 
 #[test]
-fn a_database_that_is_not_there_is_one_clear_line() {
+fn an_unreachable_database_is_reported_on_one_line() {
     let missing = StoreArguments::postgres("postgres://nobody:nothing@127.0.0.1:1/none");
-    let (mut out, mut complaints) = (Vec::new(), Vec::new());
+    let (mut out, mut errors) = (Vec::new(), Vec::new());
     let story = DEFAULT_STORY.as_bytes();
-    let failed = run(&missing, "-", story, Paint::No, &mut out, &mut complaints).unwrap_err();
+    let failed = run(&missing, "-", story, Colors::Off, &mut out, &mut errors).unwrap_err();
     let told = failed.to_string();
     assert!(told.starts_with("the database is not available: ") && !told.contains('\n'), "{told}");
     for wrong in ["postgres", "oracle://x"] {
         let wrong = StoreArguments { store: wrong.to_owned(), ..StoreArguments::default() };
-        assert!(run(&wrong, "-", story, Paint::No, &mut out, &mut complaints).is_err());
+        assert!(run(&wrong, "-", story, Colors::Off, &mut out, &mut errors).is_err());
     }
     assert!(out.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn bank_b14_ten_tills_at_one_account_on_postgres() {
+async fn of_ten_concurrent_withdrawals_only_the_covered_ones_succeed() {
     let database = Database::create().await;
     let store =
         || async { PgStore::builder().options(database.options()).migrate().await.unwrap() };

@@ -21,7 +21,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
-fn the_story_that_ships_ends_well_and_in_plain_text_when_piped() {
+fn the_default_story_succeeds_in_plain_text_when_piped() {
     let output = bank(&[], b"");
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(text(&output.stdout), include_str!("../../golden/story.out"));
@@ -33,7 +33,7 @@ const SHORT: &str = "open a \"Ann\" 20000.00\nopen b \"Ben\" 0.00\ntransfer a b 
                      transfer a nobody 1.00\nwithdraw a 10000.01\nwithdraw b 99.00\n";
 
 #[test]
-fn bank_b22_b23_b24_b25_the_story_survives_a_crash_at_every_step() {
+fn the_story_survives_a_crash_at_every_step() {
     let output = bank(&["-", "--crash-test"], SHORT.as_bytes());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let told = text(&output.stdout);
@@ -42,7 +42,7 @@ fn bank_b22_b23_b24_b25_the_story_survives_a_crash_at_every_step() {
 }
 
 #[test]
-fn bank_b25_the_story_survives_being_killed() {
+fn the_story_survives_being_killed() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let database = runtime.block_on(cluster::Database::create());
     let output = bank(&["-", "--crash-test", "--store", &database.url()], SHORT.as_bytes());
@@ -53,14 +53,14 @@ fn bank_b25_the_story_survives_being_killed() {
 }
 
 #[test]
-fn standard_input_is_a_story_too() {
+fn a_story_can_come_from_standard_input() {
     let output = bank(&["-"], b"open a \"Ann\" 1.00\nshow\n");
     assert_eq!(output.status.code(), Some(0));
     assert!(text(&output.stdout).contains("Ann"));
 }
 
 #[test]
-fn a_bad_line_shows_in_the_exit_code_and_a_refusal_does_not() {
+fn an_invalid_line_changes_the_exit_code_and_a_rejection_does_not() {
     assert_eq!(bank(&["-"], b"deposit nobody 1.00\n").status.code(), Some(0));
     let output = bank(&["-"], b"\xff\n");
     assert_eq!(output.status.code(), Some(1));
@@ -68,7 +68,7 @@ fn a_bad_line_shows_in_the_exit_code_and_a_refusal_does_not() {
 }
 
 #[test]
-fn a_story_that_cannot_be_read_and_a_wrong_argument_are_told_apart_from_it() {
+fn an_unreadable_story_and_wrong_arguments_exit_with_2() {
     let output = bank(&["no/such/story.txt"], b"");
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).starts_with("bank: no/such/story.txt: "));
@@ -77,7 +77,7 @@ fn a_story_that_cannot_be_read_and_a_wrong_argument_are_told_apart_from_it() {
 }
 
 #[test]
-fn help_names_every_operation_and_fits_the_screen() {
+fn help_lists_every_operation_and_fits_the_screen() {
     let output = bank(&["--help"], b"");
     assert_eq!(output.status.code(), Some(0));
     let help = text(&output.stdout);

@@ -7,7 +7,9 @@ use bank::domain::transfer::{
     FailTransfer, MarkTransferAsCredited, MarkTransferAsDebited, StartTransfer,
 };
 use bank::domain::{FailureReason, TransferId};
-use bank::read::{AccountRow, Month, QueryError, ReadSide, Statement, TransferRow, TransferStatus};
+use bank::read::{
+    AccountRow, Month, QueryError, ReadModels, Statement, TransferRow, TransferStatus,
+};
 use cluster::Database;
 use cqrs::{App, EventStore, Position, Timestamp, event::Uuid, projection::Waited};
 use example_shared::{OpenReadStore, StoreArguments};
@@ -29,17 +31,17 @@ pub(crate) async fn banks() -> Vec<(&'static str, App, StoreArguments)> {
     banks
 }
 
-async fn start(app: &App, arguments: &StoreArguments) -> ReadSide {
+async fn start(app: &App, arguments: &StoreArguments) -> ReadModels {
     let read = arguments.open_read("bank").await.unwrap();
     start_in(app, read).await
 }
 
-async fn start_in(app: &App, read: OpenReadStore) -> ReadSide {
-    ReadSide::start(Arc::clone(app.store()), read).await.unwrap()
+async fn start_in(app: &App, read: OpenReadStore) -> ReadModels {
+    ReadModels::start(Arc::clone(app.store()), read).await.unwrap()
 }
 
 /// Waits until everything is shown.
-async fn shown(app: &App, read: &ReadSide) -> Position {
+async fn shown(app: &App, read: &ReadModels) -> Position {
     assert!(read.wait_until_built(WITHIN).await.unwrap());
     let head = app.store().head().await.unwrap();
     assert_eq!(read.projections().waiter([]).unwrap().wait(head, WITHIN).await, Waited::CaughtUp);
@@ -65,7 +67,7 @@ fn start_transfer(n: u128, amount: &str) -> StartTransfer {
 }
 
 #[tokio::test]
-async fn bank_b34_accounts_as_they_are_now_the_oldest_first() {
+async fn accounts_are_listed_with_current_balances_oldest_first() {
     for (name, app, arguments) in banks().await {
         let read = start(&app, &arguments).await;
         // Ids in the other order than the openings.
@@ -92,7 +94,7 @@ async fn bank_b34_accounts_as_they_are_now_the_oldest_first() {
 }
 
 #[tokio::test]
-async fn bank_b35_a_transfer_shows_how_far_it_has_come() {
+async fn a_transfer_shows_its_progress() {
     for (name, app, arguments) in banks().await {
         let read = start(&app, &arguments).await;
         let show = || async {
@@ -124,7 +126,7 @@ async fn bank_b35_a_transfer_shows_how_far_it_has_come() {
 }
 
 /// Everything a read side shows.
-async fn everything(read: &ReadSide) -> String {
+async fn everything(read: &ReadModels) -> String {
     let month: Month = "2026-03".parse().unwrap();
     let accounts = read.accounts().await.unwrap();
     let mut statements = Vec::new();
@@ -137,7 +139,7 @@ async fn everything(read: &ReadSide) -> String {
 }
 
 #[tokio::test]
-async fn bank_b36_a_rebuild_and_a_dropped_read_database_change_nothing() {
+async fn rebuilding_or_dropping_the_read_models_restores_the_same_rows() {
     for (name, app, arguments) in banks().await {
         let store = arguments.open_read("bank").await.unwrap();
         let read = start_in(&app, store).await;
@@ -158,7 +160,7 @@ async fn bank_b36_a_rebuild_and_a_dropped_read_database_change_nothing() {
         let before = everything(&read).await;
         assert!(before.contains("insufficient funds"), "{before}");
 
-        for model in ReadSide::NAMES {
+        for model in ReadModels::NAMES {
             read.projections().rebuild(model).await.unwrap();
         }
         assert!(read.wait_until_built(WITHIN).await.unwrap());
@@ -174,7 +176,7 @@ async fn bank_b36_a_rebuild_and_a_dropped_read_database_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_statement_adds_up_by_account_and_month() {
+async fn a_statement_sums_up_an_account_and_month() {
     for (name, app, arguments) in banks().await {
         let read = start(&app, &arguments).await;
         let february = at("2026-02-28T23:59:59.999999Z");
@@ -212,7 +214,7 @@ async fn a_statement_adds_up_by_account_and_month() {
 }
 
 #[tokio::test]
-async fn the_feed_shows_both_kinds_the_newest_first() {
+async fn the_feed_lists_events_of_accounts_and_transfers_newest_first() {
     for (name, app, arguments) in banks().await {
         let read = start(&app, &arguments).await;
         app.dispatch(open(1, "Alice", "100.00")).await.unwrap();
@@ -234,7 +236,7 @@ async fn the_feed_shows_both_kinds_the_newest_first() {
 }
 
 #[tokio::test]
-async fn a_command_waits_for_the_tables_in_one_call() {
+async fn a_command_can_wait_for_the_read_models() {
     for (name, app, arguments) in banks().await {
         let read = start(&app, &arguments).await;
         app.dispatch(open(1, "Alice", "100.00")).await.unwrap();
@@ -262,7 +264,7 @@ async fn a_command_waits_for_the_tables_in_one_call() {
 }
 
 #[tokio::test]
-async fn a_query_before_the_first_build_says_so() {
+async fn a_query_before_the_first_build_reports_it() {
     let read = cqrs::memory::MemoryReadStore::new();
     let app = App::new(cqrs::memory::MemoryStore::new());
     app.dispatch(open(1, "Alice", "100.00")).await.unwrap();

@@ -80,19 +80,19 @@ async fn account_suite(teller: Teller) {
 }
 
 #[tokio::test]
-async fn the_account_over_its_events() {
+async fn the_account_works_from_events() {
     account_suite(Teller::App(App::new(MemoryStore::new()))).await;
 }
 
 #[tokio::test]
-async fn the_account_over_its_state() {
+async fn the_account_works_from_a_stored_state() {
     let store = MemoryStore::new();
     let kept = Persistence::<Account>::state(store.clone(), "account-1");
     account_suite(Teller::App(App::builder(store).aggregate(kept).build().unwrap())).await;
 }
 
 #[tokio::test]
-async fn the_account_behind_an_application_service() {
+async fn the_account_works_through_an_application_service() {
     let store = MemoryStore::new();
     account_suite(Teller::Service(Box::new(EventSourced::new(store)))).await;
     let store = MemoryStore::new();

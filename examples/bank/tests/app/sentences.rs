@@ -66,7 +66,7 @@ fn a_transfer() -> GivenProcess<MoneyTransfer> {
 }
 
 #[test]
-fn bank_b15_step_by_step() {
+fn a_transfer_debits_and_credits_step_by_step() {
     let credited = MarkTransferAsCredited { transfer_id: id(), at: noon() };
     a_transfer()
         .when(started())
@@ -78,7 +78,7 @@ fn bank_b15_step_by_step() {
 }
 
 #[test]
-fn bank_b16_a_refused_debit_ends_it() {
+fn a_rejected_debit_fails_the_transfer() {
     let refused = AccountError::InsufficientFunds { balance: eur("1.00"), requested: eur("30.00") };
     let reason = FailureReason::InsufficientFunds;
     a_transfer()
@@ -88,7 +88,7 @@ fn bank_b16_a_refused_debit_ends_it() {
 }
 
 #[test]
-fn bank_b17_a_refused_credit_is_paid_back() {
+fn a_rejected_credit_is_refunded() {
     a_transfer()
         .given([started(), withdrawn()])
         .when_rejected(&id().to_string(), deposit(2, false, noon()), AccountError::AccountNotFound)
@@ -102,7 +102,7 @@ fn bank_b17_a_refused_credit_is_paid_back() {
 }
 
 #[test]
-fn bank_b31_what_takes_too_long_is_taken_back() {
+fn a_timeout_revokes_the_commands_and_refunds() {
     a_transfer()
         .given([started(), withdrawn()])
         .after(PATIENCE)
@@ -118,7 +118,7 @@ fn bank_b31_what_takes_too_long_is_taken_back() {
 }
 
 #[test]
-fn bank_b28_what_concerns_no_transfer_begins_nothing() {
+fn an_event_without_a_transfer_starts_no_instance() {
     let (account_id, amount, new_balance) = (account(1), eur("5.00"), eur("5.00"));
     let (transfer_id, refund, at) = (None, false, noon());
     let plain =
@@ -133,6 +133,6 @@ fn bank_b28_what_concerns_no_transfer_begins_nothing() {
 
 #[test]
 #[should_panic(expected = "- expected")]
-fn what_differs_is_shown() {
+fn a_failed_assertion_shows_the_difference() {
     a_transfer().when(started()).then(Effects::new().dispatch(withdraw()));
 }

@@ -218,7 +218,7 @@ async fn memory() -> Bank<MemoryReadStore> {
     Bank::over(store, MemoryReadStore::new(), clock).founded().await
 }
 
-async fn bank_b15_l36_money_moves_and_every_step_is_noted<S: ProcessStore>(bank: Bank<S>) {
+async fn a_transfer_moves_money_and_records_every_step<S: ProcessStore>(bank: Bank<S>) {
     let running = bank.start().await;
     let correlation = Uuid::from_u128(0xC0);
     bank.app.dispatch(transfer(1, 1, 2, "30.00")).correlation_id(correlation).await.unwrap();
@@ -230,7 +230,7 @@ async fn bank_b15_l36_money_moves_and_every_step_is_noted<S: ProcessStore>(bank:
     bank.one_root(correlation, 5).await;
 }
 
-async fn bank_b16_b18_a_refused_debit_fails_the_transfer<S: ProcessStore>(bank: Bank<S>) {
+async fn a_rejected_debit_fails_the_transfer<S: ProcessStore>(bank: Bank<S>) {
     let running = bank.start().await;
     bank.app.dispatch(transfer(1, 1, 2, "100.01")).await.unwrap();
     bank.app.dispatch(transfer(2, 9, 2, "10.00")).await.unwrap();
@@ -243,7 +243,7 @@ async fn bank_b16_b18_a_refused_debit_fails_the_transfer<S: ProcessStore>(bank: 
     assert_eq!((bank.balance(1).await, bank.balance(2).await), (eur("100.00"), eur("50.00")));
 }
 
-async fn bank_b17_a_refused_credit_is_paid_back<S: ProcessStore>(bank: Bank<S>) {
+async fn a_rejected_credit_is_refunded<S: ProcessStore>(bank: Bank<S>) {
     let running = bank.start().await;
     let correlation = Uuid::from_u128(0xC1);
     bank.app.dispatch(transfer(1, 1, 9, "30.00")).correlation_id(correlation).await.unwrap();
@@ -254,7 +254,7 @@ async fn bank_b17_a_refused_credit_is_paid_back<S: ProcessStore>(bank: Bank<S>) 
     assert_eq!(bank.balance(1).await, eur("100.00"));
 }
 
-async fn bank_b28_a_plain_deposit_concerns_no_transfer<S: ProcessStore>(bank: Bank<S>) {
+async fn a_plain_deposit_starts_no_process<S: ProcessStore>(bank: Bank<S>) {
     let running = bank.start().await;
     let position = bank.app.dispatch(deposit(1, "5.00")).await.unwrap().position;
     running.consumers().wait_until_built(NAME, WITHIN).await.unwrap();
@@ -262,11 +262,7 @@ async fn bank_b28_a_plain_deposit_concerns_no_transfer<S: ProcessStore>(bank: Ba
     assert!(running.instances(NAME, &InstanceQuery::page()).await.unwrap().is_empty());
 }
 
-async fn bank_b31_a_credit_that_takes_too_long_is_taken_back_and_never_paid_twice<
-    S: ProcessStore,
->(
-    bank: Bank<S>,
-) {
+async fn a_credit_that_times_out_is_revoked_and_refunded_once<S: ProcessStore>(bank: Bank<S>) {
     bank.hole.set(true);
     let running = bank.start().await;
     bank.app.dispatch(transfer(1, 1, 2, "30.00")).await.unwrap();
@@ -283,7 +279,7 @@ async fn bank_b31_a_credit_that_takes_too_long_is_taken_back_and_never_paid_twic
     assert_eq!((bank.balance(1).await, bank.balance(2).await), (eur("100.00"), eur("50.00")));
 }
 
-async fn bank_b32_a_refused_refund_waits_for_people_and_is_tried_again<S: ProcessStore>(
+async fn a_rejected_refund_suspends_the_transfer_and_can_be_retried<S: ProcessStore>(
     bank: Bank<S>,
 ) {
     bank.app.dispatch(open(3, "Carol", "30.00")).await.unwrap();
@@ -322,9 +318,7 @@ async fn bank_b32_a_refused_refund_waits_for_people_and_is_tried_again<S: Proces
     .await;
 }
 
-async fn bank_b32_a_refund_that_was_denied_is_paid_when_people_have_seen_to_it<S: ProcessStore>(
-    bank: Bank<S>,
-) {
+async fn a_denied_refund_is_paid_after_an_operator_retries_it<S: ProcessStore>(bank: Bank<S>) {
     bank.hole.1.store(true, Ordering::Release);
     let running = bank.start().await;
     bank.app.dispatch(transfer(1, 1, 9, "30.00")).await.unwrap();
@@ -372,19 +366,19 @@ macro_rules! on_both {
     };
 }
 on_both! {
-    bank_b15_l36_money_moves_and_every_step_is_noted
-    bank_b16_b18_a_refused_debit_fails_the_transfer
-    bank_b17_a_refused_credit_is_paid_back
-    bank_b28_a_plain_deposit_concerns_no_transfer
-    bank_b31_a_credit_that_takes_too_long_is_taken_back_and_never_paid_twice
-    bank_b32_a_refund_that_was_denied_is_paid_when_people_have_seen_to_it
-    bank_b32_a_refused_refund_waits_for_people_and_is_tried_again
+    a_transfer_moves_money_and_records_every_step
+    a_rejected_debit_fails_the_transfer
+    a_rejected_credit_is_refunded
+    a_plain_deposit_starts_no_process
+    a_credit_that_times_out_is_revoked_and_refunded_once
+    a_denied_refund_is_paid_after_an_operator_retries_it
+    a_rejected_refund_suspends_the_transfer_and_can_be_retried
 }
 
 /// Kills whoever runs the process again and again, while 8 tasks start 200 transfers among 5
 /// accounts.
 #[test]
-fn bank_b25_no_money_is_lost_or_made_whoever_is_killed() {
+fn no_money_is_lost_when_banks_are_killed() {
     let (store, kept) = (MemoryStore::new(), MemoryReadStore::new());
     killed_again_and_again(async || {
         Bank::over(store.clone(), kept.clone(), ManualClock::at(noon()))
@@ -392,7 +386,7 @@ fn bank_b25_no_money_is_lost_or_made_whoever_is_killed() {
 }
 
 #[test]
-fn bank_b25_no_money_is_lost_or_made_whoever_is_killed_on_postgres() {
+fn no_money_is_lost_when_banks_are_killed_on_postgres() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let options = runtime.block_on(prepared());
     killed_again_and_again(async || connected(&options).await);
@@ -484,7 +478,7 @@ fn killed_again_and_again<S: ProcessStore>(open_bank: impl AsyncFn() -> Bank<S>)
 
 /// Every kind of transfer, killed at each step of both stores, on either side of it.
 #[test]
-fn bank_b22_b23_b24_b25_b359_a_crash_at_any_step_changes_nothing_in_the_end() {
+fn a_crash_at_any_step_does_not_change_the_result() {
     let world = |point: &CrashPoint| {
         let clock = ManualClock::at(noon());
         let (ours, theirs) = (point.clone(), point.clone());

@@ -60,7 +60,7 @@ fn alice_with(balance: &str) -> Given<Account> {
 }
 
 #[test]
-fn bank_b01_an_account_opens_with_its_first_balance() {
+fn an_account_opens_with_its_initial_balance() {
     given_nothing::<Account>()
         .when(open("Alice", "100.00"))
         .then([opened("Alice", "100.00")])
@@ -68,12 +68,12 @@ fn bank_b01_an_account_opens_with_its_first_balance() {
 }
 
 #[test]
-fn bank_b02_it_may_start_with_nothing() {
+fn the_initial_balance_may_be_zero() {
     given_nothing::<Account>().when(open("Alice", "0.00")).then([opened("Alice", "0.00")]);
 }
 
 #[test]
-fn bank_b03_it_may_not_start_below_zero() {
+fn the_initial_balance_must_not_be_negative() {
     given_nothing::<Account>()
         .when(open("Alice", "-0.01"))
         .then_error(AccountError::NegativeInitialBalance)
@@ -81,7 +81,7 @@ fn bank_b03_it_may_not_start_below_zero() {
 }
 
 #[test]
-fn bank_b04_it_opens_once() {
+fn an_account_opens_once() {
     alice_with("100.00").when(open("Mallory", "5.00")).then_error(AccountError::AlreadyOpened);
     given::<Account>([opened("Alice", "0.00"), closed()])
         .when(open("Alice", "5.00"))
@@ -89,7 +89,7 @@ fn bank_b04_it_opens_once() {
 }
 
 #[test]
-fn bank_b06_an_owner_has_a_name_that_can_be_shown() {
+fn the_name_of_an_owner_must_be_printable() {
     let refused = |owner: &str, error| {
         given_nothing::<Account>().when(open(owner, "1.00")).then_error(error);
     };
@@ -104,12 +104,12 @@ fn bank_b06_an_owner_has_a_name_that_can_be_shown() {
 }
 
 #[test]
-fn bank_b07_a_deposit_says_what_the_balance_is_then() {
+fn a_deposit_records_the_new_balance() {
     alice_with("100.00").when(deposit("25.50")).then([deposited("25.50", "125.50")]);
 }
 
 #[test]
-fn bank_b08_amounts_are_more_than_zero() {
+fn amounts_must_be_greater_than_zero() {
     for amount in ["0.00", "-5.00"] {
         alice_with("100.00").when(deposit(amount)).then_error(AccountError::NonPositiveAmount);
         alice_with("100.00").when(withdraw(amount)).then_error(AccountError::NonPositiveAmount);
@@ -120,7 +120,7 @@ fn bank_b08_amounts_are_more_than_zero() {
 }
 
 #[test]
-fn bank_b11_an_account_nobody_opened_is_not_found() {
+fn an_unopened_account_is_not_found() {
     let unopened = || given_nothing::<Account>();
     unopened().when(deposit("1.00")).then_error(AccountError::AccountNotFound);
     unopened().when(withdraw("1.00")).then_error(AccountError::AccountNotFound);
@@ -128,7 +128,7 @@ fn bank_b11_an_account_nobody_opened_is_not_found() {
 }
 
 #[test]
-fn bank_b11_a_malformed_id_is_an_error_of_its_own() {
+fn a_malformed_id_is_a_typed_error() {
     for text in ["", "alice", "0198f6a4-7c1e-7d3a-9a64", "'; drop table accounts"] {
         let error = text.parse::<AccountId>().unwrap_err();
         assert!(error.to_string().contains("is not a UUID"), "{error}");
@@ -137,12 +137,12 @@ fn bank_b11_a_malformed_id_is_an_error_of_its_own() {
 }
 
 #[test]
-fn bank_b12_everything_can_be_withdrawn() {
+fn the_whole_balance_can_be_withdrawn() {
     alice_with("100.00").when(withdraw("100.00")).then([withdrawn("100.00", "0.00")]);
 }
 
 #[test]
-fn bank_b13_one_cent_more_cannot() {
+fn more_than_the_balance_cannot_be_withdrawn() {
     let (balance, requested) = (eur("100.00"), eur("100.01"));
     alice_with("100.00")
         .when(withdraw("100.01"))
@@ -151,7 +151,7 @@ fn bank_b13_one_cent_more_cannot() {
 }
 
 #[test]
-fn bank_b33_an_account_closes_when_it_is_empty_and_for_good() {
+fn an_empty_account_can_be_closed_permanently() {
     let balance = eur("10.00");
     alice_with("10.00").when(close()).then_error(AccountError::BalanceLeft { balance });
     alice_with("0.00").when(close()).then([closed()]);
@@ -162,7 +162,7 @@ fn bank_b33_an_account_closes_when_it_is_empty_and_for_good() {
 }
 
 #[test]
-fn a_balance_beyond_what_can_be_kept_is_refused() {
+fn a_balance_above_the_maximum_is_rejected() {
     let almost = Money::MAX.checked_sub(Money::cents(1)).unwrap().to_string();
     let max = Money::MAX.to_string();
     alice_with(&almost).when(deposit("0.01")).then([deposited("0.01", &max)]);
@@ -172,7 +172,7 @@ fn a_balance_beyond_what_can_be_kept_is_refused() {
 }
 
 #[test]
-fn the_transfer_and_the_refund_are_noted_with_the_money() {
+fn deposits_record_the_transfer_and_the_refund() {
     let mut back = deposit("30.00");
     (back.transfer_id, back.refund) = (Some(transfer()), true);
     let expected = AccountEvent::MoneyDeposited {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 #[test]
-fn domain_modules_use_only_the_core_and_serde() {
+fn domain_modules_depend_only_on_the_core_and_serde() {
     let domain = Path::new(env!("CARGO_MANIFEST_DIR")).join("domain");
     let mut files = 0;
     for file in std::fs::read_dir(&domain).unwrap() {

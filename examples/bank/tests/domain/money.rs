@@ -4,14 +4,14 @@ use proptest::prelude::*;
 use crate::eur;
 
 #[test]
-fn bank_b09_more_than_two_decimals_are_refused_and_nothing_is_rounded() {
+fn more_than_two_decimals_are_rejected_instead_of_rounded() {
     for text in ["10.005", "10.000", "0.001", "-1.234567"] {
         assert_eq!(text.parse::<Money>(), Err(InvalidMoney::TooPrecise), "{text:?}");
     }
 }
 
 #[test]
-fn what_is_no_amount_is_refused() {
+fn text_that_is_not_an_amount_is_rejected() {
     for text in ["", "-", ".", "1.", ".5", "1e3", "0x1", "+1", "1,00", " 1", "1.0.0", "--1", "１"]
     {
         assert_eq!(text.parse::<Money>(), Err(InvalidMoney::NotAnAmount), "{text:?}");
@@ -23,7 +23,7 @@ fn what_is_no_amount_is_refused() {
 }
 
 #[test]
-fn shorter_ways_of_writing_are_the_same_amount() {
+fn shorter_notations_are_the_same_amount() {
     for (text, shown) in [
         ("125", "125.00"),
         ("125.5", "125.50"),
@@ -37,7 +37,7 @@ fn shorter_ways_of_writing_are_the_same_amount() {
 }
 
 #[test]
-fn bank_b41_ten_cents_and_twenty_are_thirty() {
+fn ten_cents_and_twenty_are_thirty() {
     let sum = Money::ZERO.checked_add(eur("0.10")).and_then(|sum| sum.checked_add(eur("0.20")));
     assert_eq!(sum, Some(eur("0.30")));
     assert_eq!(serde_json::to_string(&sum).unwrap(), r#""0.30""#);
@@ -46,14 +46,14 @@ fn bank_b41_ten_cents_and_twenty_are_thirty() {
 }
 
 #[test]
-fn sums_beyond_the_range_are_none() {
+fn overflowing_sums_are_none() {
     assert_eq!(Money::MAX.checked_add(Money::cents(1)), None);
     assert_eq!(Money::cents(i64::MIN).checked_sub(Money::cents(1)), None);
 }
 
 proptest! {
     #[test]
-    fn what_is_shown_is_read_back(cents in any::<i64>()) {
+    fn displayed_amounts_parse_back(cents in any::<i64>()) {
         let money = Money::cents(cents);
         prop_assert_eq!(money.to_string().parse(), Ok(money));
         let json = serde_json::to_string(&money).unwrap();
@@ -61,12 +61,12 @@ proptest! {
     }
 
     #[test]
-    fn no_text_does_harm(text in ".{0,40}") {
+    fn parsing_never_panics_on_text(text in ".{0,40}") {
         let _ = text.parse::<Money>();
     }
 
     #[test]
-    fn no_digits_do_harm(text in "-?[0-9]{0,60}[.]?[0-9]{0,4}") {
+    fn parsing_never_panics_on_digits(text in "-?[0-9]{0,60}[.]?[0-9]{0,4}") {
         let _ = text.parse::<Money>();
     }
 }

@@ -57,7 +57,7 @@ fn after(events: &[TransferEvent]) -> Given<Transfer> {
 }
 
 #[test]
-fn bank_b15_a_transfer_is_started_debited_and_credited() {
+fn a_transfer_is_started_debited_and_credited() {
     given_nothing::<Transfer>()
         .when(start(A, B, "30.00"))
         .then([started()])
@@ -69,7 +69,7 @@ fn bank_b15_a_transfer_is_started_debited_and_credited() {
 }
 
 #[test]
-fn bank_b16_it_may_fail_before_the_debit() {
+fn a_transfer_may_fail_before_the_debit() {
     let reason = FailureReason::InsufficientFunds;
     assert_eq!(reason.to_string(), "insufficient funds");
     after(&[started()]).when(fail(reason, false)).then([failed(reason, false)]);
@@ -77,7 +77,7 @@ fn bank_b16_it_may_fail_before_the_debit() {
 }
 
 #[test]
-fn bank_b17_after_the_debit_it_fails_only_when_the_money_is_back() {
+fn after_the_debit_a_transfer_fails_only_when_refunded() {
     let reason = FailureReason::TargetNotFound;
     assert_eq!(reason.to_string(), "target account not found");
     let paid = || after(&[started(), debited()]);
@@ -86,7 +86,7 @@ fn bank_b17_after_the_debit_it_fails_only_when_the_money_is_back() {
 }
 
 #[test]
-fn bank_b19_source_and_target_are_two_accounts() {
+fn source_and_target_must_differ() {
     given_nothing::<Transfer>()
         .when(start(A, A, "10.00"))
         .then_error(TransferError::SameAccount)
@@ -94,7 +94,7 @@ fn bank_b19_source_and_target_are_two_accounts() {
 }
 
 #[test]
-fn bank_b20_amounts_are_more_than_zero() {
+fn amounts_must_be_greater_than_zero() {
     for amount in ["0.00", "-5.00"] {
         given_nothing::<Transfer>()
             .when(start(A, B, amount))
@@ -110,7 +110,7 @@ fn a_transfer_starts_once() {
 }
 
 #[test]
-fn bank_b26_b27_a_step_that_was_noted_before_is_accepted_and_changes_nothing() {
+fn recording_a_step_again_has_no_effect() {
     after(&[started(), debited()]).when(mark_debited()).then_nothing();
     let done = || after(&[started(), debited(), credited()]);
     done().when(mark_debited()).then_nothing();
@@ -120,7 +120,7 @@ fn bank_b26_b27_a_step_that_was_noted_before_is_accepted_and_changes_nothing() {
 }
 
 #[test]
-fn a_step_out_of_turn_is_refused() {
+fn a_step_out_of_order_is_rejected() {
     let nothing = || given_nothing::<Transfer>();
     let reason = FailureReason::TimedOut;
     nothing().when(mark_debited()).then_error(TransferError::NotStarted);

@@ -12,34 +12,13 @@ use cqrs_memory::MemoryView;
 use cqrs_postgres::PgReadStore;
 use example_shared::OpenReadStore;
 
-use super::products::{Products, ProductsInMemory, ProductsModel, products_in};
 use crate::domain::Sku;
 use crate::low_stock::{self, Item, ToDo, ToDoInMemory};
-
-/// Why a query has no answer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum QueryError {
-    /// The read model is being built for the first time.
-    #[error("the read model is not there yet")]
-    NotBuilt,
-    /// The database did not answer.
-    #[error("the read database did not answer")]
-    Database(#[from] sqlx::Error),
-    /// No connection to the read database.
-    #[error("cannot query the read database")]
-    Unavailable(#[from] cqrs::store::StoreError),
-    /// A column holds something that was never written.
-    #[error("column `{column}` cannot be read")]
-    Unreadable {
-        /// Its name.
-        column: &'static str,
-    },
-}
+use crate::read::{Products, ProductsInMemory, ProductsModel, QueryError, products_in};
 
 /// The warehouse's read models at work, in memory or in Postgres.
 #[derive(Clone, Debug)]
-pub struct ReadSide {
+pub struct ReadModels {
     projections: Projections,
     rows: Rows,
 }
@@ -51,7 +30,7 @@ enum Rows {
     Postgres(PgReadStore),
 }
 
-impl ReadSide {
+impl ReadModels {
     /// Starts the projectors; up to `threshold` pieces are few. What is missing is built.
     ///
     /// # Errors

@@ -11,50 +11,21 @@ use cqrs_memory::{MemoryReadStore, MemoryView};
 use cqrs_postgres::PgReadStore;
 use example_shared::OpenReadStore;
 
-use super::{
-    AccountRow, Accounts, AccountsInMemory, Feed, FeedEntry, FeedInMemory, Month, Statement,
-    Statements, StatementsInMemory, TransferRow, Transfers, TransfersInMemory, accounts, feed,
-    statements, transfers,
-};
+use super::accounts::{self, AccountRow, Accounts, AccountsInMemory};
+use super::feed::{self, Feed, FeedEntry, FeedInMemory};
+use super::query::QueryError;
+use super::statements::{self, Month, Statement, Statements, StatementsInMemory};
+use super::transfers::{self, TransferRow, Transfers, TransfersInMemory};
 use crate::domain::{AccountId, TransferId};
 
-/// Why a query has no answer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum QueryError {
-    /// The read model is being built for the first time.
-    #[error("the read model is not there yet")]
-    NotBuilt,
-    /// The database did not answer.
-    #[error("the read database did not answer")]
-    Database(#[source] sqlx::Error),
-    /// No connection to the read database.
-    #[error("cannot query the read database")]
-    Unavailable(#[from] cqrs::store::StoreError),
-    /// A column holds something that was never written.
-    #[error("column `{column}` cannot be read")]
-    Unreadable {
-        /// Its name.
-        column: &'static str,
-    },
-}
-
-impl From<sqlx::Error> for QueryError {
-    fn from(error: sqlx::Error) -> Self {
-        // The schema is not there before the first swap.
-        let code = error.as_database_error().and_then(|error| error.code());
-        if code.as_deref() == Some("42P01") { Self::NotBuilt } else { Self::Database(error) }
-    }
-}
-
-/// The bank's read models at work, in memory or in Postgres.
+/// The running read models of the bank, in memory or in Postgres.
 #[derive(Clone, Debug)]
-pub struct ReadSide {
+pub struct ReadModels {
     projections: Projections,
     tables: Tables,
 }
 
-/// Where the rows are.
+/// Where the rows are stored.
 #[derive(Clone, Debug)]
 enum Tables {
     Memory(Views),
@@ -69,11 +40,11 @@ struct Views {
     statements: MemoryView<statements::Model>,
 }
 
-impl ReadSide {
+impl ReadModels {
     /// The names of the read models.
     pub const NAMES: [&str; 4] = ["accounts", "transfers", "feed", "statements"];
 
-    /// Starts the projectors. What is missing is built.
+    /// Starts the projectors, which build the read models that do not exist yet.
     ///
     /// # Errors
     /// [`StartError`].
@@ -104,13 +75,13 @@ impl ReadSide {
         Ok(Self { projections, tables })
     }
 
-    /// The projectors, to wait for, to ask for their health, to rebuild.
+    /// Returns the projections, for waiting, health and rebuilds.
     #[must_use]
     pub const fn projections(&self) -> &Projections {
         &self.projections
     }
 
-    /// All accounts, the oldest first.
+    /// Returns all accounts, the oldest first.
     ///
     /// # Errors
     /// [`QueryError`].
@@ -121,7 +92,7 @@ impl ReadSide {
         }
     }
 
-    /// One account.
+    /// Returns one account.
     ///
     /// # Errors
     /// [`QueryError`].
@@ -132,7 +103,7 @@ impl ReadSide {
         }
     }
 
-    /// The newest transfers.
+    /// Returns up to `limit` transfers, the newest first.
     ///
     /// # Errors
     /// [`QueryError`].
@@ -143,7 +114,7 @@ impl ReadSide {
         }
     }
 
-    /// One transfer.
+    /// Returns one transfer.
     ///
     /// # Errors
     /// [`QueryError`].
@@ -154,7 +125,7 @@ impl ReadSide {
         }
     }
 
-    /// What happened last, the newest first.
+    /// Returns up to `limit` events, the newest first.
     ///
     /// # Errors
     /// [`QueryError`].
@@ -165,7 +136,7 @@ impl ReadSide {
         }
     }
 
-    /// A statement; `None` for a month without entries.
+    /// Returns a statement, or `None` for a month without entries.
     ///
     /// # Errors
     /// [`QueryError`].
@@ -180,7 +151,7 @@ impl ReadSide {
         }
     }
 
-    /// Waits until all read models are there.
+    /// Waits until all read models are built. Returns `false` if that takes longer than `within`.
     ///
     /// # Errors
     /// [`OperatorError`].

@@ -1,19 +1,19 @@
-//! Splitting a line into words; `"two words"` are one.
+//! Splitting a line into words; `"two words"` in quotation marks count as one.
 
-/// The words of a line up to a `#` that starts one.
+/// Returns the words of a line up to a `#`, which starts a comment.
 ///
 /// # Errors
-/// When a quotation does not end.
+/// If a quotation mark is not closed.
 pub(super) fn split(line: &str) -> Result<Vec<String>, &'static str> {
     let mut words = Vec::new();
     let mut rest = line.trim_start();
     while !rest.is_empty() && !rest.starts_with('#') {
-        let (word, behind) = match rest.strip_prefix('"') {
-            Some(quoted) => quoted.split_once('"').ok_or("a quotation does not end")?,
+        let (word, after) = match rest.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"').ok_or("missing closing quotation mark")?,
             None => rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len())),
         };
         words.push(word.to_owned());
-        rest = behind.trim_start();
+        rest = after.trim_start();
     }
     Ok(words)
 }
@@ -23,7 +23,7 @@ mod tests {
     use super::split;
 
     #[test]
-    fn words_quotations_and_remarks() {
+    fn lines_are_split_into_words_quotations_and_comments() {
         assert_eq!(split("a  b\tc\r").unwrap(), ["a", "b", "c"]);
         assert_eq!(split(r#"open a "Ann B." 1 # why"#).unwrap(), ["open", "a", "Ann B.", "1"]);
         assert_eq!(split(r#""" a#b"#).unwrap(), ["", "a#b"]);

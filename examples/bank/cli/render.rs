@@ -1,4 +1,4 @@
-//! How things look on a terminal of 80 columns.
+//! Text and tables for a terminal of 80 columns.
 
 use std::collections::HashMap;
 
@@ -10,15 +10,15 @@ use super::operation::Label;
 use crate::domain::{AccountEvent, AccountId, TransferEvent};
 use crate::read::{AccountRow, Entry, FeedEntry, Month, Statement};
 
-/// No line is wider.
+/// The maximum width of a line.
 const COLUMNS: u16 = 80;
 
-/// One rule, below the header.
+/// A table with a single rule, below the header.
 const RULED: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('-').junction('-'));
 
-/// A line that fits behind an indent, without what could move the cursor. Characters beyond ASCII
-/// count as two columns, the most that one can take.
+/// Shortens a text to one line after an indent, without control characters. A non-ASCII character
+/// counts as two columns, the most it can take.
 pub(super) fn fit(text: &str, indent: usize) -> String {
     let room = usize::from(COLUMNS).saturating_sub(indent);
     let wide = |c: char| if c.is_ascii() { 1 } else { 2 };
@@ -26,7 +26,7 @@ pub(super) fn fit(text: &str, indent: usize) -> String {
     let mut used = 0;
     for c in text.chars() {
         let c = if c.is_control() { ' ' } else { c };
-        // Three columns stay free for the dots.
+        // Leaves three columns for the dots.
         if used + wide(c) > room.saturating_sub(3) && text.chars().map(wide).sum::<usize>() > room {
             fitting.push_str("...");
             break;
@@ -37,7 +37,7 @@ pub(super) fn fit(text: &str, indent: usize) -> String {
     fitting
 }
 
-/// A sentence over as many lines as it needs, broken between words; later lines are indented.
+/// Wraps a sentence between words; continuation lines are indented.
 pub(super) fn wrapped(sentence: &str) -> String {
     let mut lines = String::new();
     let mut used = 0;
@@ -53,7 +53,7 @@ pub(super) fn wrapped(sentence: &str) -> String {
     lines
 }
 
-/// What happened, in half a line.
+/// Describes an event of an account.
 pub(super) fn event(event: &AccountEvent) -> String {
     match event {
         AccountEvent::AccountOpened { initial_balance, .. } => format!("balance {initial_balance}"),
@@ -63,11 +63,11 @@ pub(super) fn event(event: &AccountEvent) -> String {
         AccountEvent::MoneyWithdrawn { amount, new_balance, .. } => {
             format!("-{amount}, balance {new_balance}")
         }
-        AccountEvent::AccountClosed { .. } => "for good".to_owned(),
+        AccountEvent::AccountClosed { .. } => "permanently".to_owned(),
     }
 }
 
-/// The accounts under the names that the story gave them.
+/// Lists accounts under the names that the story uses.
 pub(super) fn accounts(rows: &[AccountRow], names: &HashMap<AccountId, String>) -> Table {
     let mut shown = table(["account", "owner", "balance", "opened at"], [2]);
     for row in rows {
@@ -78,20 +78,20 @@ pub(super) fn accounts(rows: &[AccountRow], names: &HashMap<AccountId, String>) 
     shown
 }
 
-/// What an event of a transfer says.
+/// Describes an event of a transfer.
 pub(super) fn transfer(event: &TransferEvent) -> String {
     match event {
-        TransferEvent::TransferStarted { amount, .. } => format!("{amount} are to move"),
-        TransferEvent::TransferDebited { amount, .. } => format!("{amount} are on their way"),
-        TransferEvent::TransferCredited { amount, .. } => format!("{amount} have arrived"),
+        TransferEvent::TransferStarted { amount, .. } => format!("{amount} to transfer"),
+        TransferEvent::TransferDebited { amount, .. } => format!("{amount} debited"),
+        TransferEvent::TransferCredited { amount, .. } => format!("{amount} credited"),
         TransferEvent::TransferFailed { reason, refunded: true, .. } => {
-            format!("{reason}, paid back")
+            format!("{reason}; refunded")
         }
         TransferEvent::TransferFailed { reason, .. } => reason.to_string(),
     }
 }
 
-/// Events of one account.
+/// Lists events of one account.
 pub(super) fn history(entries: &[Entry]) -> Table {
     let mut shown = table(["version", "event", "at", "change", "balance"], [0, 3, 4]);
     for entry in entries {
@@ -106,7 +106,7 @@ pub(super) fn history(entries: &[Entry]) -> Table {
     shown
 }
 
-/// The newest events of the bank.
+/// Lists the newest events of the bank.
 pub(super) fn feed(entries: &[FeedEntry]) -> Table {
     let mut shown = table(["position", "event", "at", "amount"], [0, 3]);
     for entry in entries {
@@ -120,20 +120,20 @@ pub(super) fn feed(entries: &[FeedEntry]) -> Table {
     shown
 }
 
-/// A month of an account.
+/// Describes a month of an account.
 pub(super) fn statement(account: &Label, month: Month, statement: Option<Statement>) -> String {
     let name = &account.name;
     let Some(Statement { opening, paid_in, paid_out, closing, entries, .. }) = statement else {
         return wrapped(&format!("  {name}, {month}: no entries"));
     };
     wrapped(&format!(
-        "  {name}, {month}: {opening} + {paid_in} - {paid_out} = {closing}, {entries} entries"
+        "  {name}, {month}: {opening} + {paid_in} - {paid_out} = {closing} ({entries} entries)"
     ))
 }
 
-/// How the tables are doing.
+/// Lists the read models with their state and lag.
 pub(super) fn lag(health: &[Health]) -> Table {
-    let mut shown = table(["table", "state", "position", "behind"], [2, 3]);
+    let mut shown = table(["table", "state", "position", "lag"], [2, 3]);
     for health in health {
         shown.add_row([
             health.name.to_string(),
@@ -145,7 +145,7 @@ pub(super) fn lag(health: &[Health]) -> Table {
     shown
 }
 
-/// Fractions would cost a table its columns.
+/// Drops the fraction of a second, which would not fit into a table.
 fn to_the_second(moment: Timestamp) -> String {
     let micros = moment.as_micros();
     Timestamp::from_micros(micros - micros.rem_euclid(1_000_000)).to_string()
