@@ -29,7 +29,7 @@ pub const DEFAULT_STORY: &str = include_str!("../story.txt");
 #[derive(Debug, Parser)]
 #[command(name = "bank", after_help = operation::HELP)]
 struct Arguments {
-    /// A file, or `-` for standard input. Default: the story that comes with the example.
+    /// A file, or `-` for standard input. Default: the built-in story.
     story: Option<PathBuf>,
 
     /// Kills the bank at every step of the story, or on Postgres at random moments, restarts it, and
