@@ -17,9 +17,9 @@ pub(super) const HELP: &str = r#"Operations, one per line; `#` starts a comment:
   history ACCOUNT                  its last 20 events, newest first
   feed                             the last 10 events of the bank
   statement ACCOUNT 2026-03        what was paid in and out in a month
-  lag                              how many events the tables lag behind the log
+  lag                              how far the tables lag behind the log
   rebuild accounts|transfers|...   rebuilds a table; the old one stays in use
-  drop-read                        drops all tables and rebuilds them from the log
+  drop-read                        drops and rebuilds all tables
   balance ACCOUNT                  the current balance
   balance ACCOUNT version N        the balance after its Nth event
   balance ACCOUNT at TIME          the balance at 2026-03-01T09:00:00Z
