@@ -1,61 +1,108 @@
-//! Processes as sentences: given these events, when this happens, then that is to be done.
+//! Given these events, when this happens, then a process returns these effects.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::time::Duration;
 
-use cqrs_core::process::testing;
-use cqrs_core::{
-    Command, Effects, EventId, Metadata, Position, ProcessManager, Recorded, StreamName, Timestamp,
-    Version, event::Uuid,
-};
+use cqrs_core::process::{RejectedCommand, testing};
+use cqrs_core::{Command, Effects, ProcessManager, event::PayloadError};
 
 use crate::aggregate::fail;
+use crate::recorded::{Recorder, STREAM};
 
-/// A process to which nothing has happened.
+/// Starts a test of a process manager without instances. It needs neither a runtime nor a store.
 ///
 /// ```
-/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
-/// # use cqrs_testing::given_process;
-/// # use std::time::Duration;
-/// # #[derive(Default)] struct Shop;
-/// # #[derive(Clone, serde::Serialize, serde::Deserialize)] struct Ship { order: String }
-/// # #[derive(Debug, thiserror::Error, PartialEq)] #[error("sold out")] struct SoldOut;
-/// # impl Command for Ship { type Aggregate = Shop; fn aggregate_id(&self) -> String { self.order.clone() } }
-/// # struct Paid { order: String }
-/// # impl Event for Paid {
-/// #     const TYPES: &'static [EventType] = &[EventType::new("shop.paid", 1)];
-/// #     fn event_type(&self) -> EventType { Self::TYPES[0] }
-/// #     fn encode(&self) -> Result<Payload, PayloadError> { Payload::encode(&self.order) }
-/// #     fn decode(_: &str, p: &Payload) -> Result<Self, DecodeFailure> { Ok(Self { order: p.decode()? }) }
+/// use std::time::Duration;
+///
+/// # use cqrs::{Aggregate, Command, Event, aggregate};
+/// use cqrs::{Effects, ProcessManager, Recorded};
+/// use cqrs::process::{Destinations, RejectedCommand, Route, Timeout};
+/// use cqrs_testing::given_process;
+/// # use serde::{Deserialize, Serialize};
+/// #
+/// # #[derive(Clone, Serialize, Deserialize, Command)]
+/// # #[command(aggregate = Shipment, id = order)]
+/// # struct Ship { order: String }
+/// # #[derive(Event)]
+/// # #[event(name = "shipment.shipped")]
+/// # struct Shipped {}
+/// # #[derive(Debug, PartialEq, thiserror::Error)]
+/// # #[error("sold out")]
+/// # struct SoldOut;
+/// # #[derive(Default)]
+/// # struct Shipment;
+/// # #[aggregate(category = "shipment", id = String)]
+/// # impl Aggregate for Shipment {
+/// #     fn execute(&self, _: Ship) -> Result<Vec<Shipped>, SoldOut> { Ok(vec![Shipped {}]) }
+/// #     fn apply(&mut self, _: &Shipped) {}
 /// # }
-/// # impl Aggregate for Shop {
-/// #     const CATEGORY: &'static str = "shop";
-/// #     type Id = String; type Command = Ship; type Event = Paid; type Error = SoldOut;
-/// #     fn execute(&self, _: Ship) -> Result<Vec<Paid>, SoldOut> { Ok(vec![]) }
-/// #     fn apply(&mut self, _: &Paid) {}
-/// # }
-/// # struct Delivery;
-/// # impl ProcessManager for Delivery {
-/// #     type Event = Paid; type State = String;
-/// #     const NAME: &'static str = "delivery";
-/// #     fn destinations(&self) -> Destinations { Destinations::new().to::<Shop>() }
-/// #     fn route(&self, event: &Recorded<Paid>) -> Vec<Route> { vec![Route::start_or_continue(&event.event.order)] }
-/// #     fn apply(&self, order: &mut String, event: &Recorded<Paid>) { *order = event.event.order.clone(); }
-/// #     fn react(&self, order: &String, _: &Recorded<Paid>) -> Effects {
-/// #         Effects::new().dispatch(Ship { order: order.clone() }).start_timer("late", Duration::from_secs(60))
-/// #     }
-/// #     fn on_rejected(&self, _: &mut String, _: &RejectedCommand) -> Effects { Effects::new().end() }
-/// # }
+///
+/// #[derive(Event)]
+/// #[event(name = "order.paid")]
+/// struct Paid { order: String }
+///
+/// struct Delivery;
+///
+/// impl ProcessManager for Delivery {
+///     type Event = Paid;
+///     type State = String;
+///     const NAME: &'static str = "delivery";
+///
+///     fn destinations(&self) -> Destinations {
+///         Destinations::new().to::<Shipment>()
+///     }
+///
+///     fn route(&self, event: &Recorded<Paid>) -> Vec<Route> {
+///         vec![Route::start(&event.event.order)]
+///     }
+///
+///     fn apply(&self, shop: &mut String, event: &Recorded<Paid>) {
+///         *shop = event.stream.category().to_owned();
+///     }
+///
+///     fn react(&self, _: &String, event: &Recorded<Paid>) -> Effects {
+///         Effects::new()
+///             .dispatch(Ship { order: event.event.order.clone() })
+///             .start_timer("late", Duration::from_secs(60))
+///     }
+///
+///     fn on_rejected(&self, _: &mut String, rejected: &RejectedCommand) -> Effects {
+///         match rejected.error() {
+///             Some(SoldOut) => Effects::new().end(),
+///             None => Effects::new().suspend(rejected.reason()),
+///         }
+///     }
+///
+///     fn on_timeout(&self, _: &mut String, _: &Timeout) -> Effects {
+///         Effects::new().revoke_commands::<Shipment>()
+///     }
+/// }
+///
+/// let paid = || Paid { order: "7".into() };
 /// let ship = || Ship { order: "7".into() };
+///
 /// given_process(Delivery)
-///     .when(Paid { order: "7".into() })
+///     .when_in("bookshop-3", paid())
 ///     .then(Effects::new().dispatch(ship()).start_timer("late", Duration::from_secs(60)))
+///     .then_state("7", |shop| assert_eq!(shop.unwrap(), "bookshop"))
 ///     .when_rejected("7", ship(), SoldOut)
 ///     .then(Effects::new().end());
+/// given_process(Delivery)
+///     .given([paid()])
+///     .when_denied("7", ship(), "not in this country")
+///     .then(Effects::new().suspend("denied: not in this country"));
+/// given_process(Delivery)
+///     .given([paid()])
+///     .after(Duration::from_secs(60))
+///     .when_timer("7", "late")
+///     .then(Effects::new().revoke_commands::<Shipment>())
+///     .when_revoked("7", ship())
+///     .then(Effects::new().suspend("revoked"));
 /// ```
 pub fn given_process<M: ProcessManager>(manager: M) -> GivenProcess<M> {
-    let now = Timestamp::UNIX_EPOCH;
-    GivenProcess { manager, states: BTreeMap::new(), events: 0, now, effects: Effects::new() }
+    let (states, effects) = (BTreeMap::new(), Effects::new());
+    GivenProcess { manager, states, recorder: Recorder::new(), effects }
 }
 
 /// A process under test; see [`given_process`].
@@ -63,29 +110,52 @@ pub fn given_process<M: ProcessManager>(manager: M) -> GivenProcess<M> {
 pub struct GivenProcess<M: ProcessManager> {
     manager: M,
     states: BTreeMap<String, M::State>,
-    events: u64,
-    now: Timestamp,
+    recorder: Recorder,
     effects: Effects,
 }
 
 impl<M: ProcessManager> GivenProcess<M> {
-    /// Events that have happened; what was to be done about them is done.
+    /// Processes events whose effects the test does not check.
     #[must_use]
     #[track_caller]
-    pub fn given(mut self, events: impl IntoIterator<Item = M::Event>) -> Self {
+    pub fn given(self, events: impl IntoIterator<Item = M::Event>) -> Self {
+        self.given_in(STREAM, events)
+    }
+
+    /// Like [`given`](Self::given), for events in a stream.
+    ///
+    /// # Panics
+    /// Panics if the name of the stream is invalid.
+    #[must_use]
+    #[track_caller]
+    pub fn given_in(
+        mut self,
+        stream: impl Display,
+        events: impl IntoIterator<Item = M::Event>,
+    ) -> Self {
         for event in events {
-            self = self.when(event);
+            self = self.when_in(&stream, event);
         }
         self.effects = Effects::new();
         self
     }
 
-    /// An event happens. Where it concerns several instances, their effects are joined in order.
+    /// Processes an event. If it is routed to several instances, their effects are joined in the
+    /// order of the routes.
     #[must_use = "nothing is tested before `then`"]
     #[track_caller]
-    pub fn when(mut self, event: M::Event) -> Self {
-        self.events += 1;
-        let recorded = self.recorded(event);
+    pub fn when(self, event: M::Event) -> Self {
+        self.when_in(STREAM, event)
+    }
+
+    /// Like [`when`](Self::when), for an event in a stream.
+    ///
+    /// # Panics
+    /// Panics if the name of the stream is invalid.
+    #[must_use = "nothing is tested before `then`"]
+    #[track_caller]
+    pub fn when_in(mut self, stream: impl Display, event: M::Event) -> Self {
+        let recorded = self.recorder.record(stream, event);
         self.effects = Effects::new();
         for route in self.manager.route(&recorded) {
             let (id, kind) = testing::routed(route);
@@ -102,16 +172,43 @@ impl<M: ProcessManager> GivenProcess<M> {
         self
     }
 
-    /// A command of an instance is refused.
+    /// Reports that the aggregate rejected a command of an instance.
     #[must_use = "nothing is tested before `then`"]
     #[track_caller]
     pub fn when_rejected<C: Command>(
-        mut self,
+        self,
         instance: &str,
         command: C,
         error: impl std::error::Error + Send + Sync + 'static,
     ) -> Self {
-        let rejected = match testing::rejected(command, error, self.now) {
+        let rejected = testing::rejected(command, error, self.recorder.now);
+        self.rejected(instance, rejected)
+    }
+
+    /// Reports that a middleware denied a command of an instance.
+    #[must_use = "nothing is tested before `then`"]
+    #[track_caller]
+    pub fn when_denied<C: Command>(
+        self,
+        instance: &str,
+        command: C,
+        reason: impl Into<String>,
+    ) -> Self {
+        let denied = testing::denied(command, reason, self.recorder.now);
+        self.rejected(instance, denied)
+    }
+
+    /// Reports that a command of an instance was revoked; see [`Effects::revoke_commands`].
+    #[must_use = "nothing is tested before `then`"]
+    #[track_caller]
+    pub fn when_revoked<C: Command>(self, instance: &str, command: C) -> Self {
+        let revoked = testing::revoked(command, self.recorder.now);
+        self.rejected(instance, revoked)
+    }
+
+    #[track_caller]
+    fn rejected(mut self, instance: &str, rejected: Result<RejectedCommand, PayloadError>) -> Self {
+        let rejected = match rejected {
             Ok(rejected) => rejected,
             Err(error) => panic!("the command cannot be stored: {error}"),
         };
@@ -120,23 +217,24 @@ impl<M: ProcessManager> GivenProcess<M> {
         self
     }
 
-    /// Time passes.
+    /// Moves the time of later events, rejections and timers forward.
     #[must_use]
     pub fn after(mut self, duration: Duration) -> Self {
-        self.now = self.now.plus(duration);
+        self.recorder.now = self.recorder.now.plus(duration);
         self
     }
 
-    /// A timer of an instance goes off.
+    /// Fires a timer of an instance, whether the instance started it or not.
     #[must_use = "nothing is tested before `then`"]
     pub fn when_timer(mut self, instance: &str, name: &str) -> Self {
-        let timeout = testing::timeout(name, self.now, self.now);
+        let now = self.recorder.now;
+        let timeout = testing::timeout(name, now, now);
         let state = self.states.entry(instance.to_owned()).or_default();
         self.effects = self.manager.on_timeout(state, &timeout);
         self
     }
 
-    /// This is to be done, in this order.
+    /// Asserts that the last step returned exactly these effects, in this order.
     #[track_caller]
     pub fn then(self, expected: Effects) -> Self {
         if self.effects != expected {
@@ -145,29 +243,17 @@ impl<M: ProcessManager> GivenProcess<M> {
         self
     }
 
-    /// Nothing is to be done.
+    /// Asserts that the last step returned no effects.
     #[track_caller]
     pub fn then_nothing(self) -> Self {
         self.then(Effects::new())
     }
 
-    /// Looks at the state of an instance; `None` when it has not begun.
+    /// Passes the state of an instance to a function, which can assert on it; `None` if the
+    /// instance has not started.
     #[track_caller]
     pub fn then_state(self, instance: &str, look: impl FnOnce(Option<&M::State>)) -> Self {
         look(self.states.get(instance));
         self
-    }
-
-    #[track_caller]
-    fn recorded(&self, event: M::Event) -> Recorded<M::Event> {
-        let stream = match StreamName::new("given-1") {
-            Ok(stream) => stream,
-            Err(error) => panic!("{error}"),
-        };
-        let (version, position) = (Version::new(self.events), Position::new(self.events));
-        let id = EventId::from(Uuid::from_u128(u128::from(self.events)));
-        let metadata = Metadata::default().into();
-        let event = crate::aggregate::stored(event);
-        Recorded::new(stream, version, position, id, self.now, metadata, event)
     }
 }

@@ -18,7 +18,7 @@ use super::{App, DispatchError, Outcome, stream_of};
 use crate::panics::panic_message;
 use crate::{
     Aggregate, Command, CommandId, CorrelationId, ExpectedVersion, Metadata, StoreError,
-    StoreErrorKind, Waiter,
+    StoreErrorKind, Version, Waiter,
 };
 
 /// A command with its options, and the future that sends it: use `.await`, `tokio::spawn` or
@@ -85,6 +85,17 @@ impl<C: Command> Dispatch<C> {
         let (retries, deadline) = (app.shared.retries, app.shared.deadline);
         let options = Options { retries, deadline, ..Options::default() };
         Self { app, command: Some(command), options, running: None }
+    }
+
+    /// Returns a dispatch that does not reach the aggregate: its outcome has no events. The command
+    /// is recorded elsewhere.
+    pub(crate) fn unsent(app: App, id: &<C::Aggregate as Aggregate>::Id) -> Self {
+        let command_id = app.shared.ids.next().into();
+        let outcome = stream_of::<C::Aggregate>(id)
+            .map(|stream| Outcome::unchanged(stream, Version::ZERO, command_id))
+            .map_err(DispatchError::InvalidId);
+        let running: Running<C::Aggregate> = Box::pin(std::future::ready(outcome));
+        Self { app, command: None, options: Options::default(), running: Some(running) }
     }
 
     /// Gives the command an id, so that sending it again is harmless. If a command with this id

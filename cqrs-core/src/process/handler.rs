@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 use uuid::Uuid;
 
+use super::effects::Effects;
 use super::options::HandlerOptions;
 use crate::app::Dispatch;
 use crate::event::as_stored;
@@ -133,6 +134,16 @@ pub struct HandlerContext<'a> {
     /// The metadata of every command.
     metadata: Metadata,
     sent: u32,
+    /// Records the commands instead of sending them, in tests.
+    recorded: Option<&'a mut Effects>,
+}
+
+impl<'a> HandlerContext<'a> {
+    /// Returns a context that records the commands instead of sending them.
+    pub(super) fn recording(app: &'a App, handler: &'static str, into: &'a mut Effects) -> Self {
+        let (seed, metadata) = (String::new(), Metadata::default());
+        Self { app, handler, seed, metadata, sent: 0, recorded: Some(into) }
+    }
 }
 
 impl HandlerContext<'_> {
@@ -144,6 +155,11 @@ impl HandlerContext<'_> {
     /// takes effect once even if the event is handled again: send the same commands in the same order
     /// each time.
     pub fn dispatch<C: Command>(&mut self, command: C) -> Dispatch<C> {
+        if let Some(recorded) = &mut self.recorded {
+            let id = command.aggregate_id();
+            **recorded = std::mem::take(*recorded).dispatch(command);
+            return Dispatch::unsent(self.app.clone(), &id);
+        }
         let name = format!("{}\0{}\0{}", self.handler, self.seed, self.sent);
         self.sent += 1;
         let id = Uuid::new_v5(&NAMESPACE, name.as_bytes());
@@ -191,6 +207,7 @@ impl<H: EventHandler> HandlerProjector<H> {
                 seed: format!("{}.{nth}", event.position),
                 metadata,
                 sent: 0,
+                recorded: None,
             };
             let call = AssertUnwindSafe(self.handler.handle(event, &mut context));
             call.catch_unwind().await.unwrap_or_else(|panic| {

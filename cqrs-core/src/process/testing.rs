@@ -1,13 +1,15 @@
-//! The steps of a process as plain functions, for kits that test process managers without a store.
+//! The steps of a process as plain functions, for kits that test process managers and event handlers
+//! without a store.
 //!
-//! `given_process` in the crate `cqrs-testing` is built from these.
+//! `given_process` and `given_handler` in the crate `cqrs-testing` are built from these.
 
 use std::sync::Arc;
 
-use super::effects::{RejectedCommand, Rejection, Timeout};
+use super::effects::{Effects, RejectedCommand, Rejection, Timeout};
+use super::handler::{EventHandler, HandlerContext, HandlerError};
 use super::manager::Route;
 use super::records::OutgoingCommand;
-use crate::{Aggregate, Command, Payload, PayloadError, Timestamp};
+use crate::{Aggregate, App, Command, Payload, PayloadError, Recorded, Timestamp};
 
 pub use super::manager::RouteKind;
 
@@ -74,4 +76,19 @@ fn with_rejection<C: Command>(
 #[must_use]
 pub fn timeout(name: &str, due: Timestamp, at: Timestamp) -> Timeout {
     Timeout { name: name.to_owned(), due, at }
+}
+
+/// Calls an event handler and returns the commands that it sent, as effects, and its result.
+///
+/// The commands are recorded and not executed: each dispatch returns an outcome without events. The
+/// application only serves [`HandlerContext::app`].
+pub async fn handle<H: EventHandler>(
+    handler: &H,
+    event: &Recorded<H::Event>,
+    app: &App,
+) -> (Effects, Result<(), HandlerError>) {
+    let mut commands = Effects::new();
+    let mut context = HandlerContext::recording(app, H::NAME, &mut commands);
+    let result = handler.handle(event, &mut context).await;
+    (commands, result)
 }
