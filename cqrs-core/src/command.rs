@@ -1,10 +1,10 @@
-//! Commands: what somebody wants, addressed to one aggregate.
+//! Commands: requests that are addressed to one aggregate.
 
 use crate::Aggregate;
 
-/// A request with a fixed destination.
+/// A request that is addressed to one aggregate.
 ///
-/// Derive it for each command struct and for the aggregate's enum of them; by hand it is short:
+/// Usually derived, with `#[derive(Command)]`. The `impl` by hand is short:
 ///
 /// ```
 /// # use cqrs_core::{Aggregate, Command};
@@ -47,6 +47,9 @@ use crate::Aggregate;
 ///         Self::Add(command)
 ///     }
 /// }
+///
+/// let add = AddItem { cart: "7".into(), sku: "abc".into() };
+/// assert_eq!(CartCommand::from(add).aggregate_id(), "7");
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a command",
@@ -54,10 +57,10 @@ use crate::Aggregate;
     note = "add `#[derive(Command)]` and `#[command(aggregate = Account, id = account_id)]`"
 )]
 pub trait Command: CommandOf<<Self as Command>::Aggregate> + Send + 'static {
-    /// The aggregate that decides it.
+    /// The kind of aggregate that decides the command.
     type Aggregate: Aggregate;
 
-    /// Which one of them.
+    /// Returns the id of the aggregate that decides the command.
     fn aggregate_id(&self) -> <Self::Aggregate as Aggregate>::Id;
 }
 

@@ -1,4 +1,4 @@
-//! Identities of events, commands and conversations, and where new ones come from.
+//! Ids of events, commands and conversations, and generating them.
 
 use std::fmt;
 
@@ -20,19 +20,19 @@ macro_rules! id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// Wraps a UUID of any version.
+            /// Creates an id from a UUID of any version.
             #[must_use]
             pub const fn new(id: Uuid) -> Self {
                 Self(id)
             }
 
-            /// A fresh UUIDv7 from the machine's clock and random source.
+            /// Creates a new UUIDv7 from the system's clock and random source.
             #[must_use]
             pub fn random() -> Self {
                 Self(Uuid::now_v7())
             }
 
-            /// The UUID itself.
+            /// Returns the UUID.
             #[must_use]
             pub const fn as_uuid(self) -> Uuid {
                 self.0
@@ -60,20 +60,27 @@ macro_rules! id {
 }
 
 id! {
-    /// The identity of one event. An event stored under an id is never stored under it again.
+    /// The id of an event. An event is stored at most once under its id.
     EventId
 }
 id! {
-    /// The identity of one command. Give the same one when asking again, and the command is not
-    /// decided a second time.
+    /// The id of a command. A command that is sent again with the same id is not decided again.
+    ///
+    /// ```
+    /// use cqrs_core::{CommandId, event::Uuid};
+    ///
+    /// // From the id of a request, so that a retried request is the same command:
+    /// let request = Uuid::from_u128(7);
+    /// assert_eq!(CommandId::new(request), CommandId::from(request));
+    /// ```
     CommandId
 }
 id! {
-    /// The conversation that commands and events belong to: all that one request led to.
+    /// The id of a conversation: all commands and events that one request led to.
     CorrelationId
 }
 id! {
-    /// What brought a command or an event about: the command or event with this id.
+    /// The id of the command or event that directly caused a command or event.
     CausationId
 }
 
@@ -89,15 +96,37 @@ impl From<EventId> for CausationId {
     }
 }
 
-/// Where new ids come from. Handed to everything that makes one, so that a test can repeat a run
-/// to the letter.
+/// Generates ids. Injected everywhere new ids are needed, so that a test can make a run repeatable.
+///
+/// ```
+/// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use cqrs_core::{App, CommandId, app::IdGenerator, event::Uuid};
+/// use cqrs_memory::MemoryStore;
+///
+/// #[derive(Debug, Default)]
+/// struct Counting(AtomicU64);
+///
+/// impl IdGenerator for Counting {
+///     fn next(&self) -> Uuid {
+///         Uuid::from_u64_pair(0, 1 + self.0.fetch_add(1, Ordering::Relaxed))
+///     }
+/// }
+///
+/// let app = App::builder(MemoryStore::new()).ids(Counting::default()).build()?;
+/// let outcome = app.dispatch(deposit("alice", 500)).await?;
+/// assert_eq!(outcome.command_id, CommandId::new(Uuid::from_u128(1)));
+/// # Ok(()) }
+/// ```
 pub trait IdGenerator: fmt::Debug + Send + Sync + 'static {
-    /// An id that was never returned before. Ids that grow with time (UUIDv7) keep database
-    /// indexes compact.
+    /// Returns an id that was never returned before. Ids that increase with time, such as UUIDv7,
+    /// keep database indexes compact.
     fn next(&self) -> Uuid;
 }
 
-/// UUIDv7: time-ordered and random, growing within the process.
+/// Generates UUIDv7s: ordered by time, random, and increasing within the process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RandomIds;
 

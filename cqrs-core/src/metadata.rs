@@ -1,4 +1,4 @@
-//! What is known about an event besides what happened.
+//! Metadata of commands and events.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{CausationId, CommandId, CorrelationId};
 
-/// Who and what an event comes from. Stored beside the payload, never interpreted by the store.
+/// Who caused a command or event, and why. Stored with each event and not interpreted by the store.
 ///
 /// ```
 /// use cqrs_core::{CorrelationId, Metadata};
@@ -22,53 +22,54 @@ use crate::{CausationId, CommandId, CorrelationId};
 #[serde(default)]
 #[non_exhaustive]
 pub struct Metadata {
-    /// The conversation it belongs to.
+    /// The conversation that the event belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<CorrelationId>,
-    /// The command or event that brought it about.
+    /// The command or event that directly caused it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub causation_id: Option<CausationId>,
-    /// The command that decided it.
+    /// The command whose decision contains the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command_id: Option<CommandId>,
-    /// Who asked for it: a user, a process, a schedule.
+    /// Who sent the command: a user, a process, a recurring command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
-    /// The application's own keys, for example a tenant or a `traceparent`.
+    /// The application's own keys, for example a tenant or a `traceparent`. Commands of processes
+    /// inherit those named with [`AppBuilder::propagate`](crate::app::AppBuilder::propagate).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Value>,
 }
 
 impl Metadata {
-    /// Sets the conversation.
+    /// Sets the id of the conversation.
     #[must_use]
     pub fn with_correlation_id(mut self, id: impl Into<CorrelationId>) -> Self {
         self.correlation_id = Some(id.into());
         self
     }
 
-    /// Sets the cause.
+    /// Sets the id of the cause.
     #[must_use]
     pub fn with_causation_id(mut self, id: impl Into<CausationId>) -> Self {
         self.causation_id = Some(id.into());
         self
     }
 
-    /// Sets the deciding command.
+    /// Sets the id of the command.
     #[must_use]
     pub fn with_command_id(mut self, id: impl Into<CommandId>) -> Self {
         self.command_id = Some(id.into());
         self
     }
 
-    /// Sets who asked.
+    /// Sets who sent the command.
     #[must_use]
     pub fn with_actor(mut self, actor: impl Into<String>) -> Self {
         self.actor = Some(actor.into());
         self
     }
 
-    /// Adds a key of the application's own, replacing an older value.
+    /// Sets one of the application's own keys, replacing an earlier value.
     #[must_use]
     pub fn with_header(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.headers.insert(key.into(), value.into());

@@ -1,4 +1,4 @@
-//! The stored form of events, snapshots and states: JSON that can be read back.
+//! The stored form of events, snapshots and states: valid JSON.
 
 use std::fmt;
 
@@ -6,15 +6,16 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Largest payload in bytes. Events are small; a document belongs beside the log.
+/// The maximum size of a payload: 4 MiB. Store larger documents elsewhere and refer to them.
 pub const MAX_PAYLOAD_BYTES: usize = 4 * 1024 * 1024;
-/// Deepest nesting of arrays and objects that every reader can follow.
+/// The maximum nesting of arrays and objects in a payload.
 pub const MAX_PAYLOAD_DEPTH: usize = 100;
 
-/// One JSON text. Every store keeps it as it is, byte for byte.
+/// A JSON text. Every store keeps it unchanged, byte for byte.
 ///
-/// A payload made here can always be read again: it is well formed, not too deep, not too large
-/// and free of U+0000, which databases cannot put into text.
+/// [`encode`](Self::encode) and [`from_json`](Self::from_json) guarantee that it can be read again:
+/// it is well formed, within the limits for size and nesting, and without U+0000, which databases
+/// cannot store in text.
 ///
 /// ```
 /// use cqrs_core::event::Payload;
@@ -28,10 +29,11 @@ pub const MAX_PAYLOAD_DEPTH: usize = 100;
 pub struct Payload(Bytes);
 
 impl Payload {
-    /// Writes a value as JSON.
+    /// Serializes a value as JSON.
     ///
     /// # Errors
-    /// [`PayloadError`] when the value cannot be JSON or JSON that a store can keep.
+    /// Returns a [`PayloadError`] if the value cannot be serialized, is larger than
+    /// [`MAX_PAYLOAD_BYTES`], nested deeper than [`MAX_PAYLOAD_DEPTH`], or contains U+0000.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
         // Most events are smaller; a larger one grows the buffer.
         let mut json = Vec::with_capacity(192);
@@ -41,51 +43,52 @@ impl Payload {
         Ok(Self(json))
     }
 
-    /// Takes JSON that somebody else wrote, after reading it through.
+    /// Validates JSON from another source.
     ///
     /// # Errors
-    /// [`PayloadError`] when it is not JSON or not JSON that a store can keep.
+    /// Returns a [`PayloadError`] if the text is not JSON, or as [`encode`](Self::encode) does.
     pub fn from_json(json: impl Into<Bytes>) -> Result<Self, PayloadError> {
         let json = json.into();
         check_storable(&json)?;
-        // A full reading, so that escapes and numbers are proven too, not only the brackets.
+        // A full parse also validates escapes and numbers.
         serde_json::from_slice::<serde_json::Value>(&json).map_err(PayloadError::Malformed)?;
         Ok(Self(json))
     }
 
-    /// For stores: what was read back, believed as it is. If it is broken, decoding it says so.
+    /// Wraps bytes that a store has read back, without validation. If they are damaged, decoding
+    /// fails. For store implementations.
     #[must_use]
     pub fn from_stored(json: impl Into<Bytes>) -> Self {
         Self(json.into())
     }
 
-    /// Size, depth and NUL once more, for payloads that were [only believed](Self::from_stored).
+    /// Checks size, depth and NUL of a payload that may come from [`from_stored`](Self::from_stored).
     pub(crate) fn check(&self) -> Result<(), PayloadError> {
         check_storable(&self.0)
     }
 
-    /// The JSON text. Empty if a store handed back something that is not UTF-8.
+    /// Returns the JSON text; empty if a store returned bytes that are not UTF-8.
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// The JSON bytes.
+    /// Returns the JSON as bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The JSON bytes, sharing the memory.
+    /// Returns the JSON as bytes that share the payload's memory.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         self.0.clone()
     }
 
-    /// Reads the JSON as a value.
+    /// Deserializes the JSON.
     ///
     /// # Errors
-    /// What `serde_json` says when the JSON is broken or not of that shape.
+    /// Returns the error of `serde_json` if the JSON is damaged or has another shape.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.0)
     }
@@ -97,37 +100,37 @@ impl fmt::Debug for Payload {
     }
 }
 
-/// Why a value cannot be stored. Trying again with the same value cannot help.
+/// Why a value cannot be stored. Trying again with the same value does not help.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PayloadError {
-    /// The value's `Serialize` refused, or it has a map with keys that are not text.
-    #[error("the value cannot be written as JSON")]
+    /// The value's `Serialize` failed, or a map has keys that are not text.
+    #[error("cannot serialize the value as JSON")]
     Serialize(#[source] serde_json::Error),
     /// The text is not JSON.
-    #[error("the payload is not JSON")]
+    #[error("the payload is not valid JSON")]
     Malformed(#[source] serde_json::Error),
-    /// A string in it contains U+0000, which databases do not store in text.
+    /// A string contains U+0000, which databases do not store in text.
     #[error("the payload contains a NUL character")]
     Nul,
-    /// It is larger than a store keeps.
-    #[error("the payload has {bytes} bytes, the limit is {MAX_PAYLOAD_BYTES}")]
+    /// The payload is larger than [`MAX_PAYLOAD_BYTES`].
+    #[error("the payload has {bytes} bytes, more than {MAX_PAYLOAD_BYTES}")]
     TooLarge {
-        /// Its length.
+        /// The size of the payload.
         bytes: usize,
     },
-    /// Its arrays and objects are nested deeper than readers follow.
+    /// Arrays and objects are nested deeper than [`MAX_PAYLOAD_DEPTH`].
     #[error("the payload is nested deeper than {MAX_PAYLOAD_DEPTH} levels")]
     TooDeep,
 }
 
-/// Size, depth and NUL of JSON that is well formed or will be parsed next.
+/// Checks size, depth and NUL of JSON that is well formed or will be parsed next.
 fn check_storable(json: &[u8]) -> Result<(), PayloadError> {
     if json.len() > MAX_PAYLOAD_BYTES {
         return Err(PayloadError::TooLarge { bytes: json.len() });
     }
-    // Without an escape there is no \\u0000, and few brackets cannot nest deep: two passes that
-    // the processor takes many bytes at a time, and nearly every event needs no more.
+    // Without an escape there is no \\u0000, and few brackets cannot nest deep. These two passes are
+    // vectorized, and nearly every event needs no more.
     let brackets = json.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
     if brackets <= MAX_PAYLOAD_DEPTH && !json.contains(&b'\\') {
         return Ok(());
@@ -135,7 +138,7 @@ fn check_storable(json: &[u8]) -> Result<(), PayloadError> {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for (at, byte) in json.iter().enumerate() {
         match byte {
-            // An escaped character opens and closes nothing; only \u0000 matters.
+            // Of escaped characters, only \u0000 matters.
             b'u' if escaped && json.get(at..at + 5) == Some(b"u0000") => {
                 return Err(PayloadError::Nul);
             }
@@ -160,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_outside_the_basic_plane_survives_byte_for_byte() {
+    fn unicode_text_is_stored_byte_for_byte() {
         let text = "🦀 漢字 e\u{301} \" \\ \\u0000 {[";
         let payload = Payload::encode(text).unwrap();
         assert_eq!(payload.decode::<String>().unwrap(), text);
@@ -168,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_read_back_is_refused() {
+    fn payloads_that_could_not_be_read_again_are_invalid() {
         assert!(matches!(Payload::encode("a\0b"), Err(PayloadError::Nul)));
         assert!(matches!(Payload::from_json(r#""\u0000""#), Err(PayloadError::Nul)));
         assert!(matches!(Payload::from_json(r#"{"a":"#), Err(PayloadError::Malformed(_))));
@@ -186,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_deepest_allowed_nesting_can_be_read() {
+    fn the_maximum_nesting_can_be_decoded() {
         let deep = format!("{}{}", "[".repeat(MAX_PAYLOAD_DEPTH), "]".repeat(MAX_PAYLOAD_DEPTH));
         let payload = Payload::from_json(deep).unwrap();
         assert!(payload.decode::<serde_json::Value>().is_ok());

@@ -1,4 +1,4 @@
-//! Where an event stands: its version in its stream, its position in the whole log.
+//! The place of an event: its version in its stream and its position in the log.
 
 use std::fmt;
 
@@ -7,25 +7,25 @@ use serde::{Deserialize, Serialize};
 macro_rules! number {
     ($name:ident) => {
         impl $name {
-            /// Wraps a number.
+            /// Creates it from a number.
             #[must_use]
             pub const fn new(number: u64) -> Self {
                 Self(number)
             }
 
-            /// The number itself.
+            /// Returns the number.
             #[must_use]
             pub const fn get(self) -> u64 {
                 self.0
             }
 
-            /// The one behind this one; the largest stays where it is.
+            /// Returns the number after this one. Saturates at the maximum.
             #[must_use]
             pub const fn next(self) -> Self {
                 Self(self.0.saturating_add(1))
             }
 
-            /// This many further on; stops at the largest.
+            /// Adds to the number. Saturates at the maximum.
             #[must_use]
             pub const fn plus(self, count: u64) -> Self {
                 Self(self.0.saturating_add(count))
@@ -46,10 +46,17 @@ macro_rules! number {
     };
 }
 
-/// The place of an event in its own stream: 1, 2, 3 ... without a gap.
+/// The place of an event in its stream: 1, 2, 3 ... without gaps.
 ///
-/// As the version *of a stream* it is the number of events in it, so a stream that does not
-/// exist is at [`Version::ZERO`].
+/// The version *of a stream* is that of its last event. A stream without events is at
+/// [`Version::ZERO`].
+///
+/// ```
+/// use cqrs_core::Version;
+///
+/// assert_eq!(Version::ZERO.next(), Version::new(1));
+/// assert_eq!(Version::new(7).plus(3).get(), 10);
+/// ```
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -61,9 +68,9 @@ impl Version {
     pub const ZERO: Self = Self(0);
 }
 
-/// The place of an event in the whole log: 1, 2, 3 ... without a gap, in the order of commit.
+/// The place of an event in the log: 1, 2, 3 ... without gaps, in the order of commits.
 ///
-/// When a position is readable, everything before it is readable and final.
+/// If an event is readable, then all events at smaller positions are readable too, and final.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -71,30 +78,38 @@ impl Version {
 pub struct Position(u64);
 
 impl Position {
-    /// Before the first event: where a reader that has seen nothing stands.
+    /// The position before the first event.
     pub const START: Self = Self(0);
 }
 
 number!(Version);
 number!(Position);
 
-/// What a writer believes about a stream at the moment of the append.
+/// The version at which a stream must be for an append to succeed.
 ///
-/// Exhaustive on purpose: a store must decide every case.
+/// Exhaustive, because a store must handle every case.
+///
+/// ```
+/// use cqrs_core::{ExpectedVersion, Version};
+///
+/// assert!(ExpectedVersion::NoStream.accepts(Version::ZERO));
+/// assert!(!ExpectedVersion::from(Version::new(7)).accepts(Version::new(8)));
+/// assert!(ExpectedVersion::Any.accepts(Version::new(8)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExpectedVersion {
-    /// No belief: append whatever is there.
+    /// Any version: the append never conflicts.
     Any,
-    /// The stream has no events. The same as `Exact(0)`.
+    /// The stream has no events. Equivalent to `Exact(Version::ZERO)`.
     NoStream,
     /// The stream has at least one event.
     StreamExists,
-    /// The stream's last event has exactly this version.
+    /// The stream is at exactly this version.
     Exact(Version),
 }
 
 impl ExpectedVersion {
-    /// Whether a stream at `actual` is what was expected.
+    /// Returns `true` if a stream at version `actual` meets the expectation.
     #[must_use]
     pub fn accepts(self, actual: Version) -> bool {
         match self {

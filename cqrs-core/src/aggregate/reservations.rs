@@ -1,8 +1,9 @@
-//! What only one aggregate may have at a time: an e-mail address, a seat, an invoice number.
+//! Unique keys: what only one aggregate may hold at a time, such as an e-mail address, a seat or
+//! an invoice number.
 //!
-//! Each key has a stream of its own, whose last event says who holds it. Whoever reserves it
-//! appends to that stream in the append of its events, at the version it has looked at. So it is
-//! held exactly when the events are stored, by one, and nothing of it can be lost or left behind.
+//! Each key has its own stream, whose last event names the holder. A decision that reserves a key
+//! appends to that stream together with its own events, at the version that it has read. Therefore
+//! a key is held exactly if the events are stored, and by one aggregate only.
 
 use std::fmt;
 
@@ -14,7 +15,10 @@ use crate::{
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
-/// Something that only one aggregate may hold at a time.
+/// A value that only one aggregate may hold at a time, for example an e-mail address.
+///
+/// Reserve it in [`Aggregate::reservations`](crate::Aggregate::reservations), and look up its holder
+/// with [`App::unique_key_owner`](crate::App::unique_key_owner).
 ///
 /// ```
 /// use cqrs_core::aggregate::UniqueKey;
@@ -30,16 +34,16 @@ pub struct UniqueKey {
     value: String,
 }
 
-/// Between the parts of a key.
+/// Separates the parts of a key.
 const SEPARATOR: char = '\u{1f}';
 
 impl UniqueKey {
-    /// Of a kind, for example `e-mail`, which has values of its own.
+    /// Creates a key of a kind, for example `e-mail`. Keys of different kinds are independent.
     pub fn new(kind: impl Into<String>, value: impl fmt::Display) -> Self {
         Self { kind: kind.into(), value: value.to_string() }
     }
 
-    /// Made of several parts that are unique together.
+    /// Creates a key of several parts that are unique together.
     pub fn of_parts<T: fmt::Display>(
         kind: impl Into<String>,
         parts: impl IntoIterator<Item = T>,
@@ -48,7 +52,7 @@ impl UniqueKey {
         Self::new(kind, parts.join(&SEPARATOR.to_string()))
     }
 
-    /// The same in capital and small letters.
+    /// Converts the value to lower case, so that keys that differ only in case are the same.
     #[must_use]
     pub fn ignoring_case(mut self) -> Self {
         self.value = self.value.to_lowercase();
@@ -66,29 +70,55 @@ impl fmt::Display for UniqueKey {
     }
 }
 
-/// What a decision reserves and gives back; see
+/// The unique keys that a decision reserves and releases; returned by
 /// [`Aggregate::reservations`](crate::Aggregate::reservations).
+///
+/// ```
+/// use cqrs_core::aggregate::{Reservations, UniqueKey};
+///
+/// // A user changes the e-mail address:
+/// let changed = Reservations::none()
+///     .release(UniqueKey::new("e-mail", "old@example.com"))
+///     .reserve(UniqueKey::new("e-mail", "new@example.com"));
+/// assert_ne!(changed, Reservations::none());
+/// ```
 #[must_use]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reservations {
-    changes: Vec<(UniqueKey, bool)>,
+    changes: Vec<KeyChange>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct KeyChange {
+    key: UniqueKey,
+    kind: ChangeKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ChangeKind {
+    Reserve,
+    Release,
 }
 
 impl Reservations {
-    /// Nothing.
+    /// Returns an empty list: nothing is reserved or released.
     pub const fn none() -> Self {
         Self { changes: Vec::new() }
     }
 
-    /// Reserves a key. One that the aggregate holds already stays with it.
-    pub fn reserve(mut self, key: UniqueKey) -> Self {
-        self.changes.push((key, true));
-        self
+    /// Reserves a key. Has no effect if the aggregate already holds it.
+    pub fn reserve(self, key: UniqueKey) -> Self {
+        self.with(key, ChangeKind::Reserve)
     }
 
-    /// Gives a key back, so that others can reserve it.
-    pub fn release(mut self, key: UniqueKey) -> Self {
-        self.changes.push((key, false));
+    /// Releases a key, so that other aggregates can reserve it. Fails with
+    /// [`ReservationError::NotHeld`] if the aggregate does not hold it.
+    pub fn release(self, key: UniqueKey) -> Self {
+        self.with(key, ChangeKind::Release)
+    }
+
+    fn with(mut self, key: UniqueKey, kind: ChangeKind) -> Self {
+        self.changes.push(KeyChange { key, kind });
         self
     }
 
@@ -112,36 +142,36 @@ impl Reservations {
     }
 }
 
-/// Why a reservation was not granted. Nothing was stored.
+/// Why a unique key could not be reserved or released. Nothing was stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReservationError {
-    /// Somebody else holds it.
+    /// Another aggregate holds the key. The message does not name it, because the message may
+    /// be shown to the user of another aggregate.
     #[error("{key} is already taken")]
     AlreadyTaken {
-        /// What was to be reserved.
+        /// The key that was to be reserved.
         key: UniqueKey,
-        /// The stream of the aggregate that holds it.
+        /// The stream of the aggregate that holds the key.
         owner: StreamName,
     },
-    /// It was given back by an aggregate that does not hold it.
-    #[error("{key} is not held, so it cannot be given back")]
+    /// The aggregate does not hold the key that it releases.
+    #[error("{key} cannot be released because the aggregate does not hold it")]
     NotHeld {
-        /// What was given back.
+        /// The key that was to be released.
         key: UniqueKey,
     },
-    /// It cannot be part of a stream's name.
-    #[error("{key} is refused")]
+    /// The key cannot be part of a stream name, for example because it is too long.
+    #[error("{key} is not a valid unique key")]
     Invalid {
-        /// What was to be reserved.
+        /// The key that was to be reserved or released.
         key: UniqueKey,
-        /// Why.
-        #[source]
+        /// The rule that the key breaks.
         source: InvalidName,
     },
 }
 
-/// What is recorded of a key.
+/// The events in the stream of a key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum ReservationEvent {
     Reserved { owner: StreamName },
@@ -174,39 +204,38 @@ impl Event for ReservationEvent {
     }
 }
 
-/// A change of who holds a key.
+/// An event to append to the stream of a key, because its holder changes.
 pub(crate) struct Transfer {
     pub(crate) stream: StreamName,
     pub(crate) expected: ExpectedVersion,
     pub(crate) event: ReservationEvent,
 }
 
-/// Why it could not be found out who holds what.
-pub(crate) enum Unreserved {
+pub(crate) enum TransferError {
     Rejected(ReservationError),
     Read(ReadError),
 }
 
-/// What has to be appended beside the events of `owner` so that it gets what it reserves.
+/// Returns what has to be appended together with the events of `owner` for its reservations.
 pub(crate) async fn transfers(
     store: &dyn EventStore,
     owner: &StreamName,
     reservations: Reservations,
-) -> Result<Vec<Transfer>, Unreserved> {
+) -> Result<Vec<Transfer>, TransferError> {
+    let changes = &reservations.changes;
     let mut transfers = Vec::new();
-    for (nth, (key, _)) in reservations.changes.iter().enumerate() {
-        if reservations.changes.iter().take(nth).any(|(before, _)| before == key) {
+    for (nth, KeyChange { key, .. }) in changes.iter().enumerate() {
+        if changes.iter().take(nth).any(|earlier| earlier.key == *key) {
             continue;
         }
         let stream = key.stream().map_err(|source| {
-            let key = key.clone();
-            Unreserved::Rejected(ReservationError::Invalid { key, source })
+            TransferError::Rejected(ReservationError::Invalid { key: key.clone(), source })
         })?;
-        let (before, version) = held(store, &stream).await.map_err(Unreserved::Read)?;
-        let changes = reservations.changes.iter().filter(|(changed, _)| changed == key);
+        let (before, version) =
+            holder_and_version(store, &stream).await.map_err(TransferError::Read)?;
         let mut after = before.clone();
-        for (_, takes) in changes {
-            after = granted(key, after, owner, *takes).map_err(Unreserved::Rejected)?;
+        for change in changes.iter().filter(|change| change.key == *key) {
+            after = holder_after(change, after, owner).map_err(TransferError::Rejected)?;
         }
         if after != before {
             let event = after
@@ -217,49 +246,48 @@ pub(crate) async fn transfers(
     Ok(transfers)
 }
 
-/// Who holds a key after a change.
-fn granted(
-    key: &UniqueKey,
+/// Returns the holder of a key after a change by `owner`.
+fn holder_after(
+    change: &KeyChange,
     holder: Option<StreamName>,
     owner: &StreamName,
-    takes: bool,
 ) -> Result<Option<StreamName>, ReservationError> {
-    let key = key.clone();
-    match holder {
-        Some(holder) if holder == *owner => Ok(takes.then_some(holder)),
-        Some(owner) if takes => Err(ReservationError::AlreadyTaken { key, owner }),
-        None if takes => Ok(Some(owner.clone())),
-        _ => Err(ReservationError::NotHeld { key }),
+    let key = || change.key.clone();
+    match (change.kind, holder) {
+        (ChangeKind::Reserve, None) => Ok(Some(owner.clone())),
+        (ChangeKind::Reserve, Some(holder)) if holder == *owner => Ok(Some(holder)),
+        (ChangeKind::Reserve, Some(owner)) => {
+            Err(ReservationError::AlreadyTaken { key: key(), owner })
+        }
+        (ChangeKind::Release, Some(holder)) if holder == *owner => Ok(None),
+        (ChangeKind::Release, _) => Err(ReservationError::NotHeld { key: key() }),
     }
 }
 
-/// Who holds a key.
+/// Returns the stream of the aggregate that holds a key.
 pub(crate) async fn holder(
     store: &dyn EventStore,
     key: &UniqueKey,
 ) -> Result<Option<StreamName>, ReadError> {
     let Ok(stream) = key.stream() else { return Ok(None) };
-    Ok(held(store, &stream).await?.0)
+    Ok(holder_and_version(store, &stream).await?.0)
 }
 
-async fn held(
+/// Returns the holder of a key and the version of the key's stream.
+async fn holder_and_version(
     store: &dyn EventStore,
     stream: &StreamName,
 ) -> Result<(Option<StreamName>, Version), ReadError> {
     let mut last = store.read_stream(StreamRead::backward(stream.clone()).limit(1));
-    match last.next().await {
-        None | Some(Err(ReadError::StreamNotFound { .. })) => Ok((None, Version::ZERO)),
-        Some(Err(error)) => Err(error),
-        Some(Ok(page)) => match page.events.into_iter().next() {
-            None => Ok((None, Version::ZERO)),
-            Some(event) => {
-                let event = event.into_decoded::<ReservationEvent>()?;
-                let holder = match event.event {
-                    ReservationEvent::Reserved { owner } => Some(owner),
-                    ReservationEvent::Released => None,
-                };
-                Ok((holder, event.version))
-            }
-        },
-    }
+    let page = match last.next().await {
+        None | Some(Err(ReadError::StreamNotFound { .. })) => return Ok((None, Version::ZERO)),
+        Some(page) => page?,
+    };
+    let Some(event) = page.events.into_iter().next() else { return Ok((None, Version::ZERO)) };
+    let event = event.into_decoded::<ReservationEvent>()?;
+    let holder = match event.event {
+        ReservationEvent::Reserved { owner } => Some(owner),
+        ReservationEvent::Released => None,
+    };
+    Ok((holder, event.version))
 }

@@ -1,13 +1,16 @@
-//! Decisions in several steps, each seeing the state that the earlier ones made.
+//! Decisions in several steps, each of which sees the state after the earlier ones.
 
 use crate::Aggregate;
 
-/// Collects the events of a decision step by step.
+/// Collects the events of a decision step by step. Each step sees the state after the earlier ones.
 ///
-/// The first refusal ends the decision and drops the events of all steps.
+/// If a step fails and its error is returned with `?`, the events of all steps are dropped.
 ///
 /// ```
-/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
+/// # use cqrs_core::{Aggregate, Command, Event};
+/// # use cqrs_core::event::{DecodeFailure, EventType, Payload, PayloadError};
+/// use cqrs_core::aggregate::Steps;
+///
 /// # #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 /// # struct Take { from: String, times: u32 }
 /// # impl Command for Take { type Aggregate = Jar; fn aggregate_id(&self) -> String { self.from.clone() } }
@@ -37,7 +40,7 @@ use crate::Aggregate;
 ///     fn execute(&self, take: Take) -> Result<Vec<Taken>, Empty> {
 ///         let mut steps = Steps::new(self);
 ///         for _ in 0..take.times {
-///             steps.then(Jar::take_one)?; // sees what the steps before have taken
+///             steps.then(Jar::take_one)?; // sees the state after the steps before it
 ///         }
 ///         Ok(steps.into_events())
 ///     }
@@ -56,7 +59,7 @@ pub struct Steps<A: Aggregate> {
 }
 
 impl<A: Aggregate + Clone> Steps<A> {
-    /// Starts from a state, which stays as it is.
+    /// Starts with a copy of the state.
     #[must_use]
     pub fn new(state: &A) -> Self {
         Self { state: state.clone(), events: Vec::new() }
@@ -64,11 +67,11 @@ impl<A: Aggregate + Clone> Steps<A> {
 }
 
 impl<A: Aggregate> Steps<A> {
-    /// Decides one step over the state as the steps before have left it. Returns that new state,
-    /// so that it can be given a name: `let reserved = steps.then(..)?.clone();`
+    /// Decides one step on the state after the steps before it, and returns the state after this
+    /// one.
     ///
     /// # Errors
-    /// The step's refusal; hand it on with `?`.
+    /// Returns the error of the step, whose events are not added.
     pub fn then(
         &mut self,
         step: impl FnOnce(&A) -> Result<Vec<A::Event>, A::Error>,
@@ -79,13 +82,13 @@ impl<A: Aggregate> Steps<A> {
         Ok(&self.state)
     }
 
-    /// The state after the steps so far.
+    /// Returns the state after all steps.
     #[must_use]
     pub const fn state(&self) -> &A {
         &self.state
     }
 
-    /// The events of all steps, in order.
+    /// Returns the events of all steps, in order.
     #[must_use]
     pub fn into_events(self) -> Vec<A::Event> {
         self.events

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{App, Denial, DispatchError, Outcome};
-use crate::aggregate::{ReservationError, Transfer, Unreserved, transfers};
+use crate::aggregate::{ReservationError, Transfer, TransferError, transfers};
 use crate::failures::pauses;
 use crate::repository::{Changes, Loaded, Repository};
 use crate::{
@@ -222,8 +222,8 @@ impl<A: Aggregate> Decision<'_, A> {
         let reservations = loaded.state().reservations(changes.events());
         let transfers = match transfers(&*self.app.shared.store, &self.stream, reservations).await {
             Ok(transfers) => transfers,
-            Err(Unreserved::Rejected(error)) => return Ok(Err(error)),
-            Err(Unreserved::Read(error)) => return Err(self.unreadable(error)),
+            Err(TransferError::Rejected(error)) => return Ok(Err(error)),
+            Err(TransferError::Read(error)) => return Err(self.unreadable(error)),
         };
         let appends = transfers.into_iter().map(|Transfer { stream, expected, event }| {
             let id = self.app.shared.ids.next().into();

@@ -1,4 +1,4 @@
-//! Events: what happened, under a stored name that outlives every Rust type.
+//! Events: facts that are stored under a name and a schema version, independent of Rust types.
 
 mod new;
 mod recorded;
@@ -19,8 +19,15 @@ use crate::names::is_event_name;
 
 /// The stored name and schema version of one kind of event.
 ///
-/// The pair says what the stored JSON looks like. Change the JSON in a way that old data does not
-/// fit, and the version goes up by one and an [`Upcaster`](crate::upcast) is added.
+/// Together they identify the shape of the stored JSON. If you change the shape so that old events
+/// no longer decode, increment the version and add a step to the [`Upcasters`](crate::Upcasters).
+///
+/// ```
+/// use cqrs_core::event::EventType;
+///
+/// const DEPOSITED: EventType = EventType::new("bank.money-deposited", 2);
+/// assert_eq!(DEPOSITED.to_string(), "bank.money-deposited v2");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EventType {
     name: &'static str,
@@ -28,34 +35,32 @@ pub struct EventType {
 }
 
 impl EventType {
-    /// A name such as `bank.money-deposited` and its schema version, counted from 1.
+    /// Creates an event type from a name such as `bank.money-deposited` and its schema version,
+    /// counted from 1.
     ///
     /// # Panics
-    /// For an empty or over-long name, one with NUL or a leading `$`, and for version 0. Event
-    /// types are constants, so this is an error of compilation.
+    /// Panics if the name does not have 1 to 255 bytes, contains NUL or starts with `$`, or if the
+    /// version is 0. In a constant, that is a compile error.
     #[must_use]
     pub const fn new(name: &'static str, version: u32) -> Self {
-        assert!(
-            is_event_name(name),
-            "an event's name has 1 to 255 bytes, no NUL and no leading `$`"
-        );
-        assert!(version > 0, "schema versions count from 1");
+        assert!(is_event_name(name), "an event name has 1 to 255 bytes, no NUL and no leading `$`");
+        assert!(version > 0, "schema versions are counted from 1");
         Self { name, version }
     }
 
-    /// The stored name.
+    /// Returns the stored name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.name
     }
 
-    /// The schema version that is written today.
+    /// Returns the current schema version, which new events are stored with.
     #[must_use]
     pub const fn version(self) -> u32 {
         self.version
     }
 
-    /// The stored name as it stands in records and filters.
+    /// Returns the stored name as the type that records and filters use.
     #[must_use]
     pub const fn event_name(self) -> EventName {
         EventName::constant(self.name)
@@ -68,9 +73,9 @@ impl fmt::Display for EventType {
     }
 }
 
-/// A set of things that can happen, usually one enum per aggregate.
+/// The events that one type can hold, usually an enum per aggregate.
 ///
-/// Derive it, or write it by hand in a few lines:
+/// Usually derived, with `#[derive(Event)]`. The `impl` by hand is short:
 ///
 /// ```
 /// use cqrs_core::{Event, event::{DecodeFailure, EventType, Payload, PayloadError}};
@@ -119,27 +124,28 @@ impl fmt::Display for EventType {
     note = "add `#[derive(Event)]` and give each variant a name: `#[event(name = \"bank.account-opened\")]`"
 )]
 pub trait Event: Sized + Send + Sync + 'static {
-    /// Every stored name this type can hold, each once, at the version written today.
+    /// The types of all events this type can hold, each name once, at its current schema version.
     const TYPES: &'static [EventType];
 
-    /// The stored name and version of this event: one of [`TYPES`](Self::TYPES).
+    /// Returns the type of this event, which is one of [`TYPES`](Self::TYPES).
     fn event_type(&self) -> EventType;
 
-    /// The stored content. The name is not part of it, so renaming a Rust variant is free.
+    /// Serializes the content. The name is not part of it, so Rust variants can be renamed.
     ///
     /// # Errors
-    /// [`PayloadError`] when the content cannot be stored.
+    /// Returns a [`PayloadError`] if the content cannot be stored.
     fn encode(&self) -> Result<Payload, PayloadError>;
 
-    /// Reads content that was stored under `name`, already brought to today's version.
+    /// Deserializes content that was stored under `name`. It has the current schema version: stored
+    /// at that version, or upcast to it.
     ///
     /// # Errors
-    /// [`DecodeFailure::UnknownType`] for a name that is not in [`TYPES`](Self::TYPES),
-    /// [`DecodeFailure::Malformed`] for content of another shape.
+    /// Returns [`DecodeFailure::UnknownType`] if the name is not in [`TYPES`](Self::TYPES), and
+    /// [`DecodeFailure::Malformed`] if the content has another shape.
     fn decode(name: &str, payload: &Payload) -> Result<Self, DecodeFailure>;
 }
 
-/// Whether every name in the list stands there once; for checks while compiling.
+/// Returns `true` if every name occurs once; evaluated at compile time.
 #[doc(hidden)]
 #[must_use]
 #[allow(clippy::indexing_slicing)] // in bounds: the loops' conditions
@@ -173,7 +179,7 @@ const fn same_text(a: &[u8], b: &[u8]) -> bool {
     true
 }
 
-/// How many types several sets have together.
+/// Returns the total number of types in several sets.
 #[doc(hidden)]
 #[must_use]
 #[allow(clippy::indexing_slicing)] // in bounds: the loop's condition
@@ -186,10 +192,10 @@ pub const fn count_types(sets: &[&[EventType]]) -> usize {
     count
 }
 
-/// The types of several sets behind one another; `N` is the sum of their lengths.
+/// Concatenates several sets of types; `N` is the sum of their lengths.
 #[doc(hidden)]
 #[must_use]
-#[allow(clippy::indexing_slicing)] // while compiling: out of bounds is a compile error
+#[allow(clippy::indexing_slicing)] // evaluated at compile time: out of bounds is a compile error
 pub const fn concat_types<const N: usize>(sets: &[&[EventType]]) -> [EventType; N] {
     let mut all = [EventType { name: "", version: 0 }; N];
     let (mut set, mut at) = (0, 0);
@@ -205,7 +211,7 @@ pub const fn concat_types<const N: usize>(sets: &[&[EventType]]) -> [EventType; 
     all
 }
 
-/// Whether a set contains a name.
+/// Returns `true` if a set contains a name.
 #[doc(hidden)]
 #[must_use]
 pub fn contains_name(types: &[EventType], name: &str) -> bool {

@@ -1,4 +1,4 @@
-//! An event on its way into the log.
+//! Events that are to be appended.
 
 use std::sync::Arc;
 
@@ -7,37 +7,52 @@ use serde::Serialize;
 use super::Event;
 use crate::{EventId, EventName, InvalidName, Metadata, Payload, PayloadError, Timestamp};
 
-/// An event that is not stored yet.
+/// An event that is to be appended.
+///
+/// ```
+/// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cqrs_core::{EventId, Metadata, event::NewEvent};
+///
+/// let typed = NewEvent::of(&AccountEvent::Deposited { cents: 500 })?
+///     .with_metadata(Metadata::default().with_actor("teller-7"));
+/// assert_eq!(typed.name.as_str(), "bank.money-deposited");
+///
+/// // Without a Rust type for the event:
+/// let untyped = NewEvent::json("cart.added", &["abc", "xyz"])?.with_id(EventId::random());
+/// assert_eq!(untyped.payload.as_str(), r#"["abc","xyz"]"#);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct NewEvent {
-    /// Its identity. Appending it again under the same id does not store it twice.
+    /// The event's id. Appending the same event again under the same id does not store it twice.
     pub id: EventId,
     /// The stored name of its type.
     pub name: EventName,
-    /// The schema version of its payload, counted from 1.
+    /// The schema version of the payload, counted from 1.
     pub schema_version: u32,
-    /// The content.
+    /// The content, as JSON.
     pub payload: Payload,
-    /// Who and what it comes from. Shared by the events of one command.
+    /// Who caused the event, and why. Shared by the events of one command.
     pub metadata: Arc<Metadata>,
-    /// When it happened, for imports of old events; the store's own time when `None`.
+    /// When the event happened, for imports of old events. If `None`, the store's clock decides.
     pub recorded_at: Option<Timestamp>,
 }
 
 impl NewEvent {
-    /// A typed event under a fresh id.
+    /// Creates an event from a typed one, with a new random id.
     ///
     /// # Errors
-    /// [`PayloadError`] when its content cannot be stored.
+    /// Returns a [`PayloadError`] if the content cannot be stored.
     pub fn of<E: Event>(event: &E) -> Result<Self, PayloadError> {
         Self::of_with_id(event, EventId::random())
     }
 
-    /// A typed event under an id of the caller's.
+    /// Creates an event from a typed one, with a given id.
     ///
     /// # Errors
-    /// [`PayloadError`] when its content cannot be stored.
+    /// Returns a [`PayloadError`] if the content cannot be stored.
     pub fn of_with_id<E: Event>(event: &E, id: EventId) -> Result<Self, PayloadError> {
         let kind = event.event_type();
         Ok(Self {
@@ -50,16 +65,17 @@ impl NewEvent {
         })
     }
 
-    /// An event without a Rust type behind it: a name and a value that becomes its JSON, at
-    /// schema version 1.
+    /// Creates an event of schema version 1 from a name and a value that is serialized as JSON,
+    /// with a new random id. For events that have no Rust type.
     ///
     /// # Errors
-    /// [`InvalidEvent`] for a name or a value that cannot be stored.
+    /// Returns [`InvalidEvent`] if the name or the value cannot be stored.
     pub fn json<T: Serialize + ?Sized>(name: &str, value: &T) -> Result<Self, InvalidEvent> {
         Ok(Self::raw(EventName::new(name)?, 1, Payload::encode(value)?))
     }
 
-    /// An event from its stored parts, under a fresh id. Schema versions count from 1.
+    /// Creates an event from its stored parts, with a new random id. Schema versions are counted
+    /// from 1.
     #[must_use]
     pub fn raw(name: EventName, schema_version: u32, payload: Payload) -> Self {
         Self {
@@ -72,7 +88,7 @@ impl NewEvent {
         }
     }
 
-    /// Sets the identity.
+    /// Sets the id.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<EventId>) -> Self {
         self.id = id.into();
@@ -86,7 +102,7 @@ impl NewEvent {
         self
     }
 
-    /// Sets the moment it happened instead of the moment it is stored.
+    /// Sets the time of the event, instead of the time at which it is stored.
     #[must_use]
     pub fn with_recorded_at(mut self, moment: Timestamp) -> Self {
         self.recorded_at = Some(moment);
@@ -94,7 +110,7 @@ impl NewEvent {
     }
 }
 
-/// Why a name and a value are no event.
+/// Why a name and a value cannot be stored as an event.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidEvent {

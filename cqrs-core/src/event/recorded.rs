@@ -1,47 +1,65 @@
-//! An event as the log holds it, and reading it as the type it was.
+//! Stored events, and decoding them.
 
 use std::sync::Arc;
 
 use super::Event;
 use crate::{EventId, EventName, Metadata, Payload, Position, StreamName, Timestamp, Version};
 
-/// An event and all that the log knows about it.
+/// A stored event with its place in the log and its metadata.
+///
+/// ```
+/// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cqrs_core::{App, EventStoreExt, Recorded, store::Read};
+/// use cqrs_memory::MemoryStore;
+///
+/// let app = App::new(MemoryStore::new());
+/// app.dispatch(deposit("alice", 500)).await?;
+///
+/// let events: Vec<Recorded<AccountEvent>> =
+///     app.store().read_as(Read::all()).await?.collect().await?;
+/// let [deposited] = &events[..] else { panic!("one event") };
+/// assert_eq!(deposited.event, AccountEvent::Deposited { cents: 500 });
+/// assert_eq!(deposited.stream.as_str(), "account-alice");
+/// assert_eq!((deposited.version.get(), deposited.position.get()), (1, 1));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Recorded<E> {
-    /// The stream it belongs to.
+    /// The stream that the event belongs to.
     pub stream: StreamName,
-    /// Its place in that stream, from 1.
+    /// The event's place in the stream, counted from 1.
     pub version: Version,
-    /// Its place in the whole log, from 1.
+    /// The event's place in the log, counted from 1.
     pub position: Position,
-    /// Its identity.
+    /// The event's id.
     pub id: EventId,
-    /// When it was stored, or the moment given by whoever imported it.
+    /// When the event was stored, or the time given when it was imported.
     pub recorded_at: Timestamp,
-    /// Who and what it comes from.
+    /// Who caused the event, and why.
     pub metadata: Arc<Metadata>,
-    /// What happened.
+    /// The event itself.
     pub event: E,
 }
 
-/// An event as a store hands it out: not yet decoded.
+/// A stored event that has not been decoded yet; what a store returns.
 pub type RecordedEvent = Recorded<RawEvent>;
 
-/// The stored parts of what happened.
+/// The stored form of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RawEvent {
-    /// The stored name of its type.
+    /// The stored name of the event's type.
     pub name: EventName,
     /// The schema version of the payload.
     pub schema_version: u32,
-    /// The content.
+    /// The content, as JSON.
     pub payload: Payload,
 }
 
 impl RawEvent {
-    /// From its stored parts.
+    /// Creates a raw event from its stored parts.
     #[must_use]
     pub const fn new(name: EventName, schema_version: u32, payload: Payload) -> Self {
         Self { name, schema_version, payload }
@@ -49,7 +67,7 @@ impl RawEvent {
 }
 
 impl<E> Recorded<E> {
-    /// From its stored parts; for stores and tests.
+    /// Creates a stored event from its parts; for stores and tests.
     #[must_use]
     pub const fn new(
         stream: StreamName,
@@ -63,7 +81,7 @@ impl<E> Recorded<E> {
         Self { stream, version, position, id, recorded_at, metadata, event }
     }
 
-    /// The same record with something else in place of the event.
+    /// Returns the same record with another value in place of the event.
     pub fn with_event<F>(&self, event: F) -> Recorded<F> {
         Recorded {
             stream: self.stream.clone(),
@@ -78,11 +96,25 @@ impl<E> Recorded<E> {
 }
 
 impl RecordedEvent {
-    /// Reads the event as a type.
+    /// Decodes the event as a type.
+    ///
+    /// ```
+    /// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use cqrs_core::{App, EventStoreExt, store::Read};
+    /// # let app = App::new(cqrs_memory::MemoryStore::new());
+    /// # app.dispatch(deposit("alice", 500)).await?;
+    /// for recorded in app.store().read(Read::all()).await?.collect().await? {
+    ///     let deposited = recorded.decode::<AccountEvent>()?;
+    ///     assert_eq!(deposited.event, AccountEvent::Deposited { cents: 500 });
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// [`DecodeError`], which names the event: an unknown name, a schema version without an
-    /// upcaster to today's, or content of another shape. Reading again cannot help.
+    /// Returns a [`DecodeError`], which names the event, if `E` has no type of that name, if there is
+    /// no upcaster from the stored schema version to the current one, or if the content has another
+    /// shape. Reading again does not help.
     pub fn decode<E: Event>(&self) -> Result<Recorded<E>, DecodeError> {
         match self.event.decode() {
             Ok(event) => Ok(self.with_event(event)),
@@ -90,10 +122,10 @@ impl RecordedEvent {
         }
     }
 
-    /// Reads the event as a type, taking the record apart instead of copying it.
+    /// Decodes the event as a type without cloning the rest of the record.
     ///
     /// # Errors
-    /// As [`decode`](Self::decode).
+    /// Returns a [`DecodeError`], as [`decode`](Self::decode) does.
     pub fn into_decoded<E: Event>(self) -> Result<Recorded<E>, DecodeError> {
         match self.event.decode() {
             Ok(event) => Ok(Recorded {
@@ -122,30 +154,30 @@ impl RawEvent {
     }
 }
 
-/// An event in the log that cannot be read, with everything needed to find it.
+/// A stored event that cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot read event {version} of `{stream}` (position {position}, {name} v{schema_version})"
+    "cannot decode event {version} of `{stream}` (position {position}, {name} v{schema_version})"
 )]
 #[non_exhaustive]
 pub struct DecodeError {
-    /// The stream it is in.
+    /// The stream that contains the event.
     pub stream: StreamName,
-    /// Its version in that stream.
+    /// The event's version in the stream.
     pub version: Version,
-    /// Its position in the log.
+    /// The event's position in the log.
     pub position: Position,
-    /// The stored name of its type.
+    /// The stored name of the event's type.
     pub name: EventName,
     /// The stored schema version.
     pub schema_version: u32,
-    /// What is wrong with it.
+    /// Why the event cannot be decoded.
     #[source]
     pub failure: DecodeFailure,
 }
 
 impl DecodeError {
-    /// A failure and the event it concerns.
+    /// Creates the error for an event.
     #[must_use]
     pub fn at(event: &RecordedEvent, failure: DecodeFailure) -> Self {
         Self {
@@ -159,32 +191,32 @@ impl DecodeError {
     }
 }
 
-/// What is wrong with an event that cannot be read.
+/// Why an event cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeFailure {
-    /// No type here has that stored name.
-    #[error("the event type is not known here")]
+    /// The Rust type has no event with the stored name.
+    #[error("unknown event type")]
     UnknownType,
-    /// It was stored at another schema version and no upcaster leads to the expected one.
-    #[error("only version {expected} can be read and no upcaster leads there")]
+    /// The event was stored with another schema version, and no upcaster leads to the current one.
+    #[error("no upcaster to the current schema version {expected}")]
     Version {
-        /// The version that can be read.
+        /// The current schema version.
         expected: u32,
     },
-    /// An upcaster could not make sense of the stored content.
-    #[error("the upcaster refused the stored content: {reason}")]
+    /// An upcaster failed on the stored content.
+    #[error("the upcaster failed: {reason}")]
     Upcast {
-        /// What the upcaster said.
+        /// The error of the upcaster.
         reason: String,
     },
-    /// The content does not have the shape of its type.
-    #[error("the stored content does not fit the type")]
+    /// The content does not have the shape of the Rust type.
+    #[error("the stored content does not match the type")]
     Malformed(#[from] serde_json::Error),
 }
 
-/// Events as they were stored: one of last year's may be several of today's, which are taken in,
-/// put aside and tried again together.
+/// Groups events by the stored event they come from: an upcaster may have split one into several,
+/// which are handled, parked and retried together.
 pub(crate) fn as_stored<E>(events: &[Recorded<E>]) -> impl Iterator<Item = &[Recorded<E>]> {
     events.chunk_by(|left, right| left.position == right.position)
 }
