@@ -1,7 +1,7 @@
-//! Names of streams and categories, checked once and then trusted.
+//! Validated names of streams, categories, event types, subscriptions and consumers.
 //!
-//! A stream is called `category-id`, for example `account-7f3a`; everything before the first dash
-//! is its category. A name is data: quotes, percent signs and emoji are stored as they are.
+//! A stream is named `category-id`, for example `account-7f3a`. Everything before the first dash is
+//! its category. Names are data: quotes, percent signs and emoji are stored unchanged.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,52 +9,54 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Longest stream name in bytes of UTF-8. It fits every store's index entry.
+/// The maximum length of a stream name in bytes of UTF-8. It fits an index entry of every store.
 pub const MAX_STREAM_NAME_BYTES: usize = 2_048;
-/// Longest category in bytes of UTF-8.
+/// The maximum length of a category in bytes of UTF-8.
 pub const MAX_CATEGORY_BYTES: usize = 255;
-/// Longest event type name in bytes of UTF-8.
+/// The maximum length of the name of an event type in bytes of UTF-8.
 pub const MAX_EVENT_NAME_BYTES: usize = 255;
 
-/// Why a name was refused. Asking again with the same name cannot help.
+/// Why a name is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidName {
-    /// There is nothing in it.
+    /// The name is empty.
     #[error("{what} is empty")]
     Empty {
-        /// What was being named: `stream name`, `category`, `aggregate id`, `event type`.
+        /// The kind of name: `stream name`, `category`, `aggregate id`, `event type` ...
         what: &'static str,
     },
-    /// It is longer than every store can keep.
-    #[error("{what} has {bytes} bytes, the limit is {max}")]
+    /// The name is too long for some stores.
+    #[error("{what} has {bytes} bytes, more than {max}")]
     TooLong {
-        /// What was being named.
+        /// The kind of name.
         what: &'static str,
-        /// Its length in bytes.
+        /// The length in bytes.
         bytes: usize,
-        /// The limit in bytes.
+        /// The maximum in bytes.
         max: usize,
     },
-    /// It contains U+0000, which databases do not store in text.
+    /// The name contains U+0000, which databases do not store in text.
     #[error("{what} contains a NUL character")]
     Nul {
-        /// What was being named.
+        /// The kind of name.
         what: &'static str,
     },
-    /// It starts with `$`, which is kept for the store's own names such as `$all`.
+    /// The name starts with `$`, which is reserved for the store's own names such as `$all`.
     #[error("{what} starts with `$`, which is reserved")]
     Reserved {
-        /// What was being named.
+        /// The kind of name.
         what: &'static str,
     },
-    /// It has other characters than lower-case letters, digits and underscores, or does not start
-    /// with a letter.
-    #[error("{what} `{name}` is not made of lower-case letters, digits and underscores")]
+    /// The name contains characters other than lower-case letters, digits and underscores, or does
+    /// not start with a letter.
+    #[error(
+        "{what} `{name}` must consist of lower-case letters, digits and underscores, and start with a letter"
+    )]
     NotAnIdentifier {
-        /// What was being named.
+        /// The kind of name.
         what: &'static str,
-        /// The name as given.
+        /// The invalid name.
         name: String,
     },
     /// The text is not a UUID.
@@ -65,10 +67,10 @@ pub enum InvalidName {
         /// The first 64 characters of the text.
         name: String,
     },
-    /// A category may not contain a dash: the first dash ends it.
+    /// The category contains a dash. The first dash of a stream name separates category and id.
     #[error("category `{category}` contains a dash")]
     DashInCategory {
-        /// The category as given.
+        /// The invalid category.
         category: String,
     },
 }
@@ -106,9 +108,9 @@ pub fn parse_uuid(what: &'static str, text: &str) -> Result<Uuid, InvalidName> {
         .map_err(|_| InvalidName::NotAUuid { what, name: text.chars().take(64).collect() })
 }
 
-/// The name of one stream: `category-id`, or a bare `category` for a stream that stands alone.
+/// The name of a stream: `category-id`, or just `category` if the category has only one stream.
 ///
-/// Cloning is cheap: the text is shared.
+/// Clones are cheap: they share the text.
 ///
 /// ```
 /// use cqrs_core::StreamName;
@@ -124,11 +126,11 @@ pub fn parse_uuid(what: &'static str, text: &str) -> Result<Uuid, InvalidName> {
 pub struct StreamName(Arc<str>);
 
 impl StreamName {
-    /// Checks and keeps a name.
+    /// Validates a name.
     ///
     /// # Errors
-    /// [`InvalidName`] when it is empty, longer than [`MAX_STREAM_NAME_BYTES`], contains NUL,
-    /// starts with `$` or a dash, or has a dash with no id behind it.
+    /// Returns [`InvalidName`] if the name is empty, longer than [`MAX_STREAM_NAME_BYTES`], contains
+    /// NUL, starts with `$` or a dash, or has no id after the first dash.
     pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidName> {
         let name = name.as_ref();
         check("stream name", name, MAX_STREAM_NAME_BYTES)?;
@@ -140,16 +142,24 @@ impl StreamName {
         Ok(Self(Arc::from(name)))
     }
 
-    /// The stream of one aggregate: `category-id`.
+    /// Returns the name of the stream of an aggregate: `category-id`.
+    ///
+    /// ```
+    /// use cqrs_core::StreamName;
+    ///
+    /// assert_eq!(StreamName::of("account", &7)?.as_str(), "account-7");
+    /// # Ok::<(), cqrs_core::store::InvalidName>(())
+    /// ```
     ///
     /// # Errors
-    /// [`InvalidName`] for a bad category or an id that is empty, too long or contains NUL.
+    /// Returns [`InvalidName`] if the category is invalid, or the id is empty, too long or contains
+    /// NUL.
     pub fn of(category: &str, id: &impl fmt::Display) -> Result<Self, InvalidName> {
         use fmt::Write as _;
         let mut name = String::with_capacity(category.len() + 37);
         name.push_str(category);
         name.push('-');
-        // Writing into a String only fails when the id's own Display does.
+        // Writing into a String fails only if the `Display` of the id does.
         let written = write!(name, "{id}");
         if written.is_err() || name.len() == category.len() + 1 {
             return Err(InvalidName::Empty { what: "aggregate id" });
@@ -160,19 +170,19 @@ impl StreamName {
         Self::new(name)
     }
 
-    /// The whole name.
+    /// Returns the complete name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Everything before the first dash.
+    /// Returns the part before the first dash.
     #[must_use]
     pub fn category(&self) -> &str {
         split(&self.0).0
     }
 
-    /// Everything behind the first dash, if there is one.
+    /// Returns the part after the first dash, or `None` if there is no dash.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         split(&self.0).1
@@ -183,17 +193,26 @@ fn split(name: &str) -> (&str, Option<&str>) {
     name.split_once('-').map_or((name, None), |(category, id)| (category, Some(id)))
 }
 
-/// The kind of thing a stream is about: `account` in `account-7`.
+/// The first part of stream names, which all aggregates of one kind share: `account` in
+/// `account-7`.
+///
+/// ```
+/// use cqrs_core::store::Category;
+///
+/// assert_eq!(Category::new("account")?.as_str(), "account");
+/// assert!(Category::new("savings-account").is_err());
+/// # Ok::<(), cqrs_core::store::InvalidName>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Category(Arc<str>);
 
 impl Category {
-    /// Checks and keeps a category.
+    /// Validates a category.
     ///
     /// # Errors
-    /// [`InvalidName`] when it is empty, longer than [`MAX_CATEGORY_BYTES`], contains NUL or a
-    /// dash, or starts with `$`.
+    /// Returns [`InvalidName`] if the category is empty, longer than [`MAX_CATEGORY_BYTES`], contains
+    /// NUL or a dash, or starts with `$`.
     pub fn new(category: impl AsRef<str>) -> Result<Self, InvalidName> {
         let category = category.as_ref();
         check("category", category, MAX_CATEGORY_BYTES)?;
@@ -203,14 +222,14 @@ impl Category {
         Ok(Self(Arc::from(category)))
     }
 
-    /// The category as text.
+    /// Returns the category as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Whether a constant can be a category; for checks while compiling.
+/// Returns `true` if a constant is a valid category; evaluated at compile time.
 #[doc(hidden)]
 #[must_use]
 pub const fn is_category(name: &str) -> bool {
@@ -218,7 +237,7 @@ pub const fn is_category(name: &str) -> bool {
     let mut i = 0;
     let mut ok = !bytes.is_empty() && bytes.len() <= MAX_CATEGORY_BYTES;
     while ok && i < bytes.len() {
-        // In bounds: the loop's condition.
+        // In bounds because of the loop condition.
         #[allow(clippy::indexing_slicing)]
         let byte = bytes[i];
         ok = byte != b'-' && byte != 0 && !(i == 0 && byte == b'$');
@@ -229,7 +248,7 @@ pub const fn is_category(name: &str) -> bool {
 
 /// The stored name of an event type, such as `bank.money-deposited`.
 ///
-/// It is part of the stored data for ever, which is why it is never taken from a Rust type's name.
+/// It is part of the stored data and never changes, so it is independent of the names of Rust types.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EventName(Name);
@@ -241,23 +260,24 @@ enum Name {
 }
 
 impl EventName {
-    /// Checks and keeps a name.
+    /// Validates a name.
     ///
     /// # Errors
-    /// [`InvalidName`] when it is empty, longer than [`MAX_EVENT_NAME_BYTES`], contains NUL or
-    /// starts with `$`.
+    /// Returns [`InvalidName`] if the name is empty, longer than [`MAX_EVENT_NAME_BYTES`], contains
+    /// NUL or starts with `$`.
     pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidName> {
         let name = name.as_ref();
         check("event type", name, MAX_EVENT_NAME_BYTES)?;
         Ok(Self(Name::Shared(Arc::from(name))))
     }
 
-    /// A name known while compiling; it was checked there by [`EventType::new`](crate::EventType).
+    /// Creates a name from a constant that [`EventType::new`](crate::EventType) has validated at
+    /// compile time.
     pub(crate) const fn constant(name: &'static str) -> Self {
         Self(Name::Constant(name))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match &self.0 {
@@ -267,13 +287,13 @@ impl EventName {
     }
 }
 
-/// Whether a constant can be an event type's name; for checks while compiling.
+/// Returns `true` if a constant is a valid name of an event type; evaluated at compile time.
 pub(crate) const fn is_event_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let mut i = 0;
     let mut ok = !bytes.is_empty() && bytes.len() <= MAX_EVENT_NAME_BYTES;
     while ok && i < bytes.len() {
-        // In bounds: the loop's condition.
+        // In bounds because of the loop condition.
         #[allow(clippy::indexing_slicing)]
         let byte = bytes[i];
         ok = byte != 0 && !(i == 0 && byte == b'$');
@@ -310,61 +330,73 @@ impl std::hash::Hash for EventName {
 pub struct SubscriptionName(Arc<str>);
 
 impl SubscriptionName {
-    /// Checks and keeps a name.
+    /// Validates a name.
     ///
     /// # Errors
-    /// [`InvalidName`] when it is empty, longer than 255 bytes, contains NUL or starts with `$`.
+    /// Returns [`InvalidName`] if the name is empty, longer than 255 bytes, contains NUL or starts
+    /// with `$`.
     pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidName> {
         let name = name.as_ref();
         check("subscription name", name, MAX_EVENT_NAME_BYTES)?;
         Ok(Self(Arc::from(name)))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Longest name of a projector: what read stores make of it, such as a schema, has to fit too.
+/// The maximum length of the name of a consumer in bytes. Names that read stores derive from it, such
+/// as that of a database schema, must fit too.
 pub const MAX_CONSUMER_NAME_BYTES: usize = 32;
 
-/// The name of a projector: up to 32 lower-case letters, digits and underscores, a letter first.
-/// In a database the tables of the projector stand in a schema of this name.
+/// The name of a consumer: a projector, a process or a handler.
+///
+/// 1 to 32 lower-case letters, digits and underscores, starting with a letter. On Postgres, the
+/// tables of a consumer are in a schema that is named after it.
+///
+/// ```
+/// use cqrs_core::projection::ConsumerName;
+///
+/// assert!(ConsumerName::new("open_accounts").is_ok());
+/// assert!(ConsumerName::new("Open Accounts").is_err());
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ConsumerName(Arc<str>);
 
 impl ConsumerName {
-    /// Checks and keeps a name.
+    /// Validates a name.
     ///
     /// # Errors
-    /// [`InvalidName`] when it is empty, too long, or contains something else.
+    /// Returns [`InvalidName`] if the name is empty, longer than [`MAX_CONSUMER_NAME_BYTES`], or
+    /// contains other characters.
     pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidName> {
         let name = name.as_ref();
-        check("projector name", name, MAX_CONSUMER_NAME_BYTES)?;
+        check("consumer name", name, MAX_CONSUMER_NAME_BYTES)?;
         if is_consumer_name(name) {
             Ok(Self(Arc::from(name)))
         } else {
-            Err(InvalidName::NotAnIdentifier { what: "projector name", name: name.into() })
+            Err(InvalidName::NotAnIdentifier { what: "consumer name", name: name.into() })
         }
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Whether a constant can be a projector's name; for checks while compiling.
+/// Returns `true` if a constant is a valid name of a consumer; evaluated at compile time.
 pub(crate) const fn is_consumer_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let mut i = 0;
     let mut ok = !bytes.is_empty() && bytes.len() <= MAX_CONSUMER_NAME_BYTES;
     while ok && i < bytes.len() {
-        // In bounds: the loop's condition.
+        // In bounds because of the loop condition.
         #[allow(clippy::indexing_slicing)]
         let byte = bytes[i];
         ok = byte.is_ascii_lowercase() || (i > 0 && (byte.is_ascii_digit() || byte == b'_'));
@@ -390,7 +422,7 @@ macro_rules! text {
                 self.as_str()
             }
         }
-        // Lets a map keyed by the name be asked with a `&str`.
+        // Allows looking up a `&str` in a map that is keyed by the name.
         impl std::borrow::Borrow<str> for $name {
             fn borrow(&self) -> &str {
                 self.as_str()
@@ -428,19 +460,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hostile_and_reserved_stream_names_are_kept_literally_or_refused() {
+    fn stream_names_are_stored_literally_or_invalid() {
         for name in ["x'; drop table events;--", "a%b", "🦀-🦀", "a-b-c", "orders", "a-\n"] {
             assert_eq!(StreamName::new(name).unwrap().as_str(), name);
         }
         let long = "a".repeat(10_000);
         for name in ["", "-", "-x", "a-", "$all", "a-\0", long.as_str()] {
-            assert!(StreamName::new(name).is_err(), "{name:?} must be refused");
+            assert!(StreamName::new(name).is_err(), "{name:?} must be invalid");
         }
         assert!(StreamName::new(format!("a-{}", "b".repeat(2_000))).is_ok());
     }
 
     #[test]
-    fn identities_that_are_empty_or_hostile_are_refused() {
+    fn ids_that_are_empty_or_contain_nul_are_invalid() {
         assert_eq!(StreamName::of("account", &7).unwrap().as_str(), "account-7");
         assert!(matches!(StreamName::of("account", &""), Err(InvalidName::Empty { .. })));
         assert!(matches!(StreamName::of("a-b", &1), Err(InvalidName::DashInCategory { .. })));
@@ -448,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn constants_follow_the_same_rules() {
+    fn constants_are_validated_by_the_same_rules() {
         for name in ["a", "account", "", "a-b", "$all", "\0"] {
             assert_eq!(is_category(name), Category::new(name).is_ok(), "{name:?}");
         }

@@ -1,4 +1,4 @@
-//! Snapshots: a state kept so that fewer events need to be read. Always disposable.
+//! Snapshots: stored copies of states, which save reading events. They can be deleted at any time.
 
 use std::sync::Arc;
 
@@ -6,28 +6,28 @@ use async_trait::async_trait;
 
 use crate::{Payload, StoreError, StreamName, Timestamp, Version};
 
-/// The state of a stream at a version.
+/// A stored copy of the state of an aggregate at a version.
 ///
-/// It is a copy of what the events say, never the truth: one that cannot be read, or was made by
-/// other code, is passed over and the events are folded instead.
+/// The events remain the source of truth: a snapshot that cannot be decoded or has another tag is
+/// ignored, and all events are loaded instead.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// The stream.
+    /// The aggregate's stream.
     pub stream: StreamName,
-    /// The version of the last event it contains.
+    /// The version of the last event in the state.
     pub version: Version,
-    /// Names the shape of the state and the rules that folded it. A snapshot with another tag
-    /// than the code's is passed over.
+    /// A name for the shape of the state and the code that computed it; see
+    /// [`SnapshotPolicy::tag`](crate::repository::SnapshotPolicy::tag).
     pub tag: String,
-    /// The state.
+    /// The state, as JSON.
     pub payload: Payload,
-    /// When it was taken.
+    /// When the snapshot was taken.
     pub taken_at: Timestamp,
 }
 
 impl Snapshot {
-    /// From its parts.
+    /// Creates a snapshot from its parts.
     #[must_use]
     pub fn new(
         stream: StreamName,
@@ -40,26 +40,42 @@ impl Snapshot {
     }
 }
 
-/// Keeps the newest snapshot of each stream.
+/// Stores the newest snapshot of each stream.
+///
+/// Implementations are annotated with [`#[async_trait]`](crate::store::async_trait).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cqrs_core::store::{Snapshot, SnapshotStore};
+/// use cqrs_core::{StreamName, Timestamp, Version, event::Payload};
+///
+/// let store = cqrs_memory::MemoryStore::new();
+/// let stream = StreamName::new("account-alice")?;
+/// let state = Payload::encode(&500)?;
+/// let snapshot = Snapshot::new(stream.clone(), Version::new(9), "v1", state, Timestamp::UNIX_EPOCH);
+/// store.save_snapshot(snapshot.clone()).await?;
+/// assert_eq!(store.load_snapshot(&stream).await?, Some(snapshot));
+/// # Ok(()) }
+/// ```
 #[async_trait]
 pub trait SnapshotStore: std::fmt::Debug + Send + Sync + 'static {
-    /// The snapshot of a stream, if there is one.
+    /// Returns the snapshot of a stream, or `None` if there is none.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails.
+    /// Returns a [`StoreError`] if the store fails.
     async fn load_snapshot(&self, stream: &StreamName) -> Result<Option<Snapshot>, StoreError>;
 
-    /// Keeps a snapshot in place of an older one.
+    /// Stores a snapshot and replaces an older one.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails. One of the two is there then; saving again
+    /// Returns a [`StoreError`] if the store fails. Either snapshot may be stored then; saving again
     /// is harmless.
     async fn save_snapshot(&self, snapshot: Snapshot) -> Result<(), StoreError>;
 
-    /// Removes the snapshot of a stream. Nothing to remove is fine.
+    /// Deletes the snapshot of a stream. Succeeds if there is none.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails.
+    /// Returns a [`StoreError`] if the store fails.
     async fn delete_snapshot(&self, stream: &StreamName) -> Result<(), StoreError>;
 }
 

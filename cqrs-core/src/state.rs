@@ -1,5 +1,5 @@
-//! States as rows: for aggregates that are loaded from their state instead of their events, and
-//! for state that has no events at all.
+//! Stored states: for aggregates that are loaded from their state instead of their events, and for
+//! states without events.
 
 use std::sync::Arc;
 
@@ -7,76 +7,94 @@ use async_trait::async_trait;
 
 use crate::{Conflict, Payload, StoreError, StreamName, Version};
 
-/// A state to keep.
+/// A state that is to be stored.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct State {
-    /// Names the shape of the state, so that code of another shape does not misread it.
+    /// A name for the shape of the state, so that code that expects another shape ignores it.
     pub tag: String,
-    /// The state.
+    /// The state, as JSON.
     pub payload: Payload,
 }
 
 impl State {
-    /// From its parts.
+    /// Creates a state from its parts.
     #[must_use]
     pub fn new(tag: impl Into<String>, payload: Payload) -> Self {
         Self { tag: tag.into(), payload }
     }
 }
 
-/// A state that is kept, and the version it has.
+/// A stored state and its version.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct StoredState {
-    /// Counts its changes from 1. Of a state written with events: the version of its stream.
+    /// The number of changes of the state. If it is stored with events, the version of the stream.
     pub version: Version,
     /// The state.
     pub state: State,
 }
 
 impl StoredState {
-    /// From its parts.
+    /// Creates a stored state from its parts.
     #[must_use]
     pub const fn new(version: Version, state: State) -> Self {
         Self { version, state }
     }
 }
 
-/// Why a state was not kept, or may have been. Nothing was changed, except where it says
-/// `OutcomeUnknown`.
+/// Why a state was not stored. Nothing was changed, except possibly after
+/// [`OutcomeUnknown`](Self::OutcomeUnknown).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SaveStateError {
-    /// Somebody else changed it first. Load it and decide again.
+    /// Another writer changed the state first. Load it and decide again.
     #[error(transparent)]
     Conflict(#[from] Conflict),
-    /// The answer was lost: load the state to learn whether it was kept.
-    #[error("whether the state was kept is unknown")]
+    /// The connection was lost before the store answered. Load the state to find out whether it was
+    /// stored.
+    #[error("it is unknown whether the state was stored")]
     OutcomeUnknown(#[source] StoreError),
     /// The store failed.
-    #[error("the store did not keep the state")]
+    #[error("the store failed to save the state")]
     Store(#[from] StoreError),
 }
 
-/// Keeps one state under each name.
+/// Stores one state under each name.
 ///
-/// States written together with events go through
-/// [`EventStore::append`](crate::EventStore::append); this port reads them, and writes states
-/// that have no events. Do not mix the two ways under one name.
+/// States that belong to events are written by [`EventStore::append`](crate::EventStore::append).
+/// This trait reads them, and writes states without events. Do not use both under one name.
+/// Implementations are annotated with [`#[async_trait]`](crate::store::async_trait).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cqrs_core::store::{SaveStateError, State, StateStore};
+/// use cqrs_core::{StreamName, Version, event::Payload};
+///
+/// let store = cqrs_memory::MemoryStore::new();
+/// let name = StreamName::new("settings")?;
+/// let dark = State::new("v1", Payload::encode("dark")?);
+/// assert_eq!(store.save_state(&name, Version::ZERO, dark.clone()).await?, Version::new(1));
+///
+/// // Another writer that has not seen it:
+/// let conflict = store.save_state(&name, Version::ZERO, dark).await;
+/// assert!(matches!(conflict, Err(SaveStateError::Conflict(_))));
+/// # Ok(()) }
+/// ```
 #[async_trait]
 pub trait StateStore: std::fmt::Debug + Send + Sync + 'static {
-    /// The state under a name, if there is one.
+    /// Returns the state under a name, or `None` if there is none.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails.
+    /// Returns a [`StoreError`] if the store fails.
     async fn load_state(&self, name: &StreamName) -> Result<Option<StoredState>, StoreError>;
 
-    /// Keeps a state if the one that is there has the expected version, [`Version::ZERO`] for
-    /// none. Returns its new version, one higher.
+    /// Stores a state if the stored one has the expected version; [`Version::ZERO`] if there must be
+    /// none. Returns the new version, which is one higher.
     ///
     /// # Errors
-    /// [`SaveStateError`]: a conflict when it has another version.
+    /// Returns a [`SaveStateError`]; [`Conflict`](SaveStateError::Conflict) if the stored state has
+    /// another version.
     async fn save_state(
         &self,
         name: &StreamName,

@@ -1,4 +1,4 @@
-//! Moments, and where they come from.
+//! Timestamps and clocks.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A moment in UTC with microsecond precision, the finest that databases keep.
+/// A time in UTC with microsecond precision, the highest that common databases store.
 ///
-/// Written and read as RFC 3339, for example `2026-11-20T09:30:00.25Z`.
+/// Displayed, parsed and serialized as RFC 3339, for example `2026-11-20T09:30:00.25Z`.
 ///
 /// ```
 /// use cqrs_core::Timestamp;
@@ -23,13 +23,14 @@ pub struct Timestamp(i64);
 impl Timestamp {
     /// The start of 1970, UTC.
     pub const UNIX_EPOCH: Self = Self(0);
-    /// The earliest moment: the start of the year -4712, the first that Postgres can store.
+    /// The earliest time: the start of the year -4712, the first that Postgres can store.
     pub const MIN: Self = Self(-210_866_803_200_000_000);
-    /// The latest moment: the end of the year 9999 less a day, so that every zone can print it.
+    /// The latest time: one day before the end of the year 9999, so that it can be displayed in every
+    /// time zone.
     pub const MAX: Self = Self(253_402_207_200_000_000);
 
-    /// Microseconds since 1970; what lies outside [`MIN`](Self::MIN) and [`MAX`](Self::MAX) is
-    /// moved to the nearer of the two.
+    /// Creates a timestamp from microseconds since 1970. Values outside the range are clamped to
+    /// [`MIN`](Self::MIN) or [`MAX`](Self::MAX).
     #[must_use]
     pub const fn from_micros(micros: i64) -> Self {
         if micros < Self::MIN.0 {
@@ -41,28 +42,28 @@ impl Timestamp {
         }
     }
 
-    /// Microseconds since 1970.
+    /// Returns the microseconds since 1970.
     #[must_use]
     pub const fn as_micros(self) -> i64 {
         self.0
     }
 
-    /// This much later; stops at [`MAX`](Self::MAX).
+    /// Adds a duration. Saturates at [`MAX`](Self::MAX).
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self::from_micros(self.0.saturating_add(micros))
     }
 
-    /// This much earlier; stops at [`MIN`](Self::MIN).
+    /// Subtracts a duration. Saturates at [`MIN`](Self::MIN).
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self::from_micros(self.0.saturating_sub(micros))
     }
 
-    /// The first moment behind this one that is a multiple of a period since 1970, in UTC: the next
-    /// full hour, the end of the day. A period of zero counts as a microsecond.
+    /// Returns the first time after this one that is a multiple of a period since 1970, in UTC: for
+    /// example the next full hour or the next midnight. A period of zero counts as one microsecond.
     ///
     /// ```
     /// # use {cqrs_core::Timestamp, std::time::Duration};
@@ -77,7 +78,7 @@ impl Timestamp {
         Self::from_micros(self.0.saturating_add(period.saturating_sub(self.0.rem_euclid(period))))
     }
 
-    /// The time from `earlier` until this moment; zero when `earlier` is not earlier.
+    /// Returns the duration from `earlier` until this time, or zero if `earlier` is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -109,15 +110,15 @@ impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_microsecond(self.0) {
             Ok(moment) => fmt::Display::fmt(&moment, f),
-            // Unreachable between MIN and MAX, which every constructor keeps to.
+            // Unreachable: every constructor keeps to the range from MIN to MAX.
             Err(_) => write!(f, "{}us", self.0),
         }
     }
 }
 
-/// The text is not a moment in RFC 3339.
+/// A text that is not a time in RFC 3339.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a moment such as 2026-11-20T09:30:00Z")]
+#[error("`{text}` is not a time such as 2026-11-20T09:30:00Z")]
 pub struct InvalidTimestamp {
     text: String,
 }
@@ -145,14 +146,31 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// Where the time comes from. Handed to everything that needs it, so that a test can stand still
-/// or jump a month.
+/// Returns the current time. Injected everywhere the time is needed, so that a test can stop it or
+/// advance it by a month.
+///
+/// ```
+/// use cqrs_core::{Timestamp, app::Clock};
+///
+/// #[derive(Debug)]
+/// struct Stopped(Timestamp);
+///
+/// impl Clock for Stopped {
+///     fn now(&self) -> Timestamp {
+///         self.0
+///     }
+/// }
+///
+/// let store = cqrs_memory::MemoryStore::builder().clock(Stopped(Timestamp::UNIX_EPOCH)).build();
+/// # let _ = store;
+/// assert_eq!(Stopped(Timestamp::UNIX_EPOCH).now().to_string(), "1970-01-01T00:00:00Z");
+/// ```
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The present moment.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 }
 
-/// The machine's own clock.
+/// The system's clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -173,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_and_back_for_the_whole_range() {
+    fn every_timestamp_can_be_parsed_from_its_display() {
         for moment in [
             Timestamp::MIN,
             Timestamp::from_micros(-1),
@@ -190,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_never_negative() {
+    fn a_duration_between_timestamps_is_never_negative() {
         let later = Timestamp::UNIX_EPOCH.plus(Duration::from_secs(5));
         assert_eq!(later.since(Timestamp::UNIX_EPOCH), Duration::from_secs(5));
         assert_eq!(Timestamp::UNIX_EPOCH.since(later), Duration::ZERO);

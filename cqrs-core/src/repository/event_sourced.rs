@@ -1,4 +1,4 @@
-//! Aggregates whose state is the fold of their events.
+//! Aggregates that are loaded from their events.
 
 use std::sync::Arc;
 
@@ -13,21 +13,38 @@ use crate::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Keeps an aggregate as its events, if wanted with snapshots.
+/// A [`Repository`] that loads an aggregate from its events, optionally starting with a snapshot.
+///
+/// ```
+/// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cqrs_core::repository::{EventSourced, Repository, SnapshotPolicy};
+/// use cqrs_core::{App, StreamName};
+/// use cqrs_memory::MemoryStore;
+///
+/// let store = MemoryStore::new();
+/// App::new(store.clone()).dispatch(deposit("alice", 500)).await?;
+///
+/// let accounts = EventSourced::<Account>::new(store.clone())
+///     .with_snapshots(store, SnapshotPolicy::every(100));
+/// let alice = accounts.load(StreamName::new("account-alice")?).await?;
+/// assert_eq!(alice.state().cents, 500);
+/// # Ok(()) }
+/// ```
 pub struct EventSourced<A: Aggregate> {
     store: Arc<dyn EventStore>,
     snapshots: Option<Snapshots<A>>,
 }
 
 impl<A: Aggregate> EventSourced<A> {
-    /// Over a store, without snapshots.
+    /// Creates a repository over a store, without snapshots.
     #[must_use]
     pub fn new(store: impl EventStore) -> Self {
         Self { store: Arc::new(store), snapshots: None }
     }
 
-    /// Takes a snapshot as often as the policy says. Writing one happens beside the command: it
-    /// neither delays nor fails it.
+    /// Adds snapshots. They are written in the background after a command, which they neither delay
+    /// nor fail.
     #[must_use]
     pub fn with_snapshots(self, snapshots: impl SnapshotStore, policy: SnapshotPolicy) -> Self
     where
@@ -69,7 +86,7 @@ impl<A: Aggregate> Repository<A> for EventSourced<A> {
         if fold::catch_up(&*self.store, &mut loaded).await? {
             return Ok(loaded);
         }
-        tracing::warn!(%stream, version = %loaded.version, "the snapshot is ahead of its stream");
+        tracing::warn!(%stream, version = %loaded.version, "snapshot ahead of its stream ignored");
         fold::replay(&*self.store, stream).await
     }
 

@@ -1,4 +1,4 @@
-//! Folding stored events into a state: the one place where events are applied.
+//! Applying stored events to a state. Nothing else applies stored events.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -9,10 +9,11 @@ use crate::{
     Aggregate, Appended, EventStore, ReadError, RecordedEvent, StreamName, StreamRead, Version,
 };
 
-/// Applies what stands behind the loaded version, and says whether that version itself is there.
+/// Applies the events after the loaded version. Returns `false` if the stream has no event of that
+/// version.
 ///
-/// A stream without it is not the one that the state was made from: it was removed, or an older
-/// backup is running. The state is of no use then.
+/// Such a stream is not the one that the state comes from: it was removed, or an older backup was
+/// restored. The state must be discarded then.
 pub(super) async fn catch_up<A: Aggregate>(
     store: &dyn EventStore,
     loaded: &mut Loaded<A>,
@@ -27,13 +28,13 @@ pub(super) async fn catch_up<A: Aggregate>(
         };
         last = last.max(page.through);
         for event in page.events {
-            // An event that an upcaster has split comes in parts of one version: compare with
-            // where the fold started, not with the part before.
+            // If an upcaster split an event, its parts have the same version: compare with the
+            // version at the start, not with that of the previous event.
             if event.version > known {
                 apply(&mut loaded.state, event)?;
             }
         }
-        // Also over events that an upcaster left out.
+        // Advances over events that an upcaster dropped, too.
         loaded.version = loaded.version.max(page.through);
     }
     Ok(last >= known)
@@ -44,7 +45,7 @@ fn apply<A: Aggregate>(state: &mut A, event: RecordedEvent) -> Result<(), ReadEr
     Ok(())
 }
 
-/// The state of a stream from its events alone.
+/// Loads a state from the events alone.
 pub(super) async fn replay<A: Aggregate>(
     store: &dyn EventStore,
     stream: StreamName,
@@ -54,11 +55,11 @@ pub(super) async fn replay<A: Aggregate>(
     Ok(loaded)
 }
 
-/// Takes in events that were just stored.
+/// Applies events that were just stored.
 ///
-/// They are stored whatever happens here, so a panic in `apply` must not reach the caller, who
-/// would take it for a failed command and ask again. The state stays at the old version, and
-/// whoever loads the aggregate next meets the panic.
+/// A panic in `apply` must not reach the caller, who would take it for a failed command and send it
+/// again, although the events are stored. The state stays at the old version, and the panic is
+/// reported when the aggregate is loaded next.
 pub(super) fn advance<A: Aggregate>(
     loaded: &mut Loaded<A>,
     appended: &Appended,
@@ -72,6 +73,6 @@ pub(super) fn advance<A: Aggregate>(
     }));
     match applied {
         Ok(()) => loaded.version = appended.version(),
-        Err(_) => tracing::error!(stream = %loaded.stream, "a stored event cannot be applied"),
+        Err(_) => tracing::error!(stream = %loaded.stream, "applying a stored event panicked"),
     }
 }

@@ -1,4 +1,4 @@
-//! Loading and saving aggregates, from their events or from a state row, behind one trait.
+//! Loading and saving aggregates, from their events or from a stored state, behind one trait.
 
 mod event_sourced;
 mod fold;
@@ -20,18 +20,18 @@ use crate::{
     PayloadError, ReadError, StreamAppend, StreamName, Version,
 };
 
-/// An aggregate's state and the version it was loaded at.
+/// The state of an aggregate and its version.
 #[derive(Clone, Debug)]
 pub struct Loaded<A> {
     stream: StreamName,
     version: Version,
     state: A,
-    /// Where its newest snapshot is known to be.
+    /// The version of the newest known snapshot.
     snapshot: Version,
 }
 
 impl<A: Aggregate> Loaded<A> {
-    /// What a stream without events looks like.
+    /// Returns the default state, for a stream without events.
     #[must_use]
     pub fn empty(stream: StreamName) -> Self {
         Self { stream, version: Version::ZERO, state: A::default(), snapshot: Version::ZERO }
@@ -39,46 +39,57 @@ impl<A: Aggregate> Loaded<A> {
 }
 
 impl<A> Loaded<A> {
-    /// The stream.
+    /// Returns the aggregate's stream.
     #[must_use]
     pub const fn stream(&self) -> &StreamName {
         &self.stream
     }
 
-    /// The version of the last event in the state; [`Version::ZERO`] when there is none.
+    /// Returns the version of the last applied event, or [`Version::ZERO`] if there is none.
     #[must_use]
     pub const fn version(&self) -> Version {
         self.version
     }
 
-    /// The state.
+    /// Returns the state.
     #[must_use]
     pub const fn state(&self) -> &A {
         &self.state
     }
 
-    /// The state alone.
+    /// Returns the state and drops the rest.
     #[must_use]
     pub fn into_state(self) -> A {
         self.state
     }
 }
 
-/// What a decision wants to store: the events, and how they are stored.
+/// The events that a decision stores, together with their metadata and ids.
+///
+/// ```
+/// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cqrs_core::{Metadata, app::RandomIds, repository::Changes};
+///
+/// let events = vec![AccountEvent::Deposited { cents: 500 }];
+/// let changes = Changes::new(events, Metadata::default().with_actor("import"), &RandomIds)?;
+/// assert_eq!(changes.new_events()[0].metadata.actor.as_deref(), Some("import"));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Changes<E> {
     events: Vec<E>,
     new_events: Vec<NewEvent>,
     pub(crate) command: Option<CommandKey>,
-    /// What other streams get.
+    /// Appends to other streams in the same transaction.
     pub(crate) beside: Vec<StreamAppend>,
 }
 
 impl<E: Event> Changes<E> {
-    /// Events with their metadata, under ids from a generator.
+    /// Creates changes from events and their metadata, with ids from a generator.
     ///
     /// # Errors
-    /// [`PayloadError`] when an event cannot be stored.
+    /// Returns a [`PayloadError`] if an event cannot be stored.
     pub fn new(
         events: Vec<E>,
         metadata: impl Into<Arc<Metadata>>,
@@ -95,26 +106,26 @@ impl<E: Event> Changes<E> {
         Ok(Self { events, new_events, command: None, beside: Vec::new() })
     }
 
-    /// Records the deciding command with the events.
+    /// Records the command together with the events, so that it is recognized if it is sent again.
     #[must_use]
     pub const fn with_command(mut self, command: CommandKey) -> Self {
         self.command = Some(command);
         self
     }
 
-    /// The events.
+    /// Returns the events.
     #[must_use]
     pub fn events(&self) -> &[E] {
         &self.events
     }
 
-    /// The events as they are stored.
+    /// Returns the events in the form in which they are stored.
     #[must_use]
     pub fn new_events(&self) -> &[NewEvent] {
         &self.new_events
     }
 
-    /// The append that stores them behind what was loaded.
+    /// Returns the append that stores the events after the loaded version.
     #[must_use]
     pub fn append_to<A>(&self, loaded: &Loaded<A>) -> Append {
         let (stream, events) = (loaded.stream.clone(), self.new_events.clone());
@@ -129,41 +140,53 @@ impl<E: Event> Changes<E> {
     }
 }
 
-/// Loads and saves one kind of aggregate. There is no delete: what happened has happened.
+/// Loads and saves aggregates of one kind.
+///
+/// Implement it to keep aggregates in another way, and pass it to
+/// [`Persistence::custom`](crate::app::Persistence::custom). Implementations are annotated with
+/// [`#[async_trait]`](crate::store::async_trait). There is no method to delete an aggregate.
+///
+/// An application can also use it directly, instead of dispatching commands:
 ///
 /// ```
-/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
-/// # async fn service<A: Aggregate>(
-/// #     repository: impl Repository<A>, stream: StreamName, command: A::Command,
-/// # ) -> Result<(), Box<dyn std::error::Error>> {
-/// // An application service without the dispatcher:
-/// let mut account = repository.load(stream).await?;
-/// let events = account.state().execute(command)?;
+/// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cqrs_core::repository::{Changes, EventSourced, Repository};
+/// use cqrs_core::{Aggregate, Metadata, StreamName, app::RandomIds};
+/// use cqrs_memory::MemoryStore;
+///
+/// let accounts = EventSourced::<Account>::new(MemoryStore::new());
+/// let mut alice = accounts.load(StreamName::new("account-alice")?).await?;
+/// let events = alice.state().execute(deposit("alice", 500).into())?;
 /// let changes = Changes::new(events, Metadata::default(), &RandomIds)?;
-/// repository.save(&mut account, &changes).await?; // a conflict means: load and decide again
+/// accounts.save(&mut alice, &changes).await?; // on a conflict: `refresh`, then decide again
+/// assert_eq!((alice.version().get(), alice.state().cents), (1, 500));
 /// # Ok(()) }
 /// ```
 #[async_trait]
 pub trait Repository<A: Aggregate>: std::fmt::Debug + Send + Sync + 'static {
-    /// The aggregate as the store knows it; the default state when it has no events.
+    /// Loads an aggregate. A stream without events is the default state.
     ///
     /// # Errors
-    /// [`ReadError`], never `StreamNotFound`.
+    /// Returns a [`ReadError`] if the store fails or an event cannot be decoded; never
+    /// [`StreamNotFound`](ReadError::StreamNotFound).
     async fn load(&self, stream: StreamName) -> Result<Loaded<A>, ReadError>;
 
-    /// Takes in what was stored since it was loaded.
+    /// Applies the events that were stored since the aggregate was loaded.
     ///
     /// # Errors
-    /// [`ReadError`]; the state may be half-way then and must be loaded anew.
+    /// Returns a [`ReadError`], as [`load`](Self::load) does. The state may be incomplete then;
+    /// discard it and load the aggregate again.
     async fn refresh(&self, loaded: &mut Loaded<A>) -> Result<(), ReadError>;
 
-    /// Stores the changes if the stream is still at the loaded version, and takes them in.
+    /// Stores the changes if the stream is still at the loaded version, and applies them to `loaded`.
     ///
-    /// When the append had been stored before (`repeated`), or an event just stored cannot be
-    /// applied, `loaded` stays where it is; its version tells.
+    /// If the append had been stored before ([`repeated`](Appended::repeated)), or `apply` panics for
+    /// an event that was just stored, `loaded` is unchanged. Compare its version to find out.
     ///
     /// # Errors
-    /// [`AppendError`]; `loaded` is unchanged.
+    /// Returns an [`AppendError`]; [`Conflict`](AppendError::Conflict) if the stream is at another
+    /// version. `loaded` is unchanged.
     async fn save(
         &self,
         loaded: &mut Loaded<A>,

@@ -1,19 +1,19 @@
-//! Aggregates as they once were.
+//! States of aggregates in the past.
 
 use futures_util::StreamExt;
 
 use crate::{Aggregate, EventStore, ReadError, StreamName, StreamRead, Timestamp, Version};
 
-/// How far back to look.
+/// The point in the past at which to load a state; see [`App::load_as_of`](crate::App::load_as_of).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AsOf {
-    /// After the event with this version; the newest state when there are fewer.
+    /// After the event with this version. If the stream has fewer events, the current state.
     Version(Version),
-    /// After the last event before the first one recorded later than this moment.
+    /// At this time: after all events before the first one that was recorded later.
     Time(Timestamp),
 }
 
-/// A state of the past. It can be looked at, and nothing can be decided on it or stored from it.
+/// The state of an aggregate in the past. It cannot be saved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PastState<A> {
     version: Version,
@@ -21,24 +21,25 @@ pub struct PastState<A> {
 }
 
 impl<A> PastState<A> {
-    /// The version of the last event in the state.
+    /// Returns the version of the last applied event, or [`Version::ZERO`] if there is none.
     #[must_use]
     pub const fn version(&self) -> Version {
         self.version
     }
 
-    /// The state.
+    /// Returns the state.
     #[must_use]
     pub const fn state(&self) -> &A {
         &self.state
     }
 }
 
-/// The state of an aggregate as of a version or a moment; the default state before its first
-/// event. Always folded from the events, however the aggregate is kept today.
+/// Loads the state that an aggregate had at a version or a time; the default state before its first
+/// event. Always applies the events, also for aggregates with snapshots or a stored state.
 ///
 /// # Errors
-/// [`ReadError`], never `StreamNotFound`.
+/// Returns a [`ReadError`] if the store fails or an event cannot be decoded; never
+/// [`StreamNotFound`](ReadError::StreamNotFound).
 pub async fn load_as_of<A: Aggregate>(
     store: &dyn EventStore,
     stream: StreamName,

@@ -1,4 +1,4 @@
-//! When snapshots are taken, and when they are believed.
+//! When snapshots are taken, and when they are used.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -9,20 +9,27 @@ use serde::de::DeserializeOwned;
 use super::Loaded;
 use crate::{Aggregate, Clock, Payload, PayloadError, Snapshot, SnapshotStore, StreamName};
 
-/// How often an aggregate's state is kept.
+/// How often snapshots are taken, and which ones can be used.
+///
+/// ```
+/// use cqrs_core::repository::SnapshotPolicy;
+///
+/// let policy = SnapshotPolicy::every(500).tag("balances-v2");
+/// assert_eq!((policy.every, policy.tag.as_str()), (500, "balances-v2"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SnapshotPolicy {
-    /// A snapshot is due this many events after the last one; 0 turns snapshots off, and then
-    /// those that are there are passed over.
+    /// The number of events between two snapshots. 0 turns snapshots off; existing ones are not used
+    /// then.
     pub every: u64,
-    /// Names the state's shape and rules. Change it whenever `apply` or the state's fields
-    /// change; older snapshots are passed over then.
+    /// A name for the shape of the state and the code that computes it. Change it whenever `apply`
+    /// or the fields of the state change, so that older snapshots are ignored. Default: `1`.
     pub tag: String,
 }
 
 impl SnapshotPolicy {
-    /// A snapshot every this many events, tagged `1`.
+    /// Takes a snapshot every `events` events, with the tag `1`.
     #[must_use]
     pub fn every(events: u64) -> Self {
         Self { every: events, tag: "1".into() }
@@ -40,7 +47,7 @@ pub(super) struct Snapshots<A> {
     store: Arc<dyn SnapshotStore>,
     policy: SnapshotPolicy,
     clock: Arc<dyn Clock>,
-    // Plain functions, so that only aggregates with snapshots need serde.
+    // Function pointers, so that only aggregates with snapshots need serde.
     encode: fn(&A) -> Result<Payload, PayloadError>,
     decode: fn(&Payload) -> Result<A, serde_json::Error>,
 }
@@ -63,7 +70,7 @@ impl<A: Aggregate> Snapshots<A> {
         Self { store, policy, clock, encode: Payload::encode::<A>, decode: Payload::decode::<A> }
     }
 
-    /// The newest snapshot, if it can be used. Whatever is wrong with it only costs a replay.
+    /// Returns the newest snapshot if it can be used. Otherwise all events are loaded.
     pub(super) async fn load(&self, stream: &StreamName) -> Option<Loaded<A>> {
         if self.policy.every == 0 {
             return None;
@@ -71,12 +78,12 @@ impl<A: Aggregate> Snapshots<A> {
         let snapshot = match self.store.load_snapshot(stream).await {
             Ok(snapshot) => snapshot?,
             Err(error) => {
-                tracing::warn!(%stream, error = &error as &dyn std::error::Error, "no snapshot");
+                tracing::warn!(%stream, error = &error as &dyn std::error::Error, "loading a snapshot failed");
                 return None;
             }
         };
         if snapshot.tag != self.policy.tag {
-            tracing::warn!(%stream, tag = snapshot.tag, "a snapshot with another tag is ignored");
+            tracing::warn!(%stream, tag = snapshot.tag, "snapshot with another tag ignored");
             return None;
         }
         match (self.decode)(&snapshot.payload) {
@@ -87,26 +94,26 @@ impl<A: Aggregate> Snapshots<A> {
                 snapshot: snapshot.version,
             }),
             Err(error) => {
-                tracing::warn!(%stream, %error, "a snapshot that cannot be read is ignored");
+                tracing::warn!(%stream, %error, "snapshot that cannot be decoded ignored");
                 None
             }
         }
     }
 
-    /// Writes a snapshot if one is due, in a task of its own.
+    /// Writes a snapshot in a separate task if one is due.
     pub(super) fn keep(&self, loaded: &mut Loaded<A>) {
         let since = loaded.version.get().saturating_sub(loaded.snapshot.get());
         if self.policy.every == 0 || since < self.policy.every {
             return;
         }
         let stream = loaded.stream.clone();
-        // The events are stored: nothing that goes wrong here may look like a failed command.
+        // The events are stored, so a failure here must not look like a failed command.
         let encoded = catch_unwind(AssertUnwindSafe(|| (self.encode)(&loaded.state)));
         let Ok(Ok(payload)) = encoded else {
-            tracing::warn!(%stream, "the state cannot be kept as a snapshot");
+            tracing::warn!(%stream, "encoding a snapshot failed");
             return;
         };
-        // Without a runtime there is nobody to write it; the next one that is due will be.
+        // Without a runtime, it is skipped; the next command tries again.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         loaded.snapshot = loaded.version;
         let (tag, now) = (self.policy.tag.clone(), self.clock.now());
@@ -115,7 +122,7 @@ impl<A: Aggregate> Snapshots<A> {
         runtime.spawn(async move {
             let stream = snapshot.stream.clone();
             if let Err(error) = store.save_snapshot(snapshot).await {
-                tracing::warn!(%stream, error = &error as &dyn std::error::Error, "snapshot not kept");
+                tracing::warn!(%stream, error = &error as &dyn std::error::Error, "saving a snapshot failed");
             }
         });
     }

@@ -1,4 +1,4 @@
-//! Aggregates whose state is a row, written in one unit with their events.
+//! Aggregates whose current state is stored in one transaction with their events.
 
 use std::sync::Arc;
 
@@ -12,11 +12,30 @@ use crate::{
     StateStore, StreamName, Version,
 };
 
-/// Keeps an aggregate as its newest state beside its events.
+/// A [`Repository`] that stores the current state of an aggregate together with its events.
 ///
-/// Loading costs one row however long the history is. The events are stored all the same, for
-/// read models and for the history; a row that is missing or of another shape is made again from
-/// them.
+/// Loading reads one row, regardless of the number of events. If the row is missing, has another tag
+/// or cannot be decoded, the state is computed from the events.
+///
+/// ```
+/// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cqrs_core::repository::{Changes, Repository, StateStored};
+/// use cqrs_core::{Metadata, StreamName, app::RandomIds, store::StateStore};
+/// use cqrs_memory::MemoryStore;
+///
+/// let store = MemoryStore::new();
+/// let accounts = StateStored::<Account>::new(store.clone(), store.clone(), "v1");
+/// let stream = StreamName::new("account-alice")?;
+/// let mut alice = accounts.load(stream.clone()).await?;
+/// let deposited = vec![AccountEvent::Deposited { cents: 500 }];
+/// let changes = Changes::new(deposited, Metadata::default(), &RandomIds)?;
+/// accounts.save(&mut alice, &changes).await?;
+///
+/// let row = store.load_state(&stream).await?.expect("written with the events");
+/// assert_eq!(row.state.payload.decode::<Account>()?, Account { cents: 500 });
+/// # Ok(()) }
+/// ```
 pub struct StateStored<A: Aggregate> {
     store: Arc<dyn EventStore>,
     states: Arc<dyn StateStore>,
@@ -25,8 +44,9 @@ pub struct StateStored<A: Aggregate> {
 }
 
 impl<A: Aggregate + Clone + Serialize + DeserializeOwned> StateStored<A> {
-    /// Over a store of events and the same store's states. The tag names the state's shape and
-    /// rules; change it whenever `apply` or the state's fields change.
+    /// Creates a repository over a store of events and the states of the same store. The tag names
+    /// the shape of the state and the code that computes it; change it whenever `apply` or the
+    /// fields of the state change.
     #[must_use]
     pub fn new(store: impl EventStore, states: impl StateStore, tag: impl Into<String>) -> Self {
         Self {
@@ -40,13 +60,13 @@ impl<A: Aggregate + Clone + Serialize + DeserializeOwned> StateStored<A> {
     async fn row(&self, stream: &StreamName) -> Result<Option<(Version, A)>, ReadError> {
         let Some(row) = self.states.load_state(stream).await? else { return Ok(None) };
         if row.state.tag != self.tag {
-            tracing::warn!(%stream, tag = row.state.tag, "a state with another tag is made anew");
+            tracing::warn!(%stream, tag = row.state.tag, "stored state with another tag rebuilt");
             return Ok(None);
         }
         match row.state.payload.decode() {
             Ok(state) => Ok(Some((row.version, state))),
             Err(error) => {
-                tracing::warn!(%stream, %error, "a state that cannot be read is made anew");
+                tracing::warn!(%stream, %error, "stored state that cannot be decoded rebuilt");
                 Ok(None)
             }
         }
@@ -76,7 +96,7 @@ impl<A: Aggregate + Clone + Serialize + DeserializeOwned> Repository<A> for Stat
                 (loaded.version, loaded.state) = (version, state);
                 Ok(())
             }
-            // Somebody appended without the row: what it lacks stands in the events.
+            // Another writer may have appended without updating the row.
             _ => {
                 if !fold::catch_up(&*self.store, loaded).await? {
                     *loaded = fold::replay(&*self.store, loaded.stream.clone()).await?;

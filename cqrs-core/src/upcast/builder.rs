@@ -1,4 +1,4 @@
-//! Collecting steps and checking them against each other.
+//! Collecting upcasters, and checking them against each other.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{InvalidUpcasters, Target, UpcastFailure, Upcaster, Upcasters};
 use crate::{EventName, InvalidName, RecordedEvent};
 
-/// Collects steps; [`build`](Self::build) checks them.
+/// Collects upcasters. Created by [`Upcasters::builder`].
 #[derive(Default)]
 pub struct UpcastersBuilder {
     steps: Vec<Unchecked>,
@@ -21,7 +21,7 @@ struct Unchecked {
     mapping: Box<Mapping>,
 }
 
-/// From the stored JSON to one JSON for each target.
+/// Converts the stored JSON to one JSON value per target.
 type Mapping = dyn Fn(Value, &RecordedEvent) -> Result<Vec<Value>, UpcastFailure> + Send + Sync;
 
 impl std::fmt::Debug for UpcastersBuilder {
@@ -31,7 +31,8 @@ impl std::fmt::Debug for UpcastersBuilder {
 }
 
 impl UpcastersBuilder {
-    /// From one version of an event to the next of the same name.
+    /// Adds a step from a version of an event to the next version of the same event. The function
+    /// receives and returns the content as JSON.
     #[must_use]
     pub fn step(
         self,
@@ -43,8 +44,9 @@ impl UpcastersBuilder {
         self.replace(name, version, &to, move |json, _| Ok(vec![step(json)?]))
     }
 
-    /// From one version of an event to others: another name, several events, none. The step
-    /// returns one JSON for each target, in their order, and may look at the whole record.
+    /// Adds a step from a version of an event to other events: one with another name, several or
+    /// none. The function returns one JSON value per target, in the order of the targets, and has
+    /// access to the complete record.
     #[must_use]
     pub fn replace(
         mut self,
@@ -66,16 +68,17 @@ impl UpcastersBuilder {
         self
     }
 
-    /// Leaves an event out. Readers' cursors and versions move over it all the same.
+    /// Drops an event from all reads. Cursors and versions still advance over it.
     #[must_use]
     pub fn drop(self, name: &str, version: u32) -> Self {
         self.replace(name, version, &[], |_, _| Ok(Vec::new()))
     }
 
-    /// Checks the steps against each other.
+    /// Checks the upcasters against each other.
     ///
     /// # Errors
-    /// [`InvalidUpcasters`]: a bad name, two steps from one version, or a circle.
+    /// Returns [`InvalidUpcasters`] if a name is invalid, two steps start at the same version, or
+    /// steps form a cycle.
     pub fn build(self) -> Result<Upcasters, InvalidUpcasters> {
         let mut steps: HashMap<EventName, BTreeMap<u32, Upcaster>> = HashMap::new();
         for Unchecked { name, version, targets, mapping } in self.steps {
@@ -90,7 +93,12 @@ impl UpcastersBuilder {
                 if parts.len() == to.len() {
                     Ok(to.iter().cloned().zip(parts).collect())
                 } else {
-                    Err(format!("{} parts for {} targets", parts.len(), to.len()).into())
+                    Err(format!(
+                        "the upcaster returned {} values for {} targets",
+                        parts.len(),
+                        to.len()
+                    )
+                    .into())
                 }
             });
             let versions = steps.entry(name.clone()).or_default();
@@ -99,13 +107,13 @@ impl UpcastersBuilder {
             }
         }
         let upcasters = Upcasters { steps: Arc::new(steps) };
-        upcasters.check_circles()?;
+        upcasters.check_cycles()?;
         Ok(upcasters)
     }
 }
 
 impl Upcasters {
-    fn check_circles(&self) -> Result<(), InvalidUpcasters> {
+    fn check_cycles(&self) -> Result<(), InvalidUpcasters> {
         for (name, versions) in &*self.steps {
             for (version, upcaster) in versions {
                 let start = Target { name: name.clone(), version: *version };

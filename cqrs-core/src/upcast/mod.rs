@@ -1,8 +1,10 @@
-//! Upcasters: old stored events read as today's, without rewriting a byte.
+//! Upcasters: functions that convert old events to their current version when they are read.
 //!
-//! An upcaster is a step from one stored (name, version) to newer ones, on JSON and before any
-//! Rust type is involved, so the types of old versions can be deleted. [`Upcasting`] puts the
-//! steps around a store: whoever reads through it sees only today's events.
+//! An upcaster converts the JSON of one stored name and version to that of newer ones. No Rust type
+//! is involved, so the types of old versions can be deleted. Stored events are never changed.
+//!
+//! Pass the [`Upcasters`] to [`AppBuilder::upcasters`](crate::app::AppBuilder::upcasters).
+//! [`Upcasting`] applies them to a store without an [`App`](crate::App).
 
 mod builder;
 mod store;
@@ -19,13 +21,13 @@ use crate::{
     DecodeError, DecodeFailure, Event, EventName, InvalidName, Payload, RawEvent, RecordedEvent,
 };
 
-/// What an upcaster may fail with: a reason, made from text or any error.
+/// The error of an upcaster: any error, or a text.
 pub type UpcastFailure = Box<dyn std::error::Error + Send + Sync>;
 
 type Step =
     dyn Fn(Value, &RecordedEvent) -> Result<Vec<(Target, Value)>, UpcastFailure> + Send + Sync;
 
-/// What a step leads to: a stored name and its schema version.
+/// A stored name and schema version that a step leads to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Target {
     name: EventName,
@@ -37,31 +39,32 @@ struct Upcaster {
     step: Box<Step>,
 }
 
-/// A checked set of steps.
+/// A set of upcasters whose steps have been checked against each other.
 ///
 /// ```
 /// use cqrs_core::Upcasters;
 /// use serde_json::{Value, json};
 ///
 /// let upcasters = Upcasters::builder()
-///     // v1 had the amount as text: "12.50"
+///     // v1 stored the amount as text: "12.50".
 ///     .step("bank.money-deposited", 1, |mut event| {
 ///         let text = event["amount"].as_str().ok_or("no amount")?.replace('.', "");
 ///         event["amount"] = Value::from(text.parse::<i64>()?);
 ///         Ok(event)
 ///     })
-///     // v2 did not know transfers
+///     // v2 had no transfers.
 ///     .step("bank.money-deposited", 2, |mut event| {
 ///         event["transfer_id"] = Value::Null;
 ///         Ok(event)
 ///     })
-///     // two facts that were once one event
+///     // One event became two.
 ///     .replace("bank.moved", 1, &[("bank.withdrawn", 1), ("bank.deposited", 1)], |event, _| {
 ///         Ok(vec![json!({"from": event["from"]}), json!({"to": event["to"]})])
 ///     })
-///     // never meant anything
+///     // No longer used.
 ///     .drop("bank.debug", 1)
 ///     .build()?;
+/// assert_eq!(format!("{upcasters:?}").matches("bank.moved v1").count(), 1);
 /// # Ok::<(), cqrs_core::upcast::InvalidUpcasters>(())
 /// ```
 #[derive(Clone, Default)]
@@ -69,14 +72,15 @@ pub struct Upcasters {
     steps: Arc<HashMap<EventName, BTreeMap<u32, Upcaster>>>,
 }
 
-/// Why a set of upcasters cannot be used; found at start, before any event is read.
+/// Why a set of upcasters cannot be used. Reported when the application is built, before any event is
+/// read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidUpcasters {
-    /// A name is refused.
+    /// A name is invalid.
     #[error(transparent)]
     Name(#[from] InvalidName),
-    /// Two steps start from the same stored version.
+    /// Two steps start at the same stored version.
     #[error("two upcasters for {name} v{version}")]
     Repeated {
         /// The stored name.
@@ -84,7 +88,7 @@ pub enum InvalidUpcasters {
         /// The stored version.
         version: u32,
     },
-    /// Following the steps never ends.
+    /// The steps form a cycle.
     #[error("the upcasters of {name} v{version} lead back to it")]
     Circular {
         /// The stored name.
@@ -92,35 +96,56 @@ pub enum InvalidUpcasters {
         /// The stored version.
         version: u32,
     },
-    /// A type is written at a later version, and nothing leads there from an earlier one.
-    #[error("no upcaster from {name} v{from}; it is written as v{to} today")]
+    /// No step leads from an earlier version of an event type towards the current one.
+    #[error("no upcaster from {name} v{from}; the current version is v{to}")]
     Missing {
         /// The stored name.
         name: EventName,
         /// The version without a step.
         from: u32,
-        /// The version written today.
+        /// The current version.
         to: u32,
     },
 }
 
 impl Upcasters {
-    /// Starts a set.
+    /// Returns a builder.
     #[must_use]
     pub fn builder() -> UpcastersBuilder {
         UpcastersBuilder::default()
     }
 
-    /// Whether there is no step at all.
+    /// Returns `true` if there are no steps.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
 
-    /// Whether every earlier version of these events can be brought to the one written today.
+    /// Checks that every earlier version of an event set can be converted to the current one.
+    ///
+    /// ```
+    /// use cqrs_core::event::{DecodeFailure, EventType, Payload, PayloadError};
+    /// use cqrs_core::{Event, Upcasters};
+    ///
+    /// struct Deposited(i64);
+    ///
+    /// impl Event for Deposited {
+    ///     const TYPES: &'static [EventType] = &[EventType::new("bank.money-deposited", 2)];
+    /// #   fn event_type(&self) -> EventType { Self::TYPES[0] }
+    /// #   fn encode(&self) -> Result<Payload, PayloadError> { Payload::encode(&self.0) }
+    /// #   fn decode(_: &str, payload: &Payload) -> Result<Self, DecodeFailure> { Ok(Self(payload.decode()?)) }
+    ///     // ...
+    /// }
+    ///
+    /// let missing = Upcasters::default().check::<Deposited>().unwrap_err();
+    /// assert_eq!(
+    ///     missing.to_string(),
+    ///     "no upcaster from bank.money-deposited v1; the current version is v2"
+    /// );
+    /// ```
     ///
     /// # Errors
-    /// [`InvalidUpcasters::Missing`] names the first step that is not there.
+    /// Returns [`InvalidUpcasters::Missing`] with the first missing step.
     pub fn check<E: Event>(&self) -> Result<(), InvalidUpcasters> {
         for known in E::TYPES {
             for from in 1..known.version() {
@@ -141,10 +166,11 @@ impl Upcasters {
         self.find(event.event.name.as_str(), event.event.schema_version).is_some()
     }
 
-    /// Follows the steps of one event to the end; the parts keep its place in the log.
+    /// Converts an event to its current version. The result may be several events, which all have the
+    /// place of the stored event in the log, or none.
     ///
     /// # Errors
-    /// [`DecodeError`] when the stored content is not what a step expects.
+    /// Returns a [`DecodeError`] if a step fails on the stored content.
     pub fn apply(&self, event: &RecordedEvent) -> Result<Vec<RecordedEvent>, DecodeError> {
         if !self.concerns(event) {
             return Ok(vec![event.clone()]);
@@ -152,7 +178,7 @@ impl Upcasters {
         let failed = |failure| DecodeError::at(event, failure);
         let json = event.event.payload.decode().map_err(|e| failed(e.into()))?;
         let start = Target { name: event.event.name.clone(), version: event.event.schema_version };
-        // A stack with the next part on top keeps the parts in order.
+        // A stack with the next part on top preserves the order of the parts.
         let (mut open, mut done) = (vec![(start, json)], Vec::new());
         while let Some((at, json)) = open.pop() {
             if let Some(upcaster) = self.find(at.name.as_str(), at.version) {
@@ -169,7 +195,7 @@ impl Upcasters {
         Ok(done)
     }
 
-    /// The stored names that can become one of these.
+    /// Returns the stored names that can become one of these.
     fn sources(&self, names: &[EventName]) -> Vec<EventName> {
         let mut wanted: HashSet<EventName> = names.iter().cloned().collect();
         loop {

@@ -1,4 +1,4 @@
-//! The steps around a store.
+//! A store wrapper that applies upcasters.
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -10,10 +10,30 @@ use crate::store::{
 };
 use crate::{CommandId, EventName, Position, StreamName, Timestamp, Version};
 
-/// A store whose events are read at today's version. Writing goes through unchanged.
+/// A store whose events are converted to their current version on every read. Appends are passed
+/// through unchanged.
 ///
-/// One stored event may become several with the same id, version and position, or none: a limit
-/// counts stored events, and a page may come out empty.
+/// One stored event may become several with the same id, version and position, or none. A limit
+/// counts stored events, so a page may be empty.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cqrs_core::store::{Append, Read};
+/// use cqrs_core::upcast::Upcasting;
+/// use cqrs_core::{EventStore, EventStoreExt, ExpectedVersion, StreamName, Upcasters, event::NewEvent};
+/// use cqrs_memory::MemoryStore;
+///
+/// let upcasters = Upcasters::builder()
+///     .replace("old-name", 1, &[("new-name", 1)], |json, _| Ok(vec![json]))
+///     .build()?;
+/// let store = Upcasting::new(MemoryStore::new(), upcasters);
+///
+/// let event = NewEvent::json("old-name", "abc")?;
+/// store.append(Append::to(StreamName::new("cart-1")?, ExpectedVersion::Any, vec![event])).await?;
+/// let events = store.read(Read::all()).await?.collect().await?;
+/// assert_eq!(events[0].event.name.as_str(), "new-name");
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Upcasting<S> {
     store: S,
@@ -21,7 +41,7 @@ pub struct Upcasting<S> {
 }
 
 impl<S: EventStore> Upcasting<S> {
-    /// Puts the steps around a store.
+    /// Wraps a store.
     #[must_use]
     pub const fn new(store: S, upcasters: Upcasters) -> Self {
         Self { store, upcasters }
