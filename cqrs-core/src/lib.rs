@@ -1,8 +1,58 @@
-//! The vocabulary of CQRS and event sourcing.
+//! The core of the `cqrs` crates: traits for domain code, the traits that stores implement, and the
+//! code that runs commands, read models and processes on top of them. It depends on no database.
 //!
-//! Most users depend on the facade crate `cqrs`, whose front page is the guide. This crate holds
-//! the parts: the [`Aggregate`], [`Command`] and [`Event`] traits of domain code, and the ports
-//! [`EventStore`], [`SnapshotStore`] and [`StateStore`] of backends. It knows no database.
+//! Applications depend on the facade crate `cqrs`, whose front page is the guide. This page is for
+//! those who write a store, an adapter or a domain crate with few dependencies.
+//!
+//! # Vocabulary
+//!
+//! | term | meaning |
+//! |---|---|
+//! | event | a fact, stored under a name and a schema version; never changed |
+//! | stream | the events of one aggregate, numbered by *version* from 1 |
+//! | log | all events of a store, numbered by *position* from 1 in the order of commits |
+//! | category | the first part of a stream's name: `account` of `account-7` |
+//! | aggregate | decides commands; its state is computed from the events of its stream |
+//! | command | a request to one aggregate, which returns events or rejects it |
+//! | expected version | the version a stream must have for an append to succeed |
+//! | consumer | reads the log under a name, with a checkpoint and a health: a projector, a process or a handler |
+//! | checkpoint | the position up to which a consumer has handled the log |
+//! | lease | the exclusive right to work for a consumer or one of its partitions, for a limited time |
+//! | projector | writes a *read model*: data in the shape that queries need |
+//! | process manager | reacts to events over time with commands and timers; one *instance* per process |
+//! | parked event | an event that failed and was set aside for an operator; elsewhere a dead letter |
+//! | upcaster | converts old events to their current version on read |
+//! | snapshot | a stored copy of an aggregate's state, which saves reading events |
+//!
+//! # Modules
+//!
+//! | module | for |
+//! |---|---|
+//! | [`aggregate`](mod@aggregate), [`event`] | domain code: [`Aggregate`], [`Command`], [`Event`] |
+//! | [`app`] | dispatching commands: [`App`], middleware, errors |
+//! | [`repository`] | loading and saving aggregates, snapshots |
+//! | [`store`] | the event store: [`EventStore`], appends, reads |
+//! | [`subscription`] | following the log, once or under a name |
+//! | [`projection`] | read models: [`Projector`], [`Projections`] |
+//! | [`process`] | processes and handlers: [`ProcessManager`], [`EventHandler`], [`Processes`] |
+//! | [`upcast`] | old events: [`Upcasters`] |
+//!
+//! # Writing a store
+//!
+//! | to store | implement |
+//! |---|---|
+//! | events | [`EventStore`] |
+//! | checkpoints of durable subscriptions | [`subscription::CheckpointStore`] |
+//! | snapshots | [`store::SnapshotStore`] |
+//! | current states of aggregates | [`store::StateStore`] |
+//! | read models | [`projection::ReadStore`] |
+//! | processes | [`process::ProcessStore`] |
+//!
+//! Each trait documents the rules it must keep. `cqrs-testing` checks them: its macro `conformance!`
+//! runs one test per rule against a store, and `read_store_conformance!` against a read store.
+//! `cqrs-memory` is the reference implementation.
+//!
+//! An `EventStore` can also wrap another one, as [`upcast::Upcasting`] does.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_docs)]

@@ -117,6 +117,10 @@ impl Reservations {
         self.with(key, ChangeKind::Release)
     }
 
+    fn keys(&self, kind: ChangeKind) -> impl Iterator<Item = &UniqueKey> {
+        self.changes.iter().filter(move |change| change.kind == kind).map(|change| &change.key)
+    }
+
     fn with(mut self, key: UniqueKey, kind: ChangeKind) -> Self {
         self.changes.push(KeyChange { key, kind });
         self
@@ -133,12 +137,12 @@ impl Reservations {
     /// assert!(moved.released().eq([&old]));
     /// ```
     pub fn reserved(&self) -> impl Iterator<Item = &UniqueKey> {
-        self.changes.iter().filter(|(_, takes)| *takes).map(|(key, _)| key)
+        self.keys(ChangeKind::Reserve)
     }
 
     /// Returns the keys that are released, in order.
     pub fn released(&self) -> impl Iterator<Item = &UniqueKey> {
-        self.changes.iter().filter(|(_, takes)| !*takes).map(|(key, _)| key)
+        self.keys(ChangeKind::Release)
     }
 }
 
