@@ -111,16 +111,17 @@ async fn until(running: &Processes<Kept>, id: &str, check: impl Fn(&Instance) ->
 async fn events_find_their_instances() {
     let world = World::new().await;
     let running = world.start(&Script::<1>::default()).await;
-    for word in ["start:a", "start:a", "follow:b", "join:c", "end:c", "nobody", "start:a,b,d"] {
+    for word in ["start:a", "start:a", "start:b", "if_started:c", "end:c", "nobody", "start:a,b,d"]
+    {
         world.say(&running, word).await;
     }
     assert_eq!(words(&running, "a").await, ["start:a", "start:a", "start:a,b,d"]);
-    assert_eq!(words(&running, "b").await, ["follow:b", "start:a,b,d"]);
+    assert_eq!(words(&running, "b").await, ["start:b", "start:a,b,d"]);
     assert!(find(&running, "c").await.is_none(), "what is not there is not joined");
     // The last event counts, and what comes later does not.
     world.say(&running, "end:a!say=other/bye").await;
-    world.say(&running, "follow:a").await;
     world.say(&running, "start:a").await;
+    world.say(&running, "existing:a").await;
     let over = find(&running, "a").await.unwrap();
     assert_eq!(over.status, InstanceStatus::Ended);
     assert_eq!(words(&running, "a").await.len(), 4);
@@ -135,7 +136,7 @@ async fn events_find_their_instances() {
 async fn strict_routes_that_do_not_fit_wait_for_people() {
     let world = World::new().await;
     let running = world.start(&Script::<1>::default()).await;
-    for word in ["new:a", "new:a", "known:b", "start:c"] {
+    for word in ["new:a", "new:a", "existing:b", "start:c"] {
         world.say(&running, word).await;
     }
     let suspended = running.instances(NAME, &InstanceQuery::page().suspended()).await.unwrap();
@@ -237,7 +238,7 @@ async fn a_refusal_is_answered_and_may_wait_for_people() {
     world.say(&running, "start:a!say=other/no!say=other/then").await;
     world.until_said("other", &["then", "instead"]).await;
     until(&running, "a", |found| !found.is_busy()).await;
-    assert_eq!(words(&running, "a").await[1], "refused no");
+    assert_eq!(words(&running, "a").await[1], "rejected no");
     world.say(&running, "start:b!say=other/no, never").await;
     until(&running, "b", Instance::is_suspended).await;
     // It keeps the command, for another try.
@@ -352,7 +353,7 @@ async fn what_happened_in_time_cancels_a_timer_however_late_it_is_noticed() {
     for n in 0..300 {
         world.app.dispatch(say("us", &format!("start:b{n}"))).await.unwrap();
     }
-    world.app.dispatch(say("us", "join:a!cancel=cancelled")).await.unwrap();
+    world.app.dispatch(say("us", "if_started:a!cancel=cancelled")).await.unwrap();
     world.clock.advance(Duration::from_secs(60));
     let running = world.start(&Script::<1>::default()).await;
     world.until_said("clock", &["kept"]).await;

@@ -1,8 +1,8 @@
 //! Processes, through the public API: each case in memory and on Postgres.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used)] // tests fail by panicking
-#![allow(unreachable_pub)] // a test binary has no public surface
-#![allow(clippy::duplicate_mod)] // the same cases on purpose
+#![allow(unreachable_pub)] // a test binary has no public API
+#![allow(clippy::duplicate_mod)] // the same cases run on each pair of stores
 
 mod script;
 

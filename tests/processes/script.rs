@@ -1,4 +1,4 @@
-//! A process that does what the words of events tell it: `start:a!say=b/hello!timer=t/10`.
+//! A process controlled by the words of its events, such as `start:a!say=b/hello!timer=t/10`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use cqrs::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// Somebody who says words.
+/// An aggregate that says words.
 #[derive(Default)]
 pub struct Speaker;
 
@@ -64,7 +64,7 @@ fn urgent() -> Metadata {
     Metadata::default().with_actor("dispatcher").with_header("priority", "high")
 }
 
-/// Holds up commands to the speaker `slow`, and fails those to `broken`, while set.
+/// While set, commands to the speaker `slow` never complete.
 #[derive(Clone, Debug, Default)]
 pub struct Failure(pub Arc<AtomicBool>);
 
@@ -102,15 +102,14 @@ impl<const V: u32> ProcessManager for Script<V> {
 
     fn route(&self, event: &Recorded<Said>) -> Vec<Route> {
         let Said::Said { word } = &event.event;
-        assert!(word != "unroutable" || !self.panics.load(Ordering::Acquire), "as told");
+        assert!(word != "unroutable" || !self.panics.load(Ordering::Acquire), "as scripted");
         let routed = word.split('!').next().unwrap_or_default();
         let Some((how, ids)) = routed.split_once(':') else { return Vec::new() };
         let route = |id: &str| match how {
             "start" => Route::start_or_continue(id),
             "new" => Route::start(id),
-            "follow" => Route::start_or_continue(id),
-            "known" => Route::continue_existing(id),
-            "join" => Route::continue_if_started(id),
+            "existing" => Route::continue_existing(id),
+            "if_started" => Route::continue_if_started(id),
             _ => Route::end(id),
         };
         ids.split(',').map(route).collect()
@@ -134,7 +133,7 @@ impl<const V: u32> ProcessManager for Script<V> {
                 "timer" => effects.start_timer(left, Duration::from_secs(right.parse().unwrap())),
                 "cancel" => effects.cancel_timer(left),
                 "end" => effects.end(),
-                "panic" if self.panics.load(Ordering::Acquire) => panic!("as told"),
+                "panic" if self.panics.load(Ordering::Acquire) => panic!("as scripted"),
                 _ => effects,
             };
         }
@@ -143,7 +142,7 @@ impl<const V: u32> ProcessManager for Script<V> {
 
     fn on_rejected(&self, state: &mut Heard, rejected: &RejectedCommand) -> Effects {
         let error = rejected.error::<Unspeakable>().expect("the aggregate's own error");
-        state.words.push(format!("refused {}", error.0));
+        state.words.push(format!("rejected {}", error.0));
         let word = rejected.command::<Speaker>().unwrap().word;
         match &*word {
             "no, never" => Effects::new().suspend(rejected.reason()),
@@ -153,7 +152,7 @@ impl<const V: u32> ProcessManager for Script<V> {
 
     fn on_timeout(&self, state: &mut Heard, timeout: &Timeout) -> Effects {
         state.words.push(format!("timeout {}", timeout.name()));
-        // Some timers have a speaker of their own.
+        // Some timers have their own speaker.
         let is_own = timeout.name().starts_with("own");
         let speaker = if is_own { timeout.name() } else { "clock" };
         Effects::new().dispatch(say(speaker, timeout.name()))

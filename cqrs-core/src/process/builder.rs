@@ -24,6 +24,47 @@ use crate::{Aggregate, App, Clock, Command, SystemClock};
 
 /// Collects process managers, handlers, and recurring and scheduled commands;
 /// [`start`](Self::start) runs them. Created by [`Processes::builder`].
+///
+/// ```
+/// # use cqrs_core::{*, event::*};
+/// # #[derive(Clone, serde::Serialize, serde::Deserialize)] struct Ship { order: String }
+/// # #[derive(Default)] struct Shop;
+/// # struct Shipped;
+/// # impl Event for Shipped {
+/// #     const TYPES: &'static [EventType] = &[EventType::new("shop.shipped", 1)];
+/// #     fn event_type(&self) -> EventType { Self::TYPES[0] }
+/// #     fn encode(&self) -> Result<Payload, PayloadError> { Payload::encode(&()) }
+/// #     fn decode(_: &str, _: &Payload) -> Result<Self, DecodeFailure> { Ok(Self) }
+/// # }
+/// # impl Command for Ship { type Aggregate = Shop; fn aggregate_id(&self) -> String { self.order.clone() } }
+/// # impl Aggregate for Shop {
+/// #     const CATEGORY: &'static str = "shop";
+/// #     type Id = String; type Command = Ship; type Event = Shipped; type Error = std::fmt::Error;
+/// #     fn execute(&self, _: Ship) -> Result<Vec<Shipped>, std::fmt::Error> { Ok(vec![Shipped]) }
+/// #     fn apply(&mut self, _: &Shipped) {}
+/// # }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cqrs_core::process::{CommandScheduler, Destinations, ScheduledCommand};
+/// use cqrs_core::subscription::SubscriptionOptions;
+/// use cqrs_memory::{MemoryReadStore, MemoryStore};
+/// use std::time::Duration;
+///
+/// let app = App::new(MemoryStore::new());
+/// let processes = Processes::builder(&app, MemoryReadStore::new())
+///     .poll_interval(Duration::from_millis(100))
+///     .scheduled_commands(Destinations::new().to::<Shop>())
+///     .start()
+///     .await?;
+///
+/// // Due at once.
+/// let ship = ScheduledCommand::new("ship-7", Timestamp::UNIX_EPOCH, Ship { order: "7".into() });
+/// CommandScheduler::new(app.clone()).schedule(ship).await?;
+///
+/// let mut events = app.store().subscribe(SubscriptionOptions::all()).await?;
+/// while events.next().await.unwrap()?.stream.as_str() != "shop-7" {}
+/// processes.stop().await;
+/// # Ok(()) }
+/// ```
 pub struct ProcessesBuilder<S: ProcessStore> {
     app: App,
     store: S,
@@ -165,12 +206,12 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
         self
     }
 
-    /// Checks everything that was added and runs it until [`stop`](Processes::stop) is called or the
-    /// last handle is dropped.
+    /// Checks everything that was added and runs it until [`stop`](Processes::stop) is called or
+    /// the last handle is dropped.
     ///
     /// # Errors
-    /// [`StartError`] if two names are equal, the destinations of a process are invalid, or the store
-    /// fails. Nothing runs then.
+    /// [`StartError`] if two names are equal, the destinations of a process are invalid, or the
+    /// store fails. Nothing runs then.
     pub async fn start(self) -> Result<Processes<S>, StartError> {
         for (process, destinations) in &self.destinations {
             if let Err(invalid) = destinations.check(&self.app) {

@@ -1,7 +1,7 @@
 //! The instances that one transaction changes.
 //!
-//! Invariant: the result of a call to a process manager is applied completely or, if the call fails,
-//! not at all. In that case the instance is suspended in the state before the call.
+//! Invariant: the result of a call to a process manager is applied completely or, if the call
+//! fails, not at all. In that case the instance is suspended in the state before the call.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::destinations::Destinations;
+use super::destinations::{Destinations, undeclared};
 use super::effects::{Due, Effect, Effects, RejectedCommand, Rejection, Timeout};
 use super::manager::{ProcessManager, Route, RouteKind};
 use super::records::{Instance, InstanceStatus, OutgoingCommand, Timer};
@@ -412,11 +412,6 @@ fn end(instance: &mut Instance) {
     instance.status = InstanceStatus::Ended;
     instance.timers.clear();
     instance.waiting.clear();
-}
-
-/// The reason to suspend an instance that sends a command to an undeclared aggregate.
-pub(super) fn undeclared(category: &str) -> String {
-    format!("aggregate `{category}` is not among the destinations; add it in `destinations()`")
 }
 
 /// Routes the parts of one stored event: returns each instance with the parts that concern it, in

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::desk::undeclared;
 use super::effects::Rejection;
 use super::records::OutgoingCommand;
 use crate::app::stream_of;
@@ -153,6 +152,11 @@ impl fmt::Debug for Destinations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.known.keys()).finish()
     }
+}
+
+/// The reason to suspend an instance that sends a command to an undeclared aggregate.
+pub(super) fn undeclared(category: &str) -> String {
+    format!("aggregate `{category}` is not among the destinations; add it in `destinations()`")
 }
 
 /// Why a command was not accepted.

@@ -39,8 +39,11 @@ use crate::{Aggregate, Command, Metadata, Payload, PayloadError, Timestamp};
 /// #     fn apply(&mut self, _: &Shipped) {}
 /// # }
 /// let ship = Ship { order: "7".into() };
-/// let effects = Effects::new().dispatch(ship.clone()).start_timer("late", Duration::from_secs(30));
-/// assert_eq!(effects, Effects::new().dispatch(ship).start_timer("late", Duration::from_secs(30)));
+/// let minute = Duration::from_secs(60);
+/// let effects = Effects::new().dispatch(ship.clone()).start_timer("late", minute);
+///
+/// // A test compares them with what it expects.
+/// assert_eq!(effects, Effects::new().dispatch(ship).start_timer("late", minute));
 /// assert_ne!(effects, Effects::new().end());
 /// ```
 #[must_use = "effects do nothing unless they are returned to the runtime"]

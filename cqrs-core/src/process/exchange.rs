@@ -3,9 +3,10 @@
 //!
 //! Invariants:
 //! - An accepted command is recorded in the log, so anything lost here can be found again.
-//! - An instance never returns to a state from before one of its commands was rejected: that command
-//!   could be accepted if it were sent again. Transactions of a lease exclude each other, so numbers
-//!   taken within them are in the order of their commits, and outdated changes are ignored.
+//! - An instance never returns to a state from before one of its commands was rejected: that
+//!   command could be accepted if it were sent again. Transactions of a lease exclude each other,
+//!   so numbers taken within them are in the order of their commits, and outdated changes are
+//!   ignored.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -139,8 +140,8 @@ impl Exchange {
         self.inner().put(instance, false);
     }
 
-    /// Takes the next instance for which `is_free` returns `true`. Also returns whether its commands
-    /// are new: most probably never sent before.
+    /// Takes the next instance for which `is_free` returns `true`. Also returns whether its
+    /// commands are new: most probably never sent before.
     pub(super) fn take(&self, is_free: impl Fn(&str) -> bool) -> Option<(Instance, bool)> {
         let mut inner = self.inner();
         for _ in 0..inner.order.len() {

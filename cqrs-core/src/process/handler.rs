@@ -31,63 +31,72 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x3c5d_40a1_9a37_4c53_8d0e_f2b6_0f8e_11c
 /// [`ProcessManager`](super::ProcessManager).
 ///
 /// The events of one key are handled in log order, each at least once: events that were being
-/// handled during a crash are handled again. Commands sent through the [`HandlerContext`] still take
-/// effect once, because their ids are derived from the event. For other effects, such as an e-mail
-/// or a payment, pass on the event's id as the idempotency key.
+/// handled during a crash are handled again. Commands sent through the [`HandlerContext`] still
+/// take effect once, because their ids are derived from the event. For other effects, such as an
+/// e-mail or a payment, pass on the event's id as the idempotency key.
 ///
-/// A handler that returns an error or panics is retried with growing pauses. After that, the event is
-/// parked together with the later events of its key until an operator retries it; see
+/// A handler that returns an error or panics is retried with growing pauses. After that, the event
+/// is parked together with the later events of its key until an operator retries it; see
 /// [`HandlerOptions`].
 ///
 /// ```
 /// # use cqrs_core::{*, event::*};
 /// # #[derive(Default)] struct Flags;
 /// # #[derive(Clone, serde::Serialize, serde::Deserialize)] struct Flag { account: String }
-/// # struct Withdrawn { cents: i64 }
-/// # impl Event for Withdrawn {
-/// #     const TYPES: &'static [EventType] = &[EventType::new("bank.withdrawn", 1)];
-/// #     fn event_type(&self) -> EventType { Self::TYPES[0] }
-/// #     fn encode(&self) -> Result<Payload, PayloadError> { Payload::encode(&self.cents) }
-/// #     fn decode(_: &str, p: &Payload) -> Result<Self, DecodeFailure> { Ok(Self { cents: p.decode()? }) }
+/// # #[derive(serde::Serialize, serde::Deserialize)]
+/// # enum BankEvent { Withdrawn { cents: i64 }, Flagged }
+/// # impl Event for BankEvent {
+/// #     const TYPES: &'static [EventType] = &[EventType::new("bank.withdrawn", 1), EventType::new("bank.flagged", 1)];
+/// #     fn event_type(&self) -> EventType { match self { Self::Withdrawn { .. } => Self::TYPES[0], Self::Flagged => Self::TYPES[1] } }
+/// #     fn encode(&self) -> Result<Payload, PayloadError> { Payload::encode(self) }
+/// #     fn decode(_: &str, p: &Payload) -> Result<Self, DecodeFailure> { Ok(p.decode()?) }
 /// # }
-/// # #[derive(Debug, thiserror::Error)] #[error("no")] struct No;
 /// # impl Command for Flag { type Aggregate = Flags; fn aggregate_id(&self) -> String { self.account.clone() } }
 /// # impl Aggregate for Flags {
 /// #     const CATEGORY: &'static str = "flags";
-/// #     type Id = String; type Command = Flag; type Event = Withdrawn; type Error = No;
-/// #     fn execute(&self, _: Flag) -> Result<Vec<Withdrawn>, No> { Ok(vec![]) }
-/// #     fn apply(&mut self, _: &Withdrawn) {}
+/// #     type Id = String; type Command = Flag; type Event = BankEvent; type Error = std::fmt::Error;
+/// #     fn execute(&self, _: Flag) -> Result<Vec<BankEvent>, std::fmt::Error> { Ok(vec![BankEvent::Flagged]) }
+/// #     fn apply(&mut self, _: &BankEvent) {}
 /// # }
 /// use cqrs_core::process::{HandlerContext, HandlerError};
 ///
 /// struct FlagLargeWithdrawals;
 ///
 /// impl EventHandler for FlagLargeWithdrawals {
-///     type Event = Withdrawn;
+///     type Event = BankEvent;
 ///     const NAME: &'static str = "flag_large_withdrawals";
 ///
 ///     async fn handle(
 ///         &self,
-///         event: &Recorded<Withdrawn>,
+///         event: &Recorded<BankEvent>,
 ///         context: &mut HandlerContext<'_>,
 ///     ) -> Result<(), HandlerError> {
-///         if event.event.cents > 1_000_000 {
-///             context.dispatch(Flag { account: event.stream.to_string() }).await?;
+///         match event.event {
+///             BankEvent::Withdrawn { cents } if cents > 1_000_000 => {
+///                 context.dispatch(Flag { account: event.stream.to_string() }).await?;
+///                 Ok(())
+///             }
+///             _ => Ok(()),
 ///         }
-///         Ok(())
 ///     }
 /// }
-/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 ///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cqrs_core::subscription::SubscriptionOptions;
 /// # use cqrs_memory::{MemoryReadStore, MemoryStore};
-/// # use std::time::Duration;
 /// let app = App::new(MemoryStore::new());
 /// let processes = Processes::builder(&app, MemoryReadStore::new())
 ///     .handler(FlagLargeWithdrawals)
 ///     .start()
 ///     .await?;
-/// let head = app.store().head().await?;
-/// processes.wait_for("flag_large_withdrawals", head, Duration::from_secs(5)).await?;
+/// # let (stream, any) = (StreamName::new("account-7")?, ExpectedVersion::Any);
+/// # let withdrawn = BankEvent::Withdrawn { cents: 2_000_000 };
+/// # app.store().append_events(&stream, any, &[withdrawn]).await?;
+///
+/// // After a large withdrawal:
+/// let mut events = app.store().subscribe(SubscriptionOptions::all()).await?;
+/// assert_eq!(events.next().await.unwrap()?.stream.as_str(), "account-7");
+/// assert_eq!(events.next().await.unwrap()?.stream.as_str(), "flags-account-7");
 /// processes.stop().await;
 /// # Ok(()) }
 /// ```
@@ -100,8 +109,8 @@ pub trait EventHandler: Send + Sync + 'static {
     type Event: Event;
 
     /// The name under which the handler's checkpoint is stored: 1 to 32 lower-case letters, digits
-    /// and underscores, starting with a letter. A handler with a new name starts from the beginning;
-    /// see [`HandlerOptions::start`].
+    /// and underscores, starting with a letter. A handler with a new name starts from the
+    /// beginning; see [`HandlerOptions::start`].
     const NAME: &'static str;
 
     /// Whether [`key`](Self::key) returns the key of an event. Otherwise it is the stream.
@@ -151,9 +160,9 @@ impl HandlerContext<'_> {
     /// cause, the actor `handler:` with the handler's name, and the headers that the application
     /// [propagates](crate::app::AppBuilder::propagate).
     ///
-    /// Its id is derived from the handler, the event and the number of commands sent before it, so it
-    /// takes effect once even if the event is handled again: send the same commands in the same order
-    /// each time.
+    /// Its id is derived from the handler, the event and the number of commands sent before it, so
+    /// it takes effect once even if the event is handled again: send the same commands in the same
+    /// order each time.
     pub fn dispatch<C: Command>(&mut self, command: C) -> Dispatch<C> {
         if let Some(recorded) = &mut self.recorded {
             let id = command.aggregate_id();

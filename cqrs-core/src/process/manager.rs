@@ -82,9 +82,19 @@ use crate::{Event, Recorded, UpcastFailure};
 ///     }
 /// }
 ///
-/// let late = cqrs_core::process::testing::timeout("late", Timestamp::MAX, Timestamp::MAX);
-/// let effects = Delivery.on_timeout(&mut (), &late);
-/// assert_eq!(effects, Effects::new().suspend("not shipped for a day"));
+/// # let (stream, version) = (StreamName::new("shop-7")?, Version::new(1));
+/// # let (position, id, at) = (Position::new(1), EventId::random(), Timestamp::UNIX_EPOCH);
+/// # let paid = ShopEvent::Paid { order: "7".into() };
+/// # let metadata = Metadata::default().into();
+/// # let paid = Recorded::new(stream, version, position, id, at, metadata, paid);
+/// assert_eq!(Delivery.route(&paid), vec![Route::start_or_continue("7")]);
+/// assert_eq!(
+///     Delivery.react(&(), &paid),
+///     Effects::new()
+///         .dispatch(Ship { order: "7".into() })
+///         .start_timer("late", Duration::from_secs(24 * 60 * 60)),
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// `given_process` in the crate `cqrs-testing` tests a whole process in a few lines.

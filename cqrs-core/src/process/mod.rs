@@ -1,7 +1,7 @@
 //! Processes: reactions to events that survive a crash at any step.
 //!
-//! - A [`ProcessManager`] coordinates several aggregates. It routes each event to an instance, updates
-//!   that instance's state and returns commands and timers as data.
+//! - A [`ProcessManager`] coordinates several aggregates. It routes each event to an instance,
+//!   updates that instance's state and returns commands and timers as data.
 //! - An [`EventHandler`] reacts to each event on its own, without state.
 //! - A [`RecurringCommand`] is sent again and again; a [`ScheduledCommand`] is sent once.
 //!
@@ -165,8 +165,8 @@ impl<S: ProcessStore> Processes<S> {
         Ok(exists)
     }
 
-    /// Finishes the transactions in progress, saves the checkpoints and releases the leases, so that
-    /// other nodes take over at once.
+    /// Finishes the transactions in progress, saves the checkpoints and releases the leases, so
+    /// that other nodes take over at once.
     ///
     /// # Cancel safety
     /// Dropping the future does not keep the processes running.

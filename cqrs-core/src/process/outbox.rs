@@ -4,12 +4,13 @@
 //! Invariants:
 //! - A command is sent only after the transaction that decided it is committed.
 //! - A rejection is recorded in one transaction with the effects it leads to, so those are only
-//!   carried out after that, and a command that is sent again was not rejected before. An acceptance
-//!   is recorded in the log; the instance records it with its next change, or soon.
-//! - A timer fires only after the process has handled every event that was in the log when the timer
-//!   was found to be due. So an event that was recorded in time cancels it, however late it is
-//!   handled.
-//! - The commands of one instance are sent in order, one at a time. A slow instance delays no other.
+//!   carried out after that, and a command that is sent again was not rejected before. An
+//!   acceptance is recorded in the log; the instance records it with its next change, or soon.
+//! - A timer fires only after the process has handled every event that was in the log when the
+//!   timer was found to be due. So an event that was recorded in time cancels it, however late it
+//!   is handled.
+//! - The commands of one instance are sent in order, one at a time. A slow instance delays no
+//!   other.
 //! - Commands run in tasks of their own, since they may wait for something that the outbox itself
 //!   needs, such as a connection.
 //! - The outbox ends if the outcome of a commit is unknown; the next lease starts from the store.
@@ -295,7 +296,8 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
                 Ok(answer) => return Ok(answer),
                 Err(LeaseError::Lost) => return Err(Ended),
                 Err(LeaseError::Store(error)) => {
-                    tracing::warn!(partition = %self.lease.partition, %error, "change of instances failed");
+                    let partition = &self.lease.partition;
+                    tracing::warn!(%partition, %error, "cannot change instances");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -335,7 +337,7 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
                 Err(StoreError::new(kind, error.to_string()).into())
             }
             Err(CommitError::Unknown(error)) => {
-                tracing::warn!(partition = %self.lease.partition, %error, "commit outcome unknown");
+                tracing::warn!(partition = %self.lease.partition, %error, "outcome of commit unknown");
                 Err(LeaseError::Lost)
             }
         }

@@ -62,8 +62,8 @@ pub trait RecurringCommand: Send + Sync + 'static {
     /// underscores, starting with a letter. Must never change.
     const NAME: &'static str;
 
-    /// Returns the next tick after a time: the previous tick, or the first start. Must be later than
-    /// `after`; otherwise the instance is suspended. `None` ends the recurring command.
+    /// Returns the next tick after a time: the previous tick, or the first start. Must be later
+    /// than `after`; otherwise the instance is suspended. `None` ends the recurring command.
     ///
     /// A changed implementation takes effect after the tick that is already stored.
     fn next(&self, after: Timestamp) -> Option<Timestamp>;
@@ -78,7 +78,11 @@ pub trait RecurringCommand: Send + Sync + 'static {
     }
 }
 
-/// What to do about ticks that were missed while nothing was running.
+/// What to do about ticks that were missed while nothing was running, returned by
+/// [`RecurringCommand::missed`].
+///
+/// For a daily command and three days without a running node, [`Each`](Self::Each) sends three
+/// commands at the next start, and [`First`](Self::First) one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MissedTicks {
     /// Send a command for each missed tick, in order.

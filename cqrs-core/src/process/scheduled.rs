@@ -1,6 +1,6 @@
 //! Scheduled commands: sent once, at a given time, unless they are cancelled.
 //!
-//! Each scheduled command is an aggregate of its own, so that either its cancellation or its due
+//! Each scheduled command is a separate aggregate, so that either its cancellation or its due
 //! time comes first, for every observer.
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,33 @@ use crate::{
 };
 
 /// A command to send once, at a given time. Schedule it with [`CommandScheduler::schedule`].
+///
+/// ```
+/// # use cqrs_core::{*, event::*};
+/// # #[derive(Clone, serde::Serialize, serde::Deserialize)] struct Ship { order: String }
+/// # #[derive(Default)] struct Shop;
+/// # struct Shipped;
+/// # impl Event for Shipped {
+/// #     const TYPES: &'static [EventType] = &[EventType::new("shop.shipped", 1)];
+/// #     fn event_type(&self) -> EventType { Self::TYPES[0] }
+/// #     fn encode(&self) -> Result<Payload, PayloadError> { Payload::encode(&()) }
+/// #     fn decode(_: &str, _: &Payload) -> Result<Self, DecodeFailure> { Ok(Self) }
+/// # }
+/// # impl Command for Ship { type Aggregate = Shop; fn aggregate_id(&self) -> String { self.order.clone() } }
+/// # impl Aggregate for Shop {
+/// #     const CATEGORY: &'static str = "shop";
+/// #     type Id = String; type Command = Ship; type Event = Shipped; type Error = std::fmt::Error;
+/// #     fn execute(&self, _: Ship) -> Result<Vec<Shipped>, std::fmt::Error> { Ok(vec![Shipped]) }
+/// #     fn apply(&mut self, _: &Shipped) {}
+/// # }
+/// use cqrs_core::process::ScheduledCommand;
+///
+/// let due: Timestamp = "2026-12-24T08:00:00Z".parse()?;
+/// let command = ScheduledCommand::new("ship-7", due, Ship { order: "7".into() })
+///     .metadata(Metadata::default().with_actor("customer-3"));
+/// assert_eq!((command.id(), command.due()), ("ship-7", due));
+/// # Ok::<(), InvalidTimestamp>(())
+/// ```
 #[derive(Debug)]
 pub struct ScheduledCommand {
     id: String,
@@ -35,6 +62,18 @@ impl ScheduledCommand {
         Self { id, due, category: C::Aggregate::CATEGORY, command, metadata }
     }
 
+    /// Returns the id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Returns the time at or after which the command is sent.
+    #[must_use]
+    pub const fn due(&self) -> Timestamp {
+        self.due
+    }
+
     /// Sets the metadata that is stored with the schedule. The command is sent with its correlation
     /// id, and with the headers that the application
     /// [propagates](crate::app::AppBuilder::propagate).
@@ -49,8 +88,8 @@ impl ScheduledCommand {
 ///
 /// The commands are sent by any node of the application that runs [`Processes`](super::Processes)
 /// with [`scheduled_commands`](super::ProcessesBuilder::scheduled_commands): once, at or after the
-/// due time, also after a restart. A command that is rejected suspends the instance of its id in the
-/// process `scheduled_commands` until an operator resumes it.
+/// due time, also after a restart. A command that is rejected suspends the instance of its id in
+/// the process `scheduled_commands` until an operator resumes it.
 ///
 /// ```
 /// # use cqrs_core::{*, event::*};
@@ -140,8 +179,8 @@ impl CommandScheduler {
     /// Cancels a scheduled command, unless it is due already.
     ///
     /// # Errors
-    /// [`DispatchError::Rejected`] with a [`CancelError`] if the command is not scheduled, cancelled
-    /// or due; any other [`DispatchError`] if the cancellation cannot be stored.
+    /// [`DispatchError::Rejected`] with a [`CancelError`] if the command is not scheduled,
+    /// cancelled or due; any other [`DispatchError`] if the cancellation cannot be stored.
     pub async fn cancel(&self, id: impl Into<String>) -> Result<(), DispatchError<CancelError>> {
         self.app.dispatch(ChangeSchedule::Cancel { id: id.into() }).await?;
         Ok(())

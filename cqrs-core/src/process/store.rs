@@ -7,11 +7,11 @@ use crate::names::ConsumerName;
 use crate::projection::ReadStore;
 use crate::{StoreError, Timestamp};
 
-/// Stores the instances of processes in the transactions of a [`ReadStore`]: leases, checkpoints and
-/// fencing are those of the read store.
+/// Stores the instances of processes in the transactions of a [`ReadStore`]: leases, checkpoints
+/// and fencing are those of the read store.
 ///
-/// Instances cannot be rebuilt from the log alone, so commits must be durable. `MemoryReadStore` and
-/// `PgReadStore::for_processes` implement this trait.
+/// Instances cannot be rebuilt from the log alone, so commits must be durable. `MemoryReadStore`
+/// and `PgReadStore::for_processes` implement this trait.
 #[async_trait]
 pub trait ProcessStore: ReadStore {
     /// Creates the tables of a process.

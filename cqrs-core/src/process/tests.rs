@@ -1,4 +1,5 @@
-//! Cases that tests of the public API cannot cause reliably: changes in the wrong order, repeated answers.
+//! Cases that tests of the public API cannot cause reliably: changes in the wrong order, repeated
+//! answers.
 
 use std::collections::BTreeMap;
 
