@@ -97,11 +97,11 @@ impl PgReadStore {
     /// Begins a read-only transaction whose search path is the live generation of a read model, so
     /// that its tables need no schema. Costs one round trip, as a plain `begin` does.
     ///
-    /// Each statement reads one generation completely: if a rebuild is swapped in while the
-    /// transaction is open, statements before the swap read the old rows and later ones the new
-    /// rows. Read everything that has to be consistent in one statement. Drop the transaction when
-    /// you are done; it has nothing to commit. A transaction that stays open postpones the removal
-    /// of the generation it has read.
+    /// If a rebuild is swapped in while the transaction is open, it continues: each statement reads
+    /// the old rows or the new rows, and all of them. Which ones it reads may differ between
+    /// statements, so read everything that has to be consistent in one statement. Drop the
+    /// transaction when you are done; it has nothing to commit. While it is open, the generation it
+    /// has read is not removed.
     ///
     /// ```no_run
     /// # async fn run(read: cqrs_postgres::PgReadStore) -> Result<(), Box<dyn std::error::Error>> {

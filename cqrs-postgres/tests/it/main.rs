@@ -4,12 +4,18 @@
 
 mod batches;
 mod caller_transactions;
+mod columns;
 mod conformance;
 mod import;
 mod newest;
+mod pool;
 mod proxy;
+mod queries;
+mod read_models;
 mod reads;
 mod schema;
+#[cfg(feature = "testing")]
+mod test_schema;
 
 use cluster::Database;
 use cqrs_core::{
