@@ -1,4 +1,4 @@
-//! What happens to the server while others work.
+//! Failures of the server while writers and readers work.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,9 @@ use crate::writer::Writers;
 
 pub(crate) struct Failure<'a> {
     pub(crate) lasts: Duration,
-    /// Connections and processes are killed.
+    /// Whether connections and processes are killed.
     pub(crate) kills: bool,
-    /// The server is stopped as by a crash and started again.
+    /// The server to kill and start again.
     pub(crate) crashes: Option<&'a Cluster>,
 }
 
@@ -27,7 +27,7 @@ impl Failure<'_> {
         let (mut kills, mut crashes, mut processes) = (0, 0, 0);
         let mut connection = None;
         while Instant::now() < until {
-            // Not to wait for something: this is the pace of the failure.
+            // The pace of the failures; nothing is waited for.
             tokio::time::sleep(Duration::from_millis(20 + chance.below(200))).await;
             if !self.kills {
                 continue;
@@ -52,7 +52,8 @@ impl Failure<'_> {
     }
 }
 
-/// Ends about a third of the connections to the database; `None` when it cannot be asked.
+/// Terminates about a third of the connections to the database. Returns `None` if the database is
+/// not available.
 async fn kill_some(
     connection: &mut Option<PgConnection>,
     options: &PgConnectOptions,
@@ -76,7 +77,7 @@ async fn kill_some(
     Some(killed)
 }
 
-/// Makes both functions go on without the lock.
+/// Removes the lock from both append functions.
 pub(crate) async fn remove_the_lock(options: &PgConnectOptions) {
     let mut connection = options.connect().await.unwrap();
     let functions = "select pg_get_functiondef(p.oid) from pg_proc p

@@ -1,4 +1,4 @@
-//! Somebody who follows the log all the while.
+//! A reader that follows the log during the whole test.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use cqrs_postgres::PgStore;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::books::Seen;
+use crate::observations::Seen;
 
 pub(crate) struct Reader {
     stop_at: watch::Sender<Option<Position>>,
@@ -33,8 +33,7 @@ impl Reader {
                 tokio::select! {
                     event = events.next() => match event {
                         Some(Ok(event)) => seen.push(Seen::of(&event)),
-                        // Failure that the subscription did not wait out: go on behind what was
-                        // seen, as its documentation says.
+                        // After an error, a subscription is continued after the last position.
                         _ => {
                             let again = SubscriptionOptions::all().from(Start::After(last));
                             events = store.subscribe(again).await.unwrap();
@@ -47,12 +46,12 @@ impl Reader {
         Self { stop_at, reading, name }
     }
 
-    /// Everything it saw, once it has come as far as the head.
+    /// Waits until the reader has reached the head, and returns the events it saw.
     pub(crate) async fn stop(self, head: Position) -> (&'static str, Vec<Seen>) {
         self.stop_at.send_replace(Some(head));
         let limit = std::time::Duration::from_secs(60);
         let seen = tokio::time::timeout(limit, self.reading).await;
-        let seen = seen.unwrap_or_else(|_| panic!("`{}` never got to {head}", self.name));
+        let seen = seen.unwrap_or_else(|_| panic!("`{}` did not reach position {head}", self.name));
         (self.name, seen.unwrap())
     }
 }

@@ -1,4 +1,4 @@
-//! Processes that write, and note what they were told.
+//! Processes that write, and record the results they get.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -17,9 +17,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use uuid::Uuid;
 
-use crate::books::{Books, Note};
+use crate::observations::{Note, Observations};
 
-/// What a child process is told: the database, its seed, its tasks, and the folder for its notes.
+/// The arguments of a child process: the database, its seed, its tasks and the file of its notes.
 const CHILD: [&str; 4] = ["CHAOS_DATABASE", "CHAOS_SEED", "CHAOS_TASKS", "CHAOS_NOTES"];
 
 pub(crate) struct Writers {
@@ -54,7 +54,7 @@ impl Writers {
         Self { folder, children, url, tasks }
     }
 
-    /// Kills one of them where it stands, and starts another in its place.
+    /// Kills one of the processes and starts another in its place.
     pub(crate) fn kill_one(&mut self, chance: &mut Chance) {
         let at = chance.below(self.children.len() as u64) as usize;
         let (child, notes) = &mut self.children[at];
@@ -63,25 +63,25 @@ impl Writers {
         *child = spawn(&self.url, chance.below(u64::MAX), self.tasks, notes);
     }
 
-    /// Tells them to finish, waits, and reads what they noted.
-    pub(crate) fn stop(mut self) -> Books {
+    /// Stops the processes, waits for them, and reads their notes.
+    pub(crate) fn stop(mut self) -> Observations {
         std::fs::write(self.folder.join("stop"), "").unwrap();
         let until = Instant::now() + Duration::from_secs(90);
-        let mut books = Books::default();
+        let mut observed = Observations::default();
         for (child, notes) in &mut self.children {
             while child.try_wait().unwrap().is_none() {
-                assert!(Instant::now() < until, "a writer does not end");
+                assert!(Instant::now() < until, "a writer does not stop");
                 std::thread::sleep(Duration::from_millis(10));
             }
             assert!(child.wait().unwrap().success(), "a writer failed");
             let mut text = std::fs::read_to_string(&*notes).unwrap_or_default();
-            // A writer that was killed may have been in the middle of a line.
+            // A writer may have been killed in the middle of a line.
             text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
-            books
+            observed
                 .notes
                 .extend(text.lines().map(|line| serde_json::from_str::<Note>(line).unwrap()));
         }
-        books
+        observed
     }
 }
 
@@ -95,21 +95,22 @@ impl Drop for Writers {
     }
 }
 
-/// Runs in a process of its own; see [`Writers::start`].
+/// The main function of a child process; see [`Writers::start`].
 #[test]
-#[ignore = "started by the others, in processes of their own"]
+#[ignore = "started by the other tests in a separate process"]
 fn child() {
-    let Some(told) = CHILD.iter().map(|name| std::env::var(name).ok()).collect::<Option<Vec<_>>>()
+    let Some(arguments) =
+        CHILD.iter().map(|name| std::env::var(name).ok()).collect::<Option<Vec<_>>>()
     else {
         return;
     };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(write(
-        &told[0],
-        told[1].parse().unwrap(),
-        told[2].parse().unwrap(),
-        Path::new(&told[3]),
+        &arguments[0],
+        arguments[1].parse().unwrap(),
+        arguments[2].parse().unwrap(),
+        Path::new(&arguments[3]),
     ));
 }
 
@@ -119,7 +120,7 @@ async fn write(url: &str, seed: u64, tasks: u64, notes: &Path) {
     let file = Arc::new(Mutex::new(file));
     let stop = notes.with_file_name("stop");
     let store = loop {
-        // The server may just be down.
+        // The server may be down.
         if let Ok(store) = PgStore::builder().options(options.clone()).connect().await {
             break store;
         }
@@ -168,7 +169,7 @@ impl Writer {
         }
     }
 
-    /// One to five events for one or two of a few streams, which all processes share.
+    /// Returns one to five events for one or two of a few streams that all processes share.
     fn something(&mut self) -> Append {
         let mut part = || {
             let stream = StreamName::new(format!("chaos-{}", self.chance.below(20))).unwrap();
@@ -193,7 +194,7 @@ impl Writer {
         self.note(&Note::Acknowledged { ids: ids(append), positions: positions.collect() });
     }
 
-    /// Appends, and asks again for as long as the outcome is unknown.
+    /// Appends, and repeats it while the outcome is unknown.
     async fn append(&self, append: Append) {
         loop {
             match self.store.append(append.clone()).await {
@@ -210,7 +211,7 @@ impl Writer {
         }
     }
 
-    /// Appends in a transaction of its own, thinks, and commits or not.
+    /// Appends in the caller's transaction, pauses, and commits or rolls back.
     async fn in_a_transaction(&mut self, append: Append) {
         let pause = Duration::from_millis(self.chance.below(30));
         let commits = !self.chance.one_in(4);
@@ -218,7 +219,7 @@ impl Writer {
         match self.transaction(&mut connection, &append, pause, commits).await {
             Ok(Some(appended)) => self.acknowledged(&append, &appended),
             Ok(None) => self.note(&Note::RolledBack { ids: ids(&append) }),
-            // Killed on the way: the same append tells what became of it.
+            // Interrupted: appending again finds out whether it is stored.
             Err(()) => self.append(append).await,
         }
     }
@@ -238,7 +239,7 @@ impl Writer {
             transaction.commit().await.map_err(drop)?;
             return Ok(Some(appended));
         }
-        // Rolled back by the server too, should this not reach it.
+        // If this fails, the server rolls back.
         let _ = transaction.rollback().await;
         Ok(None)
     }

@@ -1,4 +1,4 @@
-//! Gates in the functions of the database.
+//! Gates in the SQL functions, at which a session can be held.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Row};
 use tokio::sync::Mutex;
 
-/// The lock behind all gates.
+/// The key of the advisory lock that closes all gates.
 const GATE: u32 = 4_242;
 
-/// The setting that tells a session where to stop.
-const STOP_AT: &str = "schedule.stop_at";
+/// The session setting that names the gate to stop at.
+const STOP_AT: &str = "interleaving.stop_at";
 
-/// Puts gates into both functions and returns their names in order, for each function.
+/// Adds gates to both append functions and returns their names, in order, for each function.
 pub(crate) async fn install(
     connection: &mut PgConnection,
     without_lock: bool,
@@ -56,7 +56,7 @@ impl RetainLines for String {
     }
 }
 
-/// A gate before each statement of the function's own block, and one behind the last.
+/// Adds a gate before each statement of the outermost block, and one after the last.
 fn with_gates(text: &str, function: &str) -> (String, Vec<String>) {
     let mut gated = String::new();
     let mut gates = Vec::new();
@@ -66,7 +66,7 @@ fn with_gates(text: &str, function: &str) -> (String, Vec<String>) {
         gates.push(name);
     };
     let mut in_block = false;
-    // How the statement that has begun ends.
+    // The end of the statement that has begun.
     let mut ends_with: Option<&str> = None;
     for line in text.lines() {
         if in_block && line.starts_with("end ") {
@@ -92,15 +92,15 @@ fn with_gates(text: &str, function: &str) -> (String, Vec<String>) {
     (gated, gates)
 }
 
-/// Options of sessions that stop at a gate.
+/// Returns options for sessions that stop at a gate.
 pub(crate) fn stopping_at(options: &PgConnectOptions, gate: &str) -> PgConnectOptions {
     options.clone().options([(STOP_AT, gate)])
 }
 
-/// Closes and opens all gates, and looks who waits.
-pub(crate) struct Keeper(Mutex<PgConnection>);
+/// Closes and opens all gates, and finds the sessions that wait.
+pub(crate) struct GateControl(Mutex<PgConnection>);
 
-impl Keeper {
+impl GateControl {
     pub(crate) fn new(connection: PgConnection) -> Self {
         Self(Mutex::new(connection))
     }
@@ -117,12 +117,12 @@ impl Keeper {
         self.run(format!("select pg_advisory_unlock({GATE})")).await;
     }
 
-    /// The session that waits at a gate, if there is one.
+    /// Returns the session that waits at a gate, or `None`.
     pub(crate) async fn at_gate(&self) -> Option<i32> {
         self.waiting("=").await
     }
 
-    /// Whether somebody waits for another lock: that of the log, or a row of the other's.
+    /// Returns `true` if a session waits for another lock: that of the log, or of a row.
     pub(crate) async fn at_lock(&self) -> bool {
         self.waiting("<>").await.is_some()
     }
@@ -143,12 +143,12 @@ impl Keeper {
         self.run(format!("select pg_terminate_backend({pid})")).await;
     }
 
-    /// Waits until a condition of the server's holds.
+    /// Waits until a condition holds.
     pub(crate) async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
         let holds = Mutex::new(&mut holds);
         eventually(Duration::from_secs(20), || async {
             let mut holds = holds.lock().await;
-            if (*holds)().await { Ok(()) } else { Err(format!("lab: not {what}")) }
+            if (*holds)().await { Ok(()) } else { Err(format!("not {what}")) }
         })
         .await;
     }

@@ -1,4 +1,4 @@
-//! Reads and checkpoints that are held between two steps while others write to the end.
+//! Reads and durable subscriptions, interleaved with complete writes at every step.
 
 use cluster::Database;
 use cqrs_core::{
@@ -22,7 +22,7 @@ async fn filled(database: &Database) -> PgStore {
 }
 
 fn append() -> Append {
-    let event = NewEvent::json("schedule.happened", &()).unwrap();
+    let event = NewEvent::json("interleaving.happened", &()).unwrap();
     Append::to(StreamName::new("a-1").unwrap(), ExpectedVersion::Any, vec![event])
 }
 
@@ -30,13 +30,13 @@ async fn write(store: &PgStore) {
     store.append(append()).await.unwrap();
 }
 
-/// Every way of writing, one after the other, each to its end.
+/// Writes in every way, one after the other.
 async fn write_all(store: &PgStore, database: &Database) {
     write(store).await;
     let several = append().and_to(
         StreamName::new("b-1").unwrap(),
         ExpectedVersion::Any,
-        vec![NewEvent::json("schedule.happened", &()).unwrap()],
+        vec![NewEvent::json("interleaving.happened", &()).unwrap()],
     );
     store.append(several.clone()).await.unwrap();
     let mut connection = database.options().connect().await.unwrap();
@@ -51,7 +51,7 @@ async fn write_all(store: &PgStore, database: &Database) {
 }
 
 #[tokio::test]
-async fn a_read_of_the_log_held_between_any_two_pages() {
+async fn a_read_of_the_log_is_not_affected_by_writes_between_pages() {
     let database = Database::create().await;
     let store = filled(&database).await;
     for held_after in 0..=EVENTS {
@@ -65,7 +65,7 @@ async fn a_read_of_the_log_held_between_any_two_pages() {
         while let Some(page) = pages.next().await {
             seen.extend(page.unwrap().events);
         }
-        // As it was when the first page was read.
+        // A read ends at the head at the time its first page was read.
         let end = if held_after == 0 { store.head().await.unwrap() } else { head };
         let positions: Vec<u64> = seen.iter().map(|event| event.position.get()).collect();
         assert_eq!(positions, (1..=end.get()).collect::<Vec<_>>(), "held after {held_after}");
@@ -73,7 +73,7 @@ async fn a_read_of_the_log_held_between_any_two_pages() {
 }
 
 #[tokio::test]
-async fn a_read_of_a_stream_held_between_any_two_pages() {
+async fn a_read_of_a_stream_is_not_affected_by_writes_between_pages() {
     let database = Database::create().await;
     let store = filled(&database).await;
     for held_after in 1..=EVENTS {
@@ -93,10 +93,9 @@ async fn a_read_of_a_stream_held_between_any_two_pages() {
     }
 }
 
-/// Held before the event is handled, before it is acknowledged, and before the checkpoint is
-/// given back; each time the process may also be gone there.
+/// Stops before the acknowledgement, after it, and after closing; with and without a crash there.
 #[tokio::test]
-async fn a_checkpoint_held_between_any_two_steps() {
+async fn a_checkpoint_is_correct_wherever_the_subscription_stops() {
     let database = Database::create().await;
     let store = filled(&database).await;
     let name = SubscriptionName::new("held").unwrap();
@@ -105,9 +104,9 @@ async fn a_checkpoint_held_between_any_two_steps() {
         store.subscribe_durable(store.clone(), durable)
     };
     for step in ["delivered", "acknowledged", "closed"] {
-        for vanishes in [false, true] {
-            let kept = store.find_checkpoint(&name).await.unwrap();
-            let from = kept.map_or(Position::START, |kept| kept.position);
+        for crashes in [false, true] {
+            let stored = store.find_checkpoint(&name).await.unwrap();
+            let from = stored.map_or(Position::START, |stored| stored.position);
             let mut events = open();
             let first = events.next().await.unwrap();
             assert_eq!(first.position, from.next(), "{step}");
@@ -121,16 +120,16 @@ async fn a_checkpoint_held_between_any_two_steps() {
                 write_all(&store, &database).await;
             } else {
                 write_all(&store, &database).await;
-                if vanishes {
-                    // Nothing is said any more; the next one waits until the claim runs out.
+                if crashes {
+                    // Neither saved nor released: the reset below ends the lease.
                     std::mem::forget(events);
                     store.reset_checkpoint(&name, done).await.unwrap();
                 } else {
                     events.close().await.unwrap();
                 }
             }
-            let kept = store.find_checkpoint(&name).await.unwrap().unwrap();
-            assert_eq!(kept.position, done, "{step}");
+            let stored = store.find_checkpoint(&name).await.unwrap().unwrap();
+            assert_eq!(stored.position, done, "{step}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The two who meet.
+//! What the two writers do.
 
 use cqrs_core::{
     EventStore,
@@ -8,14 +8,14 @@ use cqrs_postgres::PgStore;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
-/// What a side does.
+/// What one writer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     /// Appends one event.
     One,
     /// Appends to two streams.
     Several,
-    /// Appends to two streams in a transaction of its own, with a row of its own.
+    /// Appends to two streams in a transaction that also inserts another row.
     Transaction(End),
 }
 
@@ -24,17 +24,17 @@ pub(crate) enum Side {
 pub(crate) enum End {
     Commit,
     Rollback,
-    /// Its session is ended where it is held.
+    /// The session is terminated where it is held.
     Killed,
 }
 
-/// How a side ended.
+/// The result of a side.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Stored(Appended),
     Rejected(AppendError),
     RolledBack,
-    /// It does not know.
+    /// The side cannot know whether its append is stored.
     Unknown,
 }
 
@@ -48,7 +48,7 @@ impl From<Result<Appended, AppendError>> for Outcome {
     }
 }
 
-/// Runs a side. `options` are those of its own session, `store` is what it appends through.
+/// Runs a side. `options` are for the session of its transaction.
 pub(crate) async fn run(
     side: Side,
     append: Append,
@@ -76,7 +76,7 @@ pub(crate) async fn run(
         Ok::<_, sqlx::Error>(appended.into())
     };
     match run.await {
-        // Its own session is gone, so it cannot know.
+        // The session was terminated, so the outcome is unknown.
         Err(_) | Ok(Outcome::Rejected(AppendError::Store(_))) if end == End::Killed => {
             Outcome::Unknown
         }

@@ -1,4 +1,4 @@
-//! Subscriptions: from the past into the present without a seam, and through the store's failure.
+//! Subscriptions: stored events, then new ones, also while the store fails.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 
 use super::ledger::{Ledger, LedgerEvent, put};
 
-/// Fails some reads and loses every hint.
+/// A store that fails some reads and loses every notification.
 #[derive(Clone, Debug)]
 pub struct Shaky {
     pub inner: Store,
@@ -30,7 +30,7 @@ impl EventStore for Shaky {
         if failed.is_err() {
             return pages;
         }
-        // One page comes through before the connection breaks.
+        // The connection breaks after one page.
         let broken = ReadError::Store(StoreError::new(self.kind, "connection reset"));
         pages.take(1).chain(futures_util::stream::iter([Err(broken)])).boxed()
     }
@@ -74,7 +74,7 @@ pub async fn positions(subscription: &mut Subscription, count: usize) -> Vec<u64
 }
 
 #[tokio::test]
-async fn every_place_to_start_at() {
+async fn a_subscription_starts_at_the_requested_event() {
     let clock = ManualClock::new();
     let store = fresh_with(clock.clone()).await;
     let start = clock.now();
@@ -99,7 +99,7 @@ async fn every_place_to_start_at() {
 }
 
 #[tokio::test]
-async fn a_page_and_single_events_can_be_mixed() {
+async fn pages_and_single_events_can_be_mixed() {
     let store = fresh().await;
     fill(&store, 5).await;
     let mut following = store.subscribe(SubscriptionOptions::all().page_size(4)).await.unwrap();
@@ -110,7 +110,7 @@ async fn a_page_and_single_events_can_be_mixed() {
 }
 
 #[tokio::test]
-async fn an_application_hands_out_its_store_for_subscribing() {
+async fn an_app_gives_access_to_subscriptions() {
     let app = App::new(fresh().await);
     let of_ledgers = SubscriptionOptions::to(Filter::types(<Ledger as Aggregate>::Event::TYPES));
     let mut following = app.store().subscribe(of_ledgers).await.unwrap();

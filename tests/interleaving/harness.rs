@@ -1,4 +1,4 @@
-//! Where two sides meet, and what must hold afterwards.
+//! Runs two writers against each other and checks what must hold afterwards.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,29 +15,30 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
-use crate::gates::{self, Keeper};
+use crate::gates::{self, GateControl};
 use crate::sides::{End, Outcome, Side, run};
 
-/// How what the two sides append is related.
+/// How the two appends are related.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Relation {
-    /// Both expect the same version of the same streams: one wins.
+    /// Both expect the same version of the same streams: one succeeds.
     SameVersion,
-    /// They have nothing in common: both win.
+    /// They have nothing in common: both succeed.
     OtherStreams,
-    /// It is the same append: it is stored once, and both hear where.
+    /// They are the same append: it is stored once, and both return its positions.
     SameEvents,
-    /// The same command with other events: the first is stored, and both hear where.
+    /// They carry the same command with other events: the first is stored, and both return its
+    /// positions.
     SameCommand,
 }
 
-pub(crate) struct Lab {
+pub(crate) struct Harness {
     options: PgConnectOptions,
-    keeper: Keeper,
+    gates: GateControl,
     free: PgStore,
     one: Vec<String>,
     several: Vec<String>,
-    /// Follows from the beginning to the end.
+    /// Follows the log from its origin until the end of the test.
     tail: Subscription,
     tailed: u64,
     rounds: u64,
@@ -51,7 +52,7 @@ pub(crate) struct Holder {
     options: PgConnectOptions,
 }
 
-impl Lab {
+impl Harness {
     pub(crate) async fn new(database: &Database) -> Self {
         Self::with(database, false).await
     }
@@ -68,14 +69,13 @@ impl Lab {
         let rows = "create table public.callers_rows (n int)";
         sqlx::raw_sql(rows).execute(&mut connection).await.unwrap();
         let tail = free.subscribe(SubscriptionOptions::all()).await.unwrap();
-        let keeper = Keeper::new(connection);
-        Self { options, keeper, free, one, several, tail, tailed: 0, rounds: 0 }
+        let gates = GateControl::new(connection);
+        Self { options, gates, free, one, several, tail, tailed: 0, rounds: 0 }
     }
 
-    /// Where a side can be held.
+    /// Returns the gates at which a side can be held.
     pub(crate) fn gates_of(&self, side: Side) -> Vec<String> {
-        // Were a statement added to a function, it would get a gate; were the parser blind to
-        // them, this would say so.
+        // Fails if the parser no longer finds the statements of a function.
         assert!(
             self.one.len() >= 10 && self.several.len() >= 14,
             "{:?} {:?}",
@@ -99,9 +99,9 @@ impl Lab {
         Holder { side, gate: gate.to_owned(), store, options }
     }
 
-    /// Holds one side at its gate, lets the other run, and checks what came of it. Says whether
-    /// the gate was on the way.
-    pub(crate) async fn meet(
+    /// Holds one side at its gate, lets the other run, and checks the result. Returns `true` if the
+    /// first side reached the gate.
+    pub(crate) async fn interleave(
         &mut self,
         holder: &mut Holder,
         other: Side,
@@ -112,41 +112,41 @@ impl Lab {
         let [first, second] = self.appends(holder.side, other, relation).await;
         let place = format!("{:?} held at {}, {other:?}, {relation:?}", holder.side, holder.gate);
 
-        self.keeper.close().await;
+        self.gates.close().await;
         let held = tokio::spawn(run(
             holder.side,
             first.clone(),
             holder.store.clone(),
             holder.options.clone(),
         ));
-        let arrived = async || held.is_finished() || self.keeper.at_gate().await.is_some();
-        self.keeper.until(&format!("at the gate: {place}"), arrived).await;
-        let session = self.keeper.at_gate().await;
+        let arrived = async || held.is_finished() || self.gates.at_gate().await.is_some();
+        self.gates.until(&format!("at the gate: {place}"), arrived).await;
+        let session = self.gates.at_gate().await;
 
         let free =
             tokio::spawn(run(other, second.clone(), self.free.clone(), self.options.clone()));
-        let settled = async || free.is_finished() || self.keeper.at_lock().await;
-        self.keeper.until(&format!("past or waiting: {place}"), settled).await;
+        let settled = async || free.is_finished() || self.gates.at_lock().await;
+        self.gates.until(&format!("finished or waiting: {place}"), settled).await;
 
         match session {
             Some(session) if holder.side == Side::Transaction(End::Killed) => {
-                self.keeper.kill(session).await;
+                self.gates.kill(session).await;
             }
             _ => {}
         }
-        self.keeper.open().await;
+        self.gates.open().await;
         let outcomes = [(first, held.await.unwrap()), (second, free.await.unwrap())];
         self.check(before, relation, &outcomes, &place).await;
         session.is_some()
     }
 
-    /// The appends of both sides, to streams that have one event each.
+    /// Returns the appends of both sides, to streams that have one event each.
     async fn appends(&self, held: Side, other: Side, relation: Relation) -> [Append; 2] {
         let stream = |name: &str| StreamName::new(format!("{name}-{}", self.rounds)).unwrap();
-        let event = || vec![NewEvent::json("schedule.happened", &self.rounds).unwrap()];
+        let event = || vec![NewEvent::json("interleaving.happened", &self.rounds).unwrap()];
         let names = match relation {
             Relation::OtherStreams => [["a", "b"], ["c", "d"]],
-            // The other way round, as two who would lock each other out.
+            // In the opposite order, which invites a deadlock.
             _ => [["a", "b"], ["b", "a"]],
         };
         let expected = match relation {
@@ -160,7 +160,7 @@ impl Lab {
             self.free.append(append).await.unwrap();
         }
         let append = |side: Side, names: [&str; 2]| {
-            // One event goes to the stream they both know.
+            // A single event goes to the stream that both write to.
             let first = if side == Side::One && relation != Relation::OtherStreams {
                 "a"
             } else {
@@ -194,13 +194,13 @@ impl Lab {
         place: &str,
     ) {
         let log = self.log_after(before).await;
-        // The four events that the streams began with.
+        // Without the four events that the streams began with.
         let log = &log[4..];
-        let place = format!("lab: {place}: {outcomes:?} {log:?}");
+        let place = format!("{place}: {outcomes:?} {log:?}");
         let at: HashMap<Uuid, &RecordedEvent> =
             log.iter().map(|event| (event.id.as_uuid(), event)).collect();
-        assert_eq!(at.len(), log.len(), "an event twice: {place}");
-        // G2, G3: dense, in the log and in each stream.
+        assert_eq!(at.len(), log.len(), "an event is stored twice: {place}");
+        // G2, G3: positions and versions are dense.
         let mut versions = HashMap::new();
         for (position, event) in (before.get() + 5..).zip(log) {
             assert_eq!(event.position.get(), position, "G2: {place}");
@@ -208,7 +208,7 @@ impl Lab {
             *version += 1;
             assert_eq!(event.version.get(), *version, "G3: {place}");
         }
-        // G1: what was acknowledged is there as it was said, all of it.
+        // G1: an acknowledged append is stored completely, at the positions that were returned.
         let mut stored = HashSet::new();
         let mut winners = 0;
         for (append, outcome) in outcomes {
@@ -233,7 +233,7 @@ impl Lab {
                     );
                 }
                 Outcome::Rejected(AppendError::Conflict(conflict)) => {
-                    assert_eq!(relation, Relation::SameVersion, "a conflict: {place}");
+                    assert_eq!(relation, Relation::SameVersion, "unexpected conflict: {place}");
                     assert_eq!(conflict.actual, Version::new(2), "G3: {place}");
                     assert_eq!(there, 0, "G1: {place}");
                 }
@@ -246,11 +246,11 @@ impl Lab {
                     stored.extend(ids.iter().filter(|id| at.contains_key(id)));
                     winners += usize::from(there > 0);
                 }
-                Outcome::Rejected(error) => panic!("refused {error:?}: {place}"),
+                Outcome::Rejected(error) => panic!("unexpected error {error:?}: {place}"),
             }
         }
-        assert!(at.keys().all(|id| stored.contains(id)), "G1: nobody wrote it: {place}");
-        // One wins where one can; where one rolls back, the other does.
+        assert!(at.keys().all(|id| stored.contains(id)), "G1: an event of neither side: {place}");
+        // One side succeeds if it can; if one rolls back, the other succeeds.
         let gave_up = outcomes.iter().any(|(append, outcome)| match outcome {
             Outcome::RolledBack => true,
             Outcome::Unknown => append.events().all(|event| !at.contains_key(&event.id.as_uuid())),
@@ -258,11 +258,11 @@ impl Lab {
         });
         match relation {
             Relation::OtherStreams => assert_eq!(winners, if gave_up { 1 } else { 2 }, "{place}"),
-            // Of the same events it cannot be told whose they are.
+            // The log does not show which side stored the same events.
             Relation::SameEvents => assert!(!log.is_empty(), "G1: {place}"),
             _ => assert!(winners == 1 || gave_up && winners <= 1, "G3, G7: {place}"),
         }
-        // G4, G5: whoever follows saw the same.
+        // G4, G5: a subscription returned the same events.
         self.follow().await;
     }
 
@@ -277,7 +277,7 @@ impl Lab {
         while self.tailed < head {
             let event = self.tail.next().await.unwrap().unwrap();
             self.tailed += 1;
-            assert_eq!(event.position.get(), self.tailed, "lab: G4");
+            assert_eq!(event.position.get(), self.tailed, "G4");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What everybody saw, and whether it agrees.
+//! What writers and readers saw, and whether it agrees.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// An event as somebody saw it.
+/// An event as a reader saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) position: Position,
@@ -28,27 +28,27 @@ impl Seen {
     }
 }
 
-/// What a writer noted of one append.
+/// What a writer recorded about one append.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Note {
-    /// Acknowledged: its events by id, and the positions they were said to have.
+    /// It was acknowledged: the ids of its events, and the positions returned for them.
     Acknowledged { ids: Vec<Uuid>, positions: Vec<u64> },
-    /// Rolled back by its own caller.
+    /// Its caller rolled it back.
     RolledBack { ids: Vec<Uuid> },
-    /// About to be appended: the writer may be killed before it learns what came of it.
+    /// It is about to be appended. The writer may be killed before it knows the outcome.
     Intended { ids: Vec<Uuid> },
-    /// Rejected for a reason of the store's: nothing was stored, and it was tried again.
+    /// The store failed: nothing was stored, and the writer tried again.
     Failed,
 }
 
 #[derive(Default)]
-pub(crate) struct Books {
+pub(crate) struct Observations {
     pub(crate) notes: Vec<Note>,
     log: Vec<Seen>,
     read: Vec<(&'static str, Vec<Seen>)>,
 }
 
-impl Books {
+impl Observations {
     pub(crate) fn read(&mut self, read: (&'static str, Vec<Seen>)) {
         self.read.push(read);
     }
@@ -73,7 +73,7 @@ impl Books {
         let kind = |is: fn(&Note) -> bool| self.notes.iter().filter(|note| is(note)).count();
         format!(
             "delivered {delivered} / committed {} to {} readers / skipped {} / repeated {repeated}; \
-             {} appends acknowledged, {} rolled back, {} cut off with their writer, {} refused and tried again",
+             {} appends acknowledged, {} rolled back, {} interrupted with their writer, {} failed and tried again",
             self.log.len(),
             self.read.len(),
             wanted.saturating_sub(delivered - repeated),
@@ -91,7 +91,7 @@ impl Books {
         assert!(violations.is_empty(), "{violations:#?}");
     }
 
-    /// Everything that does not agree.
+    /// Returns every contradiction, at most 20.
     pub(crate) fn violations(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         // G2: dense positions. G3: dense versions.
@@ -108,7 +108,8 @@ impl Books {
             }
             places.entry(event.id).or_default().push(event.position.get());
         }
-        // G1: acknowledged is there once, where it was said to be; the rest is whole or absent.
+        // G1: an acknowledged append is stored once, at the returned positions; any other one is
+        // stored completely or not at all.
         let empty = Vec::new();
         let place = |id: &Uuid| places.get(id).unwrap_or(&empty);
         let mut known = HashSet::<&Uuid>::new();
@@ -136,7 +137,7 @@ impl Books {
                     let there = ids.iter().filter(|id| place(id).len() == 1).count();
                     if there != 0 && there != ids.len() {
                         wrong.push(format!(
-                            "G1: {there} of {} events are there: {ids:?}",
+                            "G1: {there} of {} events are stored: {ids:?}",
                             ids.len()
                         ));
                     }
@@ -146,8 +147,8 @@ impl Books {
             }
         }
         let strangers = self.log.iter().filter(|event| !known.contains(&event.id));
-        wrong.extend(strangers.map(|event| format!("G1: nobody wrote {event:?}")));
-        // G4, G5: every reader saw exactly the log.
+        wrong.extend(strangers.map(|event| format!("G1: no writer wrote {event:?}")));
+        // G4, G5: every reader saw exactly the events of the log, in order.
         for (name, seen) in &self.read {
             if *seen != self.log {
                 let at =
@@ -186,28 +187,31 @@ mod tests {
         Note::Acknowledged { ids, positions: positions.collect() }
     }
 
-    fn right() -> Books {
+    fn right() -> Observations {
         let log = vec![event(1, "a", 1), event(2, "b", 1), event(3, "a", 2), event(4, "a", 3)];
         let notes = vec![note(1..=1), note(2..=3), note(4..=4)];
-        Books { notes, read: vec![("reader", log.clone())], log }
+        Observations { notes, read: vec![("reader", log.clone())], log }
     }
 
-    fn wrong(change: impl FnOnce(&mut Books), law: &str) {
-        let mut books = right();
-        change(&mut books);
-        let violations = books.violations();
-        assert!(violations.iter().any(|told| told.starts_with(law)), "{law}: {violations:?}");
+    fn wrong(change: impl FnOnce(&mut Observations), law: &str) {
+        let mut observed = right();
+        change(&mut observed);
+        let violations = observed.violations();
+        assert!(
+            violations.iter().any(|violation| violation.starts_with(law)),
+            "{law}: {violations:?}"
+        );
     }
 
     #[test]
-    fn books_that_agree_are_right_and_others_are_not() {
+    fn every_kind_of_violation_is_detected() {
         right().check();
         wrong(|b| b.log[3].position = Position::new(5), "G2");
         wrong(|b| b.log.swap(1, 2), "G2");
         wrong(|b| b.log[3].version = 4, "G3");
         wrong(|b| b.log[3].id = b.log[2].id, "G1");
         wrong(|b| drop(b.log.pop()), "G1");
-        wrong(|b| drop(b.notes.pop()), "G1: nobody");
+        wrong(|b| drop(b.notes.pop()), "G1: no writer");
         wrong(|b| b.notes.push(Note::RolledBack { ids: vec![Uuid::from_u128(1)] }), "G1");
         let torn = vec![Uuid::from_u128(1), Uuid::from_u128(77)];
         wrong(|b| b.notes.push(Note::Intended { ids: torn }), "G1");
