@@ -11,7 +11,8 @@ use syn::{
 };
 
 use crate::attributes::{CATEGORY_RULE, CommandAttributes, command_attributes, krate};
-use crate::suggestion::{did_you_mean, listed};
+use crate::fields::{description_of, field_of, names_of, only_unnamed};
+use crate::suggestion::did_you_mean;
 
 pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     let attributes = CommandAttributes::parse(&input.attrs)?;
@@ -107,8 +108,7 @@ fn case<'a>(
     reject_attributes(&variant.attrs)?;
     reject_attributes_of_fields(&variant.fields)?;
     match (&variant.fields, id) {
-        (Fields::Unnamed(fields), _) if fields.unnamed.len() == 1 => {
-            let command = &fields.unnamed[0].ty;
+        (Fields::Unnamed(_), _) if let Some(command) = only_unnamed(&variant.fields) => {
             if !seen.insert(command.to_token_stream().to_string()) {
                 let message = format!(
                     "`{}` is in two variants of `{ident}`: remove one",
@@ -157,24 +157,6 @@ fn reject_attributes(attributes: &[Attribute]) -> Result<()> {
             let message = "`#[command(..)]` has no effect here: write it on the type";
             Err(Error::new(attribute.span(), message))
         }
-    }
-}
-
-fn field_of<'a>(fields: &'a Fields, name: &Ident) -> Option<&'a Field> {
-    fields.iter().find(|field| field.ident.as_ref() == Some(name))
-}
-
-fn names_of(fields: &Fields) -> Vec<String> {
-    fields.iter().filter_map(|field| field.ident.as_ref()).map(ToString::to_string).collect()
-}
-
-/// Returns a part of a sentence such as "its fields are `a` and `b`".
-fn description_of(fields: &Fields) -> String {
-    match (fields, &*names_of(fields)) {
-        (Fields::Unnamed(_), _) => "its fields have no names".to_owned(),
-        (_, []) => "it has no fields".to_owned(),
-        (_, [name]) => format!("its only field is `{name}`"),
-        (_, names) => format!("its fields are {}", listed(names, "and")),
     }
 }
 

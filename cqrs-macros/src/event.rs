@@ -9,6 +9,7 @@ use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitStr, Path, Resu
 
 use crate::attributes::{EventAttributes, krate};
 use crate::content::{Content, serde_only};
+use crate::fields::only_unnamed;
 
 /// A variant of an enum, or a struct as a whole.
 enum Part<'a> {
@@ -100,13 +101,7 @@ fn stored<'a>(
 }
 
 fn transparent(fields: &Fields, constructor: TokenStream) -> Option<Part<'_>> {
-    match fields {
-        Fields::Unnamed(fields) if fields.unnamed.len() == 1 => {
-            let inner = &fields.unnamed.first()?.ty;
-            Some(Part::Transparent { constructor, inner })
-        }
-        _ => None,
-    }
+    only_unnamed(fields).map(|inner| Part::Transparent { constructor, inner })
 }
 
 fn check_names(parts: &[Part<'_>]) -> Result<()> {

@@ -3,9 +3,10 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Error, Fields, Ident, Path, Result, Type};
+use syn::{Data, DeriveInput, Error, Ident, Path, Result, Type};
 
 use crate::attributes::{IdAttributes, krate};
+use crate::fields::only_unnamed;
 
 /// The type of the value that an id wraps.
 enum Inner {
@@ -32,10 +33,9 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
 
 fn inner_type(input: &DeriveInput) -> Result<&Type> {
     if let Data::Struct(data) = &input.data
-        && let Fields::Unnamed(fields) = &data.fields
-        && fields.unnamed.len() == 1
+        && let Some(ty) = only_unnamed(&data.fields)
     {
-        return Ok(&fields.unnamed[0].ty);
+        return Ok(ty);
     }
     let ident = &input.ident;
     let message = format!(

@@ -19,6 +19,7 @@ mod attributes;
 mod command;
 mod content;
 mod event;
+mod fields;
 mod id;
 mod suggestion;
 
