@@ -299,7 +299,7 @@ impl Operation {
             Self::SaveState(name, expected, state) => {
                 match store.save_state(name, *expected, state.clone()).await {
                     Err(SaveStateError::Store(error)) => format!("{:?}", error.kind()),
-                    answer => format!("{answer:?}"),
+                    result => format!("{result:?}"),
                 }
             }
         }
@@ -311,8 +311,8 @@ impl Operation {
 struct FirstTimes(Vec<Appended>);
 
 impl FirstTimes {
-    fn shown(&mut self, answer: Result<Appended, AppendError>) -> String {
-        match answer {
+    fn shown(&mut self, result: Result<Appended, AppendError>) -> String {
+        match result {
             Ok(appended) if appended.repeated => {
                 let first = self.0.iter().rev().find(|first| first.streams == appended.streams);
                 // A part of an earlier append has no such outcome.

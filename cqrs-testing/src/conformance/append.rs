@@ -26,7 +26,7 @@ pub(super) async fn events_are_stored_in_order(fresh: &Fresh<'_>) {
     assert_eq!(assert_sound(&store).await, read);
 }
 
-pub(super) async fn streams_grow_independently(fresh: &Fresh<'_>) {
+pub(super) async fn versions_are_dense_in_each_stream(fresh: &Fresh<'_>) {
     let store = fresh().await;
     for expected in 0..3 {
         append(&store, "a-1", exact(expected), 1).await.unwrap();
@@ -234,8 +234,8 @@ pub(super) async fn an_invalid_append_writes_nothing(fresh: &Fresh<'_>) {
     ];
     for append in bad {
         let shown = format!("{append:?}");
-        let refused = store.append(append).await;
-        assert!(matches!(refused, Err(AppendError::Invalid(_))), "{refused:?} for {shown}");
+        let result = store.append(append).await;
+        assert!(matches!(result, Err(AppendError::Invalid(_))), "{result:?} for {shown}");
     }
     let repeated = store.append(to(events(1)).and_to(stream("a-1"), Any, events(1))).await;
     assert!(

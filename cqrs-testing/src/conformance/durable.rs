@@ -102,8 +102,8 @@ pub(super) async fn the_checkpoint_is_below_the_first_unacknowledged_event(fresh
         assert_eq!(position(&store, "billing").await, Some(saved), "after {acked}");
     }
     for wrong in [0, 8, 9] {
-        let refused = acks.ack(Position::new(wrong)).await;
-        assert!(matches!(refused, Err(AckError::Unexpected { .. })), "{refused:?}");
+        let result = acks.ack(Position::new(wrong)).await;
+        assert!(matches!(result, Err(AckError::Unexpected { .. })), "{result:?}");
     }
     assert_eq!(position(&store, "billing").await, Some(8));
 }

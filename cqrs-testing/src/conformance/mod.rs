@@ -135,7 +135,7 @@ fn check_erased(name: &str, fresh: &Fresh<'_>) {
 cases! { ($)
     append {
         events_are_stored_in_order: "The events of one append get consecutive versions and positions, in order.",
-        streams_grow_independently: "Versions are dense in each stream, regardless of other streams.",
+        versions_are_dense_in_each_stream: "Versions are dense in each stream, regardless of other streams.",
         any_appends_at_the_current_version: "Any accepts every current version.",
         no_stream_accepts_only_a_missing_stream: "NoStream accepts only a stream without events.",
         stream_exists_rejects_a_missing_stream: "StreamExists accepts only a stream with events.",

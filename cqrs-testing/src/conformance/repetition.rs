@@ -23,10 +23,10 @@ pub(super) async fn a_repeated_append_returns_the_first_outcome(fresh: &Fresh<'_
     append(&store, "acc-1", Any, 2).await.unwrap();
     append(&store, "acc-2", Any, 1).await.unwrap();
     for _ in 0..2 {
-        let answer = store.append(again.clone()).await.unwrap();
-        assert!(answer.repeated);
-        assert_eq!(answer.streams, first.streams);
-        assert_eq!(answer.recorded_at, first.recorded_at);
+        let second = store.append(again.clone()).await.unwrap();
+        assert!(second.repeated);
+        assert_eq!(second.streams, first.streams);
+        assert_eq!(second.recorded_at, first.recorded_at);
     }
     // Only the ids count, not the expected version.
     let mut other = again;
@@ -45,10 +45,10 @@ pub(super) async fn a_repeated_append_to_several_streams_returns_the_first_outco
         .and_to(stream("a-1"), NoStream, events(3));
     let first = store.append(again.clone()).await.unwrap();
     append(&store, "c-1", Any, 1).await.unwrap();
-    let answer = store.append(again).await.unwrap();
-    assert!(answer.repeated);
+    let second = store.append(again).await.unwrap();
+    assert!(second.repeated);
     for n in [0, 2] {
-        assert_eq!(answer.streams[n], first.streams[n]);
+        assert_eq!(second.streams[n], first.streams[n]);
     }
     assert_eq!(assert_sound(&store).await.len(), 8);
 }
@@ -80,9 +80,9 @@ pub(super) async fn an_event_id_in_another_append_is_a_duplicate(fresh: &Fresh<'
             to("a-1", &[one, two, three]).and_to(stream("b-1"), Any, vec![new.clone()]),
         ),
     ] {
-        let refused = store.append(append).await;
-        let Err(AppendError::DuplicateEvent { id, stream: at }) = refused else {
-            panic!("{what}: {refused:?}")
+        let result = store.append(append).await;
+        let Err(AppendError::DuplicateEvent { id, stream: at }) = result else {
+            panic!("{what}: {result:?}")
         };
         assert!(stored.iter().any(|event| event.id == id), "{what}");
         assert_eq!(at, stream("a-1"), "{what}");
@@ -111,10 +111,10 @@ pub(super) async fn a_repeated_command_returns_the_first_outcome(fresh: &Fresh<'
     let first = store.append(decide(exact(1), 2)).await.unwrap();
     append(&store, "a-1", Any, 1).await.unwrap();
     for (expected, count) in [(exact(1), 2), (NoStream, 5), (Any, 1), (Any, 0)] {
-        let answer = store.append(decide(expected, count)).await.unwrap();
-        assert!(answer.repeated);
+        let second = store.append(decide(expected, count)).await.unwrap();
+        assert!(second.repeated);
         assert_eq!(
-            (answer.streams, answer.recorded_at),
+            (second.streams, second.recorded_at),
             (first.streams.clone(), first.recorded_at)
         );
     }
@@ -131,9 +131,9 @@ pub(super) async fn a_command_without_events_is_recorded(fresh: &Fresh<'_>) {
     assert_eq!((first.version(), first.position()), (Version::new(3), Position::START));
     append(&store, "a-1", Any, 1).await.unwrap();
     let again = Append::to(stream("a-1"), exact(4), events(1)).with_command(key);
-    let answer = store.append(again).await.unwrap();
-    assert!(answer.repeated);
-    assert_eq!(answer.version(), Version::new(3));
+    let second = store.append(again).await.unwrap();
+    assert!(second.repeated);
+    assert_eq!(second.version(), Version::new(3));
     assert_eq!(assert_sound(&store).await.len(), 4);
 }
 
@@ -148,10 +148,10 @@ pub(super) async fn reusing_a_command_id_for_another_command_fails(fresh: &Fresh
         let key = CommandKey::new(id, &stream(name), &content);
         // This is checked before the expected version.
         let append = Append::to(stream(name), exact(77), events(1)).with_command(key);
-        let refused = store.append(append).await;
+        let result = store.append(append).await;
         assert!(
-            matches!(refused, Err(AppendError::CommandIdReused { id: reported }) if reported == id),
-            "{refused:?}"
+            matches!(result, Err(AppendError::CommandIdReused { id: reported }) if reported == id),
+            "{result:?}"
         );
     }
     assert_eq!(assert_sound(&store).await.len(), 1);
@@ -163,8 +163,8 @@ pub(super) async fn a_failed_append_records_no_command(fresh: &Fresh<'_>) {
     store.append(Append::to(stream("b-1"), Any, duplicate.clone())).await.unwrap();
     let key = command(CommandId::random(), "deposit");
     conflict(store.append(Append::to(stream("a-1"), exact(5), events(1)).with_command(key)).await);
-    let refused = store.append(Append::to(stream("a-1"), Any, duplicate).with_command(key)).await;
-    assert!(matches!(refused, Err(AppendError::DuplicateEvent { .. })), "{refused:?}");
+    let result = store.append(Append::to(stream("a-1"), Any, duplicate).with_command(key)).await;
+    assert!(matches!(result, Err(AppendError::DuplicateEvent { .. })), "{result:?}");
     assert_eq!(store.find_command(key.id).await.unwrap(), None);
     let append = Append::to(stream("a-1"), NoStream, events(1)).with_command(key);
     assert!(!store.append(append).await.unwrap().repeated);

@@ -32,8 +32,8 @@ pub(super) async fn a_state_is_written_with_its_events(fresh: &Fresh<'_>) {
     conflict(store.append(half).await);
     let turned = first.streams[0].events.iter().rev().cloned().collect();
     let duplicate = Append::to(a.clone(), exact(2), turned);
-    let refused = store.append(duplicate.with_state(state("duplicate"))).await;
-    assert!(matches!(refused, Err(AppendError::DuplicateEvent { .. })), "{refused:?}");
+    let result = store.append(duplicate.with_state(state("duplicate"))).await;
+    assert!(matches!(result, Err(AppendError::DuplicateEvent { .. })), "{result:?}");
     assert!(store.append(first).await.unwrap().repeated);
     assert_eq!(store.load_state(&a).await.unwrap(), Some(kept.clone()));
     assert_eq!(store.load_state(&b).await.unwrap(), None);

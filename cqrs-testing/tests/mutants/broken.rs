@@ -162,10 +162,10 @@ impl Broken {
     }
 
     /// Applies the faults of the result.
-    async fn answer(
+    async fn spoil_result(
         &self,
         given: Append,
-        answer: Result<Appended, AppendError>,
+        result: Result<Appended, AppendError>,
     ) -> Result<Appended, AppendError> {
         let again = |mut append: Append| {
             fresh_ids(&mut append);
@@ -173,7 +173,7 @@ impl Broken {
             append.streams.iter_mut().for_each(|part| part.expected = ExpectedVersion::Any);
             self.inner.append(append)
         };
-        match (self.fault, answer) {
+        match (self.fault, result) {
             (Fault::RepeatedStoredAgain, Ok(done)) if done.repeated => again(given).await,
             (Fault::DuplicateStored, Err(AppendError::DuplicateEvent { .. })) => again(given).await,
             (Fault::RepeatedUnmarked, Ok(mut done)) => {
@@ -224,7 +224,7 @@ impl Broken {
                 }
                 Err(error)
             }
-            (_, answer) => answer,
+            (_, result) => result,
         }
     }
 
@@ -289,8 +289,8 @@ impl EventStore for Broken {
             return Err(StoreError::new(StoreErrorKind::Unavailable, "no connection left").into());
         }
         self.spoil(&mut append);
-        let answer = self.append_spoilt(append).await;
-        self.answer(given, answer).await
+        let result = self.append_spoilt(append).await;
+        self.spoil_result(given, result).await
     }
 
     fn read_stream(&self, mut read: StreamRead) -> Pages<Version> {

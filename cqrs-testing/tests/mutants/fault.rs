@@ -104,7 +104,7 @@ use Fault as F;
 /// The mutants and the cases that must catch them. A mutant may have several cases.
 pub(crate) const CAUGHT_BY: &[(Fault, &str)] = &[
     (F::EventsReversed, "events_are_stored_in_order"),
-    (F::EveryThirdLost, "streams_grow_independently"),
+    (F::EveryThirdLost, "versions_are_dense_in_each_stream"),
     (F::AnyMeansNoStream, "any_appends_at_the_current_version"),
     (F::NoStreamUnchecked, "no_stream_accepts_only_a_missing_stream"),
     (F::StreamExistsUnchecked, "stream_exists_rejects_a_missing_stream"),
