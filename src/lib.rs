@@ -216,7 +216,7 @@
 //! What is shown, counted and searched is a read model: a [`Projector`] says what an event changes
 //! in its tables, and [`Projections`] runs it, exactly once for each event, over a read store in
 //! memory or in Postgres. The README has a whole one. [`Projections::rebuild`] builds it anew beside
-//! the one readers see; a new [`VERSION`](Projector::VERSION) or a dropped table does so by itself.
+//! the one readers see; a new [`VERSION`](ReadModel::VERSION) or a dropped table does so by itself.
 //! A command that wants to see its effect there waits for it:
 //! `app.dispatch(command).wait_for(&waiter, within)`. A read model that a command's answer depends
 //! on changes in the same transaction with an [`InlineStore`].
@@ -286,8 +286,8 @@ pub use cqrs_core::Id;
 pub use cqrs_core::{
     Aggregate, App, Command, CommandId, CorrelationId, Dispatch, Effects, Event, EventHandler,
     EventId, EventStore, EventStoreExt, ExpectedVersion, Metadata, Outcome, Position,
-    ProcessManager, Processes, Projections, Projector, Recorded, StreamName, Timestamp, Upcasters,
-    Version, aggregate, app, error_chain, event, process, projection, repository, store,
+    ProcessManager, Processes, Projections, Projector, ReadModel, Recorded, StreamName, Timestamp,
+    Upcasters, Version, aggregate, app, error_chain, event, process, projection, repository, store,
     subscription, upcast,
 };
 #[cfg(feature = "memory")]

@@ -158,9 +158,7 @@ async fn measure_one<S: ProcessStore>(
     let start = Instant::now();
     let running = Processes::builder(&app, kept).clock(clock.clone()).process(Reminding);
     let running = running.start().await.unwrap();
-    assert!(
-        running.consumers().wait_until_built("reminding", Duration::from_secs(600)).await.unwrap()
-    );
+    assert!(running.wait_until_started("reminding", Duration::from_secs(600)).await.unwrap());
     let started = (pending + DUE) as f64 / start.elapsed().as_secs_f64();
     clock.advance(Duration::from_secs(2 * hour));
     // Measured from the first event: the advanced clock is only noticed at the next poll.

@@ -76,7 +76,7 @@ async fn measure_one<S: ProcessStore>(
     let processes = Processes::builder(&app, kept).process(MoneyTransfer);
     let processes = processes.start().await.unwrap();
     let name = "money_transfer";
-    assert!(processes.consumers().wait_until_built(name, Duration::from_secs(60)).await.unwrap());
+    assert!(processes.wait_until_started(name, Duration::from_secs(60)).await.unwrap());
 
     let waiting = Waiting::default();
     // Subscribed before the first transfer starts.

@@ -27,7 +27,7 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
     for _ in 0..effort.rounds.min(3) {
         let before = appends(&store, effort).await;
         let read = read().await;
-        let running = Projections::builder(store.clone(), read.clone())
+        let running = Projections::builder_over(store.clone(), read.clone())
             .projector_with(Entries::<0>, ProjectorOptions::new())
             .start()
             .await
@@ -46,7 +46,7 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
     for _ in 0..effort.rounds.min(3) {
         let before = appends(&store, effort).await;
         let read = read().await;
-        let running = Projections::builder(store.clone(), read.clone())
+        let running = Projections::builder_over(store.clone(), read.clone())
             .projector(Entries::<0>)
             .projector(Entries::<1>)
             .projector(Entries::<2>)

@@ -20,10 +20,11 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
     report.section("From the append's answer to the committed row, at the head");
     let database = Database::create().await;
     let store = PgStore::builder().options(database.options()).migrate().await.unwrap();
-    let memory = Projections::builder(store.clone(), MemoryReadStore::new()).projector(Balances);
+    let memory =
+        Projections::builder_over(store.clone(), MemoryReadStore::new()).projector(Balances);
     measure_one(&store, memory, "balances", "a model in memory", effort, report).await;
     let read = PgReadStore::builder().options(database.options()).migrate().await.unwrap();
-    let rows = Projections::builder(store.clone(), read).projector(Sums);
+    let rows = Projections::builder_over(store.clone(), read).projector(Sums);
     measure_one(&store, rows, "sums", "a row in Postgres", effort, report).await;
 }
 

@@ -44,7 +44,7 @@ async fn filled(count: usize, streams: usize) -> MemoryStore {
 async fn catch_up(store: &MemoryStore, options: ProjectorOptions) -> f64 {
     let head = store.head().await.unwrap();
     let start = Instant::now();
-    let running = Projections::builder(store.clone(), MemoryReadStore::new())
+    let running = Projections::builder_over(store.clone(), MemoryReadStore::new())
         .projector_with(Balances, options)
         .start()
         .await
@@ -69,7 +69,7 @@ async fn reading(effort: &Effort, report: &mut Report) {
     }
     let read = MemoryReadStore::new();
     let view: MemoryView<Model> = read.view("balances").unwrap();
-    let running = Projections::builder(store.clone(), read);
+    let running = Projections::builder_over(store.clone(), read);
     let running = running.projector(Balances).start().await.unwrap();
     known(&running, "balances", store.head().await.unwrap()).await;
 

@@ -1,7 +1,6 @@
 //! The projectors that are measured.
 
-use async_trait::async_trait;
-use cqrs::{Event, Projector, Recorded, projection::ProjectError};
+use cqrs::{Event, Projector, ReadModel, Recorded, projection::ProjectError};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
 use cqrs_postgres::{PgReadStore, PgReadTransaction};
 use rpds::HashTrieMapSync;
@@ -25,12 +24,13 @@ pub(crate) struct Balances;
 #[derive(Clone, Default)]
 pub(crate) struct Model(pub(crate) HashTrieMapSync<cqrs::StreamName, (i64, i64)>);
 
-#[async_trait]
-impl Projector<MemoryReadStore> for Balances {
+impl ReadModel for Balances {
     type Event = Deposited;
     const NAME: &'static str = "balances";
     const VERSION: u32 = 1;
+}
 
+impl Projector<MemoryReadStore> for Balances {
     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
         tx.put(Model::default());
         Ok(())
@@ -74,12 +74,13 @@ pub(crate) struct Entries<const N: usize>;
 /// Names for several of them in one process.
 const NAMES: [&str; 10] = ["entries", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
 
-#[async_trait]
-impl<const N: usize> Projector<PgReadStore> for Entries<N> {
+impl<const N: usize> ReadModel for Entries<N> {
     type Event = Deposited;
     const NAME: &'static str = NAMES[N];
     const VERSION: u32 = 1;
+}
 
+impl<const N: usize> Projector<PgReadStore> for Entries<N> {
     async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {
         let create = "create table entries (position bigint primary key, account text not null,
             amount bigint not null, balance bigint not null)";
@@ -115,12 +116,13 @@ impl<const N: usize> Projector<PgReadStore> for Entries<N> {
 /// A row for each stream, a statement for each event.
 pub(crate) struct Sums;
 
-#[async_trait]
-impl Projector<PgReadStore> for Sums {
+impl ReadModel for Sums {
     type Event = Deposited;
     const NAME: &'static str = "sums";
     const VERSION: u32 = 1;
+}
 
+impl Projector<PgReadStore> for Sums {
     async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {
         let create = "create table sums (stream text primary key, count bigint not null,
             sum bigint not null)";

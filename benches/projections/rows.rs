@@ -63,7 +63,7 @@ async fn catch_up(
 ) -> f64 {
     let head: Position = store.head().await.unwrap();
     let start = Instant::now();
-    let running = Projections::builder(store.clone(), read.clone())
+    let running = Projections::builder_over(store.clone(), read.clone())
         .projector_with(projector, options)
         .start()
         .await

@@ -91,7 +91,7 @@ pub use metadata::Metadata;
 pub use names::StreamName;
 pub use position::{ExpectedVersion, Position, Version};
 pub use process::{Effects, EventHandler, ProcessManager, Processes};
-pub use projection::{Projections, Projector};
+pub use projection::{Projections, Projector, ReadModel};
 pub use store::{EventStore, EventStoreExt};
 pub use time::Timestamp;
 pub use upcast::Upcasters;
@@ -107,8 +107,8 @@ pub(crate) use repository::{Changes, Loaded};
 pub(crate) use snapshot::{Snapshot, SnapshotStore};
 pub(crate) use state::{State, StateStore};
 pub(crate) use store::{
-    Append, AppendError, Appended, AppendedStream, CommandKey, Conflict, Direction, Filter,
-    InvalidAppend, ReadError, Retry, StoreError, StoreErrorKind, StreamAppend, StreamRead,
+    Append, AppendError, Appended, AppendedStream, CommandKey, Conflict, Direction, InvalidAppend,
+    ReadError, Retry, StoreError, StoreErrorKind, StreamAppend, StreamRead,
 };
 pub(crate) use subscription::{CheckpointStore, DurableOptions, DurableSubscription};
 pub(crate) use time::{Clock, SystemClock};
@@ -122,6 +122,6 @@ pub mod private {
         names_are_unique,
     };
     pub use crate::id::random_uuid;
-    pub use crate::names::{InvalidName, check_id, is_category, parse_uuid};
+    pub use crate::names::{InvalidName, check_id, is_category, is_consumer_name, parse_uuid};
     pub use serde;
 }

@@ -391,7 +391,9 @@ impl ConsumerName {
 }
 
 /// Returns `true` if a constant is a valid name of a consumer; evaluated at compile time.
-pub(crate) const fn is_consumer_name(name: &str) -> bool {
+#[doc(hidden)]
+#[must_use]
+pub const fn is_consumer_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let mut i = 0;
     let mut ok = !bytes.is_empty() && bytes.len() <= MAX_CONSUMER_NAME_BYTES;

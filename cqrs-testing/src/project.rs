@@ -34,11 +34,13 @@ const LOOK: Duration = Duration::from_millis(50);
 /// # }
 /// # #[derive(Clone, Default)] struct Sizes(std::collections::BTreeMap<String, u32>);
 /// # struct CartSizes;
-/// # #[async_trait]
-/// # impl Projector<MemoryReadStore> for CartSizes {
+/// # impl ReadModel for CartSizes {
 /// #     type Event = Added;
 /// #     const NAME: &'static str = "sizes";
 /// #     const VERSION: u32 = 1;
+/// # }
+/// #
+/// # impl Projector<MemoryReadStore> for CartSizes {
 /// #     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
 /// #         tx.put(Sizes::default());
 /// #         Ok(())
@@ -68,7 +70,7 @@ where
 {
     let head = events.head().await.unwrap_or_else(|error| panic!("cannot read the head: {error}"));
     let policy = FailurePolicy::stop().retries(0);
-    let running = Projections::builder(events, read)
+    let running = Projections::builder_over(events, read)
         .projector_with(projector, ProjectorOptions::new().on_failure(policy))
         .start()
         .await

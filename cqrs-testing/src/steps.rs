@@ -1,12 +1,10 @@
 //! A projector that a test runs event by event.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use cqrs_core::{
-    Projector, Recorded,
-    projection::{ProjectError, ReadStore},
+    Projector, ReadModel, Recorded,
+    projection::{Key, ProjectError, ReadStore},
 };
 use tokio::sync::Semaphore;
 
@@ -30,11 +28,13 @@ use tokio::sync::Semaphore;
 /// # }
 /// # #[derive(Clone, Default)] struct Size(u32);
 /// # struct CartSize;
-/// # #[async_trait]
-/// # impl Projector<MemoryReadStore> for CartSize {
+/// # impl ReadModel for CartSize {
 /// #     type Event = Added;
 /// #     const NAME: &'static str = "size";
 /// #     const VERSION: u32 = 1;
+/// # }
+/// #
+/// # impl Projector<MemoryReadStore> for CartSize {
 /// #     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
 /// #         tx.put(Size::default());
 /// #         Ok(())
@@ -49,7 +49,7 @@ use tokio::sync::Semaphore;
 /// let (store, read) = (MemoryStore::builder().clock(clock.clone()).build(), MemoryReadStore::new());
 /// let size = read.view::<Size>("size")?;
 /// let (projector, steps) = step_by_step(CartSize);
-/// let running = Projections::builder(store.clone(), read)
+/// let running = Projections::builder_over(store.clone(), read)
 ///     .clock(clock.clone())
 ///     .projector_with(projector, ProjectorOptions::new().batch(1))
 ///     .start()
@@ -95,14 +95,19 @@ pub struct Stepped<P> {
     allowed: Arc<Semaphore>,
 }
 
-#[async_trait]
 #[deny(clippy::missing_trait_methods)]
-impl<S: ReadStore, P: Projector<S>> Projector<S> for Stepped<P> {
+impl<P: ReadModel> ReadModel for Stepped<P> {
     type Event = P::Event;
     const NAME: &'static str = P::NAME;
     const VERSION: u32 = P::VERSION;
-    const KEYED: bool = P::KEYED;
 
+    fn key(&self) -> Key<P::Event> {
+        self.projector.key()
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<S: ReadStore, P: Projector<S>> Projector<S> for Stepped<P> {
     async fn create(&self, tx: &mut S::Transaction) -> Result<(), ProjectError> {
         self.projector.create(tx).await
     }
@@ -128,10 +133,6 @@ impl<S: ReadStore, P: Projector<S>> Projector<S> for Stepped<P> {
         let wanted = u32::try_from(events.len())?;
         self.allowed.acquire_many(wanted).await?.forget();
         self.projector.project_batch(tx, events).await
-    }
-
-    fn key<'e>(&self, event: &'e Recorded<Self::Event>) -> Cow<'e, str> {
-        self.projector.key(event)
     }
 
     fn committed(&self, events: &[Recorded<Self::Event>]) {

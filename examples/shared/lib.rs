@@ -11,7 +11,7 @@ use std::sync::Arc;
 use cqrs::memory::{MemoryReadStore, MemoryStore};
 use cqrs::postgres::{PgReadStore, PgStore};
 use cqrs::{EventStore, app::Clock, store::StoreError};
-pub use processes::{Automation, OpenProcesses};
+pub use processes::Automation;
 
 /// The arguments that choose a store.
 #[derive(Clone, Debug, clap::Args)]

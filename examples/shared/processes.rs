@@ -2,15 +2,8 @@
 
 use std::time::Duration;
 
-use cqrs::memory::MemoryReadStore;
-use cqrs::postgres::PgReadStore;
 use cqrs::process::ProcessesBuilder;
-use cqrs::{
-    App, Processes, Projections,
-    app::Clock,
-    process::{Instance, InstanceQuery, ProcessStore},
-    projection::{OperatorError, StartError},
-};
+use cqrs::{App, Processes, app::Clock, process::ProcessStore, projection::StartError};
 
 use crate::OpenReadStore;
 
@@ -18,15 +11,6 @@ use crate::OpenReadStore;
 pub trait Automation {
     /// Adds all of them.
     fn add_to<S: ProcessStore>(self, processes: ProcessesBuilder<S>) -> ProcessesBuilder<S>;
-}
-
-/// Processes at work.
-#[derive(Clone, Debug)]
-pub enum OpenProcesses {
-    /// In memory.
-    Memory(Processes<MemoryReadStore>),
-    /// On Postgres.
-    Postgres(Processes<PgReadStore>),
 }
 
 impl OpenReadStore {
@@ -40,52 +24,16 @@ impl OpenReadStore {
         clock: impl Clock + Clone,
         lease: Duration,
         automation: impl Automation,
-    ) -> Result<OpenProcesses, StartError> {
+    ) -> Result<Processes, StartError> {
         Ok(match self {
             Self::Memory(kept) => {
                 let builder = Processes::builder(app, kept).clock(clock).lease(lease);
-                OpenProcesses::Memory(automation.add_to(builder).start().await?)
+                automation.add_to(builder).start().await?
             }
             Self::Postgres(kept) => {
                 let builder = Processes::builder(app, kept).clock(clock).lease(lease);
-                OpenProcesses::Postgres(automation.add_to(builder).start().await?)
+                automation.add_to(builder).start().await?
             }
         })
-    }
-}
-
-impl OpenProcesses {
-    /// As consumers of the log.
-    #[must_use]
-    pub const fn consumers(&self) -> &Projections {
-        match self {
-            Self::Memory(processes) => processes.consumers(),
-            Self::Postgres(processes) => processes.consumers(),
-        }
-    }
-
-    /// One instance of a process.
-    ///
-    /// # Errors
-    /// [`OperatorError`].
-    pub async fn instance(
-        &self,
-        process: &str,
-        id: impl ToString,
-    ) -> Result<Option<Instance>, OperatorError> {
-        let query = InstanceQuery::page().id(id);
-        let mut found = match self {
-            Self::Memory(processes) => processes.instances(process, &query).await?,
-            Self::Postgres(processes) => processes.instances(process, &query).await?,
-        };
-        Ok(found.pop())
-    }
-
-    /// Stops them; what is under way goes on with the next start.
-    pub async fn stop(&self) {
-        match self {
-            Self::Memory(processes) => processes.stop().await,
-            Self::Postgres(processes) => processes.stop().await,
-        }
     }
 }

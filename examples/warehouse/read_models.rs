@@ -1,11 +1,10 @@
 //! The read side at work, and its queries.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use cqrs::{
-    EventStore, Position, Projections,
+    App, Position, Projections,
     projection::{OperatorError, StartError, Waited},
 };
 use cqrs_memory::MemoryView;
@@ -13,8 +12,8 @@ use cqrs_postgres::PgReadStore;
 use example_shared::OpenReadStore;
 
 use crate::domain::Sku;
-use crate::low_stock::{self, Item, ToDo, ToDoInMemory};
-use crate::read::{Products, ProductsInMemory, ProductsModel, QueryError, products_in};
+use crate::low_stock::{self, Item, ToDo};
+use crate::read::{Products, ProductsModel, QueryError, products_in};
 
 /// The warehouse's read models at work, in memory or in Postgres.
 #[derive(Clone, Debug)]
@@ -36,7 +35,7 @@ impl ReadModels {
     /// # Errors
     /// [`StartError`].
     pub async fn start(
-        events: Arc<dyn EventStore>,
+        app: &App,
         store: OpenReadStore,
         threshold: u64,
     ) -> Result<Self, StartError> {
@@ -47,14 +46,14 @@ impl ReadModels {
                     products: read.view("products").expect("a name"),
                     to_do: read.view("to_do").expect("a name"),
                 };
-                let builder = Projections::builder(events, read)
-                    .projector(ProductsInMemory)
-                    .projector(ToDoInMemory { threshold });
+                let builder = Projections::builder(app, read)
+                    .projector(Products)
+                    .projector(ToDo { threshold });
                 Self { projections: builder.start().await?, rows }
             }
             OpenReadStore::Postgres(read) => {
                 let rows = Rows::Postgres(read.clone());
-                let builder = Projections::builder(events, read)
+                let builder = Projections::builder(app, read)
                     .projector(Products)
                     .projector(ToDo { threshold });
                 Self { projections: builder.start().await?, rows }

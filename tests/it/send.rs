@@ -73,22 +73,25 @@ fn projections<R: ReadStore>(
 
 fn inline_projections(
     builder: InlineStoreBuilder<MemoryStore, MemoryReadStore>,
-    projection: &InlineProjection<MemoryReadStore>,
+    projection: &cqrs::projection::store::InlineProjection<MemoryReadStore>,
     read: &MemoryReadStore,
     transaction: &mut <MemoryReadStore as ReadStore>::Transaction,
 ) {
     send(builder.open());
-    send(projection.take_in(read, transaction, &[]));
+    send(projection.project(read, transaction, &[]));
 }
 
 fn processes<S: ProcessStore>(
     builder: ProcessesBuilder<S>,
-    running: &Processes<S>,
+    running: &Processes,
     query: &InstanceQuery,
     scheduler: &CommandScheduler,
 ) {
     send(builder.start());
     send(running.instances("x", query));
+    send(running.wait_until_started("x", SECOND));
+    send(running.health());
+    send(running.changes("x"));
     send(running.retry("x", "y"));
     send(running.end("x", "y"));
     send(running.stop());

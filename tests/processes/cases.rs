@@ -35,7 +35,7 @@ impl World {
         Self { app, kept, clock, failure }
     }
 
-    async fn start<const V: u32>(&self, script: &Script<V>) -> Processes<Kept> {
+    async fn start<const V: u32>(&self, script: &Script<V>) -> Processes {
         self.start_with(script, impatient()).await
     }
 
@@ -43,7 +43,7 @@ impl World {
         &self,
         script: &Script<V>,
         options: ProcessOptions,
-    ) -> Processes<Kept> {
+    ) -> Processes {
         let running = Processes::builder(&self.app, self.kept.clone())
             .clock(self.clock.clone())
             .lease(Duration::from_millis(300))
@@ -52,14 +52,14 @@ impl World {
             .start()
             .await
             .unwrap();
-        assert!(running.consumers().wait_until_built(NAME, WITHIN).await.unwrap());
+        assert!(running.wait_until_started(NAME, WITHIN).await.unwrap());
         running
     }
 
     /// Says something and waits until the process has taken it in.
-    async fn say(&self, running: &Processes<Kept>, word: &str) {
+    async fn say(&self, running: &Processes, word: &str) {
         let position = self.app.dispatch(say("us", word)).await.unwrap().position;
-        let waited = running.consumers().wait_for(NAME, position, WITHIN).await.unwrap();
+        let waited = running.wait_for(NAME, position, WITHIN).await.unwrap();
         assert_eq!(waited, Waited::CaughtUp);
     }
 
@@ -89,15 +89,15 @@ fn impatient() -> ProcessOptions {
     ProcessOptions::new().pauses(pause, pause * 2).retries(3).deadline(Duration::from_millis(150))
 }
 
-async fn find(running: &Processes<Kept>, id: &str) -> Option<Instance> {
+async fn find(running: &Processes, id: &str) -> Option<Instance> {
     running.instances(NAME, &InstanceQuery::page().id(id)).await.unwrap().pop()
 }
 
-async fn words(running: &Processes<Kept>, id: &str) -> Vec<String> {
+async fn words(running: &Processes, id: &str) -> Vec<String> {
     find(running, id).await.unwrap().state.decode::<Heard>().unwrap().words
 }
 
-async fn until(running: &Processes<Kept>, id: &str, check: impl Fn(&Instance) -> bool) {
+async fn until(running: &Processes, id: &str, check: impl Fn(&Instance) -> bool) {
     eventually(WITHIN, || async {
         match find(running, id).await {
             Some(found) if check(&found) => Ok(()),
@@ -148,7 +148,7 @@ async fn strict_routes_that_do_not_fit_wait_for_people() {
 async fn a_command_waits_until_a_process_knows_it() {
     let world = World::new().await;
     let running = world.start(&Script::<1>::default()).await;
-    let waiter = running.consumers().waiter([NAME]).unwrap();
+    let waiter = running.waiter([NAME]).unwrap();
     for n in 1..=20 {
         let outcome = world.app.dispatch(say("us", "start:a")).wait_for(&waiter, WITHIN).await;
         assert_eq!(outcome.unwrap().waited, Some(Waited::CaughtUp));
@@ -166,7 +166,7 @@ async fn a_route_that_panics_stops_visibly_and_loses_nothing() {
     let stuck = world.app.dispatch(say("us", "unroutable")).await.unwrap().position;
     let last = world.app.dispatch(say("us", "start:a!say=other/on")).await.unwrap().position;
     eventually(WITHIN, || async {
-        let health = running.consumers().health().await.unwrap().remove(0);
+        let health = running.health().await.unwrap().remove(0);
         match &health.failure {
             Some(failure) if failure.stopped && failure.position == stuck => Ok(()),
             _ => Err(format!("{health:?}")),
@@ -174,8 +174,8 @@ async fn a_route_that_panics_stops_visibly_and_loses_nothing() {
     })
     .await;
     script.panics.store(false, Ordering::Release);
-    running.consumers().resume(NAME).await.unwrap();
-    let waited = running.consumers().wait_for(NAME, last, WITHIN).await.unwrap();
+    running.resume(NAME).await.unwrap();
+    let waited = running.wait_for(NAME, last, WITHIN).await.unwrap();
     assert_eq!(waited, Waited::CaughtUp);
     world.until_said("other", &["on"]).await;
 }
@@ -332,7 +332,7 @@ async fn hundreds_of_timers_at_once_all_go_off() {
     let said = (0..600)
         .map(|n| world.app.dispatch(say(&n.to_string(), &format!("start:a{n}!timer=own{n}/10"))));
     let last = join_all(said).await.into_iter().map(|said| said.unwrap().position).max();
-    let waited = running.consumers().wait_for(NAME, last.unwrap(), WITHIN).await.unwrap();
+    let waited = running.wait_for(NAME, last.unwrap(), WITHIN).await.unwrap();
     assert_eq!(waited, Waited::CaughtUp);
     world.clock.advance(Duration::from_secs(10));
     eventually(WITHIN, || async {
@@ -374,10 +374,8 @@ async fn a_state_of_an_earlier_version_is_upcast() {
     let running = world.start(&Script::<2>::default()).await;
     world.say(&running, "start:a").await;
     until(&running, "a", Instance::is_suspended).await;
-    assert!(running.instances("nobody", &InstanceQuery::page()).await.is_err());
-    // What a process has done is not done anew.
-    let refused = running.consumers().rebuild(NAME).await.unwrap_err();
-    assert!(matches!(refused, cqrs::projection::RebuildError::NotAReadModel), "{refused}");
+    let unknown = running.instances("nobody", &InstanceQuery::page()).await.unwrap_err();
+    assert_eq!(unknown.to_string(), "no process `nobody`");
 }
 
 #[tokio::test]

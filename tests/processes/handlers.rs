@@ -93,14 +93,14 @@ impl World {
         Self { app: App::new(store), kept, clock }
     }
 
-    async fn start(&self, echo: &Arc<Echo>, options: HandlerOptions) -> Processes<Kept> {
+    async fn start(&self, echo: &Arc<Echo>, options: HandlerOptions) -> Processes {
         let running = self.start_unbuilt(echo, options).await;
-        assert!(running.consumers().wait_until_built(NAME, WITHIN).await.unwrap());
+        assert!(running.wait_until_started(NAME, WITHIN).await.unwrap());
         running
     }
 
     /// Without waiting until it is at the head.
-    async fn start_unbuilt(&self, echo: &Arc<Echo>, options: HandlerOptions) -> Processes<Kept> {
+    async fn start_unbuilt(&self, echo: &Arc<Echo>, options: HandlerOptions) -> Processes {
         Processes::builder(&self.app, self.kept.clone())
             .clock(self.clock.clone())
             .lease(Duration::from_millis(300))
@@ -129,8 +129,8 @@ impl World {
     }
 }
 
-async fn handled(running: &Processes<Kept>, position: Position) {
-    let waited = running.consumers().wait_for(NAME, position, WITHIN).await.unwrap();
+async fn handled(running: &Processes, position: Position) {
+    let waited = running.wait_for(NAME, position, WITHIN).await.unwrap();
     assert_eq!(waited, Waited::CaughtUp);
 }
 
@@ -167,9 +167,6 @@ async fn each_event_in_order_and_commands_with_their_cause() {
     let last = world.say("us", "6").await;
     handled(&running, last).await;
     assert_eq!(later.heard(), ["6"]);
-    // What was done is not done anew.
-    let refused = running.consumers().rebuild(NAME).await.unwrap_err();
-    assert!(matches!(refused, cqrs::projection::RebuildError::NotAReadModel), "{refused}");
 }
 
 #[tokio::test]
@@ -221,18 +218,18 @@ async fn what_fails_waits_with_its_key_and_the_others_go_on() {
     world.say("a", "behind").await;
     let last = world.say("b", "free").await;
     handled(&running, last).await;
-    let health = running.consumers().health().await.unwrap().remove(0);
+    let health = running.health().await.unwrap().remove(0);
     assert_ne!(health.state, ConsumerState::Stopped);
     assert_eq!(health.parked, 2);
     assert!(!echo.heard().contains(&"behind".to_owned()));
-    let parked = running.consumers().parked(NAME).await.unwrap();
+    let parked = running.parked(NAME).await.unwrap();
     assert_eq!(parked[0].position, failing);
     assert!(parked[0].error.as_ref().unwrap().contains("as told"), "{parked:?}");
 
     echo.failures.store(0, Ordering::Release);
-    running.consumers().retry_parked(NAME, Some("speaker-a")).await.unwrap();
+    running.retry_parked(NAME, Some("speaker-a")).await.unwrap();
     eventually(WITHIN, || async {
-        let left = running.consumers().parked(NAME).await.unwrap();
+        let left = running.parked(NAME).await.unwrap();
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
     })
     .await;
@@ -249,12 +246,12 @@ async fn a_handler_that_is_to_stop_stands_still_until_it_is_resumed() {
     world.say("a", "fail").await;
     let last = world.say("b", "behind").await;
     eventually(WITHIN, || async {
-        let health = running.consumers().health().await.unwrap().remove(0);
+        let health = running.health().await.unwrap().remove(0);
         if health.state == ConsumerState::Stopped { Ok(()) } else { Err(format!("{health:?}")) }
     })
     .await;
     assert_eq!(echo.heard(), ["fail", "fail"]);
-    running.consumers().resume(NAME).await.unwrap();
+    running.resume(NAME).await.unwrap();
     handled(&running, last).await;
     assert_eq!(echo.heard(), ["fail", "fail", "fail", "behind"]);
 }
@@ -278,7 +275,7 @@ async fn several_keys_at_once_and_each_in_order() {
     .await;
     assert_eq!(echo.heard(), ["wait"; 3], "each key waits for its first event");
     echo.gate.add_permits(3);
-    assert!(running.consumers().wait_until_built(NAME, WITHIN).await.unwrap());
+    assert!(running.wait_until_started(NAME, WITHIN).await.unwrap());
     handled(&running, last).await;
     for key in ["a", "b", "c"] {
         let heard = echo.heard.lock().unwrap().clone();

@@ -53,7 +53,7 @@ impl World {
         Self { app: app.build().unwrap(), kept, clock, failure }
     }
 
-    async fn start(&self) -> Processes<Kept> {
+    async fn start(&self) -> Processes {
         Processes::builder(&self.app, self.kept.clone())
             .clock(self.clock.clone())
             .lease(Duration::from_millis(300))

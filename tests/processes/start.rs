@@ -11,7 +11,6 @@ use cqrs_testing::{ManualClock, eventually};
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
-use super::fresh::Kept;
 use crate::script::{Said, Script, Speaker, say};
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -89,7 +88,7 @@ impl ProcessManager for Sender {
     }
 }
 
-async fn start(destinations: Destinations) -> Result<Processes<Kept>, StartError> {
+async fn start(destinations: Destinations) -> Result<Processes, StartError> {
     let (store, kept) = super::fresh::stores(&ManualClock::new()).await;
     Processes::builder(&App::new(store), kept).process(Sender(destinations)).start().await
 }
@@ -166,9 +165,9 @@ async fn all_instances_are_listed_page_by_page() {
         .start()
         .await
         .unwrap();
-    assert!(running.consumers().wait_until_built("script", WITHIN).await.unwrap());
+    assert!(running.wait_until_started("script", WITHIN).await.unwrap());
     let position = app.dispatch(say("us", "start:a,b,c,d,e,f,g")).await.unwrap().position;
-    let waited = running.consumers().wait_for("script", position, WITHIN).await.unwrap();
+    let waited = running.wait_for("script", position, WITHIN).await.unwrap();
     assert_eq!(waited, Waited::CaughtUp);
     for limit in [1, 3, 7, 8, 1_000] {
         let all = running.all_instances("script", InstanceQuery::page().limit(limit));

@@ -73,7 +73,7 @@ impl World {
         Self { app, kept, clock, began, failure }
     }
 
-    async fn start(&self, schedule: &EachMinute) -> Processes<Kept> {
+    async fn start(&self, schedule: &EachMinute) -> Processes {
         let running = Processes::builder(&self.app, self.kept.clone())
             .clock(self.clock.clone())
             .lease(Duration::from_millis(300))
@@ -84,7 +84,7 @@ impl World {
             .await
             .unwrap();
         for name in ["each_minute", "scheduled_commands"] {
-            assert!(running.consumers().wait_until_built(name, WITHIN).await.unwrap());
+            assert!(running.wait_until_started(name, WITHIN).await.unwrap());
         }
         running
     }
@@ -119,7 +119,7 @@ impl World {
     }
 }
 
-async fn until(running: &Processes<Kept>, name: &str, id: &str, check: impl Fn(&Instance) -> bool) {
+async fn until(running: &Processes, name: &str, id: &str, check: impl Fn(&Instance) -> bool) {
     eventually(WITHIN, || async {
         let found = running.instances(name, &InstanceQuery::page().id(id)).await.unwrap().pop();
         match found {

@@ -11,10 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use cluster::{Chance, Database};
 use cqrs::{
-    EventStore, ExpectedVersion, Projections, Projector, Recorded,
+    EventStore, ExpectedVersion, Projections, Projector, ReadModel, Recorded,
     event::NewEvent,
     projection::{ConsumerName, FailurePolicy, ProjectError, ProjectorOptions, ReadStore},
     store::Append,
@@ -37,12 +36,13 @@ struct Shaky {
     rows: PhantomData<fn() -> PgTables>,
 }
 
-#[async_trait]
-impl Projector<PgReadStore> for Shaky {
+impl ReadModel for Shaky {
     type Event = Moved;
     const NAME: &'static str = "shaky";
     const VERSION: u32 = 1;
+}
 
+impl Projector<PgReadStore> for Shaky {
     async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {
         PgTables::create(tx).await?;
         // Without a key: what is there twice must be seen.
@@ -98,7 +98,7 @@ fn child() {
             .partitions(PARTITIONS)
             .batch(50)
             .on_failure(FailurePolicy::stop().retries(10_000).pauses(pauses, pauses * 10));
-        let running = Projections::builder(store, read.await.unwrap())
+        let running = Projections::builder_over(store, read.await.unwrap())
             .lease(Duration::from_secs(1))
             .projector_with(Shaky { chance, rows: PhantomData }, options)
             .start()

@@ -59,7 +59,7 @@ async fn run(plan: &Plan) -> String {
     let options = ProjectorOptions::new().batch(7).partitions(2);
     let projector = || Tally::<MemoryTables, Accounts, 1>::new();
     let start = || {
-        cqrs::Projections::builder(store.clone(), read.clone())
+        cqrs::Projections::builder_over(store.clone(), read.clone())
             .lease(Duration::from_millis(100))
             .projector_with(projector(), options)
             .start()
@@ -72,7 +72,7 @@ async fn run(plan: &Plan) -> String {
     // A request that fails is the operator's to repeat; perhaps it had been heard.
     if running.rebuild("accounts").await.is_err() {
         match running.rebuild("accounts").await {
-            Ok(()) | Err(RebuildError::AlreadyBuilding) => {}
+            Ok(()) | Err(RebuildError::AlreadyBuilding { .. }) => {}
             Err(error) => panic!("{error}"),
         }
     }
@@ -123,7 +123,7 @@ async fn ten_idle_projectors_ask_ten_small_questions_a_second_at_most() {
             $builder
         }};
     }
-    let builder = cqrs::Projections::builder(store.clone(), read.clone());
+    let builder = cqrs::Projections::builder_over(store.clone(), read.clone());
     let builder = five!(builder, 1 2 3 4 5);
     let options = ProjectorOptions::new().partitions(5);
     let projector = Tally::<MemoryTables, Accounts, 1>::new();
@@ -146,8 +146,7 @@ async fn ten_idle_projectors_ask_ten_small_questions_a_second_at_most() {
 /// A projector of a name for each number.
 struct Idle<const N: u32>;
 
-#[async_trait::async_trait]
-impl<const N: u32> cqrs::Projector<MemoryReadStore> for Idle<N> {
+impl<const N: u32> cqrs::ReadModel for Idle<N> {
     type Event = crate::tally::Moved;
     const NAME: &'static str = match N {
         1 => "idle_1",
@@ -157,7 +156,9 @@ impl<const N: u32> cqrs::Projector<MemoryReadStore> for Idle<N> {
         _ => "idle_5",
     };
     const VERSION: u32 = 1;
+}
 
+impl<const N: u32> cqrs::Projector<MemoryReadStore> for Idle<N> {
     async fn create(
         &self,
         _: &mut cqrs_memory::MemoryTransaction,

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use cluster::{Cluster, Database};
-use cqrs::projection::{Partition, ReadStore};
+use cqrs::projection::store::{Partition, ReadStore};
 use cqrs::{
-    Projections, Projector, Recorded,
+    Projections, Projector, ReadModel, Recorded,
     projection::{ConsumerState, FailurePolicy, ProjectError, ProjectorOptions, Waited},
     store::StoreErrorKind,
 };
@@ -32,7 +31,7 @@ async fn stores(options: &PgConnectOptions) -> (PgStore, PgReadStore) {
 }
 
 async fn start(store: &PgStore, read: &PgReadStore) -> Projections {
-    Projections::builder(store.clone(), read.clone())
+    Projections::builder_over(store.clone(), read.clone())
         .lease(Duration::from_millis(300))
         .projector(Sum::<1>::new())
         .start()
@@ -218,7 +217,7 @@ async fn connections_that_are_killed_cost_nothing_but_time() {
     let knobs: Arc<Knobs> = Arc::default();
     *knobs.delay.lock().unwrap() = Duration::from_millis(1);
     let options = ProjectorOptions::new().batch(10).on_failure(policy);
-    let running = Projections::builder(store.clone(), read.clone())
+    let running = Projections::builder_over(store.clone(), read.clone())
         .lease(Duration::from_millis(300))
         .projector_with(Sum::<1>::with(&knobs), options)
         .start()
@@ -329,12 +328,13 @@ struct Careless {
     rows: PhantomData<fn() -> PgTables>,
 }
 
-#[async_trait]
-impl Projector<PgReadStore> for Careless {
+impl ReadModel for Careless {
     type Event = Moved;
     const NAME: &'static str = "careless";
     const VERSION: u32 = 1;
+}
 
+impl Projector<PgReadStore> for Careless {
     async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {
         let create = "create table once (it int unique deferrable initially deferred)";
         sqlx::query(create).execute(&mut **tx).await?;
@@ -362,7 +362,7 @@ async fn what_only_the_commit_finds_out_is_a_failure_of_the_projector() {
         let database = Database::create().await;
         let (store, read) = stores(&database.options()).await;
         let policy = FailurePolicy::stop().retries(0);
-        let running = Projections::builder(store.clone(), read.clone())
+        let running = Projections::builder_over(store.clone(), read.clone())
             .projector_with(
                 Careless { deferred, rows: PhantomData },
                 ProjectorOptions::new().on_failure(policy),

@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use cqrs::{
-    Event, EventStore, ExpectedVersion, Position, Projector, Recorded, StreamName,
+    Event, EventStore, ExpectedVersion, Position, Projector, ReadModel, Recorded, StreamName,
     event::NewEvent,
-    projection::{ProjectError, ReadStore},
+    projection::{Key, ProjectError, ReadStore},
     store::Append,
 };
 use cqrs_testing::Tables;
@@ -96,12 +95,13 @@ impl<T, N, const V: u32> Tally<T, N, V> {
     }
 }
 
-#[async_trait]
-impl<T: Tables, N: Name, const V: u32> Projector<T::Store> for Tally<T, N, V> {
+impl<T: Tables, N: Name, const V: u32> ReadModel for Tally<T, N, V> {
     type Event = Moved;
     const NAME: &'static str = N::NAME;
     const VERSION: u32 = V;
+}
 
+impl<T: Tables, N: Name, const V: u32> Projector<T::Store> for Tally<T, N, V> {
     async fn create(
         &self,
         tx: &mut <T::Store as ReadStore>::Transaction,
@@ -140,16 +140,25 @@ impl<T: Tables, N: Name, const V: u32> Projector<T::Store> for Tally<T, N, V> {
     }
 }
 
-/// Adds up by the last digit of the amount: a key that is not the stream.
+fn last_digit(event: &Recorded<Moved>) -> Cow<'_, str> {
+    let (Moved::Added { amount } | Moved::Taken { amount }) = event.event;
+    Cow::Owned(format!("digit-{}", amount.rem_euclid(10)))
+}
+
+/// Counts by the last digit of the amount: a key that is not the stream.
 pub struct ByDigit<T>(pub PhantomData<fn() -> T>);
 
-#[async_trait]
-impl<T: Tables> Projector<T::Store> for ByDigit<T> {
+impl<T: Tables> ReadModel for ByDigit<T> {
     type Event = Moved;
     const NAME: &'static str = "by_digit";
     const VERSION: u32 = 1;
-    const KEYED: bool = true;
 
+    fn key(&self) -> Key<Moved> {
+        Key::by(last_digit)
+    }
+}
+
+impl<T: Tables> Projector<T::Store> for ByDigit<T> {
     async fn create(
         &self,
         tx: &mut <T::Store as ReadStore>::Transaction,
@@ -162,13 +171,7 @@ impl<T: Tables> Projector<T::Store> for ByDigit<T> {
         tx: &mut <T::Store as ReadStore>::Transaction,
         event: &Recorded<Moved>,
     ) -> Result<(), ProjectError> {
-        let key = Projector::<T::Store>::key(self, event).into_owned();
-        T::add(tx, &key, 1, event.position.get()).await
-    }
-
-    fn key<'e>(&self, event: &'e Recorded<Moved>) -> Cow<'e, str> {
-        let (Moved::Added { amount } | Moved::Taken { amount }) = event.event;
-        Cow::Owned(format!("digit-{}", amount.rem_euclid(10)))
+        T::add(tx, &last_digit(event), 1, event.position.get()).await
     }
 }
 

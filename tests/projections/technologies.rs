@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use async_trait::async_trait;
 use cluster::Database;
-use cqrs::{Event, EventStore, Projector, Recorded, projection::ProjectError};
+use cqrs::{Event, EventStore, Projector, ReadModel, Recorded, projection::ProjectError};
 use cqrs_memory::{MemoryReadStore, MemoryStore, MemoryTransaction};
 use cqrs_postgres::{PgReadStore, PgReadTransaction};
 use cqrs_testing::{given_events, project};
@@ -68,12 +67,13 @@ struct InAMap;
 #[derive(Clone, Default)]
 struct Copies(BTreeMap<String, i64>);
 
-#[async_trait]
-impl Projector<MemoryReadStore> for InAMap {
+impl ReadModel for InAMap {
     type Event = Shelf;
     const NAME: &'static str = "map";
     const VERSION: u32 = 1;
+}
 
+impl Projector<MemoryReadStore> for InAMap {
     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
         tx.put(Copies::default());
         Ok(())
@@ -95,12 +95,13 @@ macro_rules! in_postgres {
     ($($projector:ident = $name:literal, $create:literal, $add:literal;)*) => {$(
         struct $projector;
 
-        #[async_trait]
-        impl Projector<PgReadStore> for $projector {
+        impl ReadModel for $projector {
             type Event = Shelf;
             const NAME: &'static str = $name;
             const VERSION: u32 = 1;
+        }
 
+        impl Projector<PgReadStore> for $projector {
             async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {
                 sqlx::query($create).execute(&mut **tx).await?;
                 Ok(())
@@ -203,12 +204,13 @@ async fn four_technologies_give_the_same_answers() {
 async fn a_projector_that_fails_says_where_and_why() {
     struct Forgetful;
 
-    #[async_trait]
-    impl Projector<MemoryReadStore> for Forgetful {
+    impl ReadModel for Forgetful {
         type Event = Shelf;
         const NAME: &'static str = "map";
         const VERSION: u32 = 1;
+    }
 
+    impl Projector<MemoryReadStore> for Forgetful {
         async fn create(&self, _: &mut MemoryTransaction) -> Result<(), ProjectError> {
             Ok(())
         }

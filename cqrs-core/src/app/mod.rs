@@ -107,6 +107,10 @@ impl App {
         &self.shared.store
     }
 
+    pub(crate) fn upcasters(&self) -> &Upcasters {
+        &self.shared.upcasters
+    }
+
     /// Sends a command to its aggregate: `app.dispatch(command).await`.
     ///
     /// Options come in between: `app.dispatch(command).command_id(id).await`. The returned value is a

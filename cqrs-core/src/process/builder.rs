@@ -16,9 +16,9 @@ use super::projector::{First, ProcessProjector};
 use super::recurring::{INSTANCE, Recurring, RecurringCommand};
 use super::scheduled::ScheduledCommands;
 use super::store::ProcessStore;
-use crate::projection::runtime::{Beside, Registered};
+use crate::projection::runtime::Registered;
 use crate::projection::{
-    FailurePolicy, Projections, ProjectionsBuilder, ProjectorOptions, StartError,
+    ConsumerKind, FailurePolicy, ProjectionsBuilder, ProjectorOptions, StartError,
 };
 use crate::{Aggregate, App, Clock, Command, SystemClock};
 
@@ -81,8 +81,9 @@ impl<S: ProcessStore> std::fmt::Debug for ProcessesBuilder<S> {
 }
 
 impl<S: ProcessStore> ProcessesBuilder<S> {
-    pub(super) fn new(app: App, store: S) -> Self {
-        let consumers = Projections::builder(Arc::clone(app.store()), store.clone());
+    pub(super) fn new(app: &App, store: S) -> Self {
+        let consumers = ProjectionsBuilder::for_app(app, store.clone(), ConsumerKind::Process);
+        let app = app.clone();
         Self { app, store, clock: Arc::new(SystemClock), consumers, destinations: Vec::new() }
     }
 
@@ -183,8 +184,13 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
             .retries(options.retries)
             .pauses(options.first_pause, options.longest_pause);
         let projector_options = ProjectorOptions::new().batch(200).on_failure(policy);
-        let registered = Registered::lasting::<S>(projector, projector_options, options.start);
-        self.consumers = self.consumers.registered(Arc::new(Beside::new(registered, outbox)));
+        let registered = Registered::reaction(
+            ConsumerKind::Process,
+            projector,
+            projector_options,
+            options.start,
+        );
+        self.consumers = self.consumers.consumer(Arc::new(registered.with_task(outbox)));
         self
     }
 
@@ -201,8 +207,9 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
         let handler = HandlerProjector { handler, app, options, handled: Mutex::default() };
         let projector_options = ProjectorOptions::new().batch(options.concurrency);
         let projector_options = projector_options.on_failure(options.on_failure);
-        let registered = Registered::lasting::<S>(handler, projector_options, options.start);
-        self.consumers = self.consumers.registered(Arc::new(registered));
+        let registered =
+            Registered::reaction(ConsumerKind::Handler, handler, projector_options, options.start);
+        self.consumers = self.consumers.consumer(Arc::new(registered));
         self
     }
 
@@ -210,15 +217,15 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
     /// the last handle is dropped.
     ///
     /// # Errors
-    /// [`StartError`] if two names are equal, the destinations of a process are invalid, or the
-    /// store fails. Nothing runs then.
-    pub async fn start(self) -> Result<Processes<S>, StartError> {
+    /// [`StartError`] if two names are equal, upcasters are missing, the destinations of a process
+    /// are invalid, or the store fails. Nothing runs then.
+    pub async fn start(self) -> Result<Processes, StartError> {
         for (process, destinations) in &self.destinations {
             if let Err(invalid) = destinations.check(&self.app) {
                 return Err(invalid.of(process));
             }
         }
-        let projections = self.consumers.start().await?;
-        Ok(Processes { projections, store: self.store })
+        let consumers = self.consumers.start_consumers().await?;
+        Ok(Processes { consumers, instances: Arc::new(self.store) })
     }
 }

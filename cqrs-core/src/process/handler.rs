@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 use uuid::Uuid;
@@ -15,7 +14,7 @@ use super::options::HandlerOptions;
 use crate::app::Dispatch;
 use crate::event::as_stored;
 use crate::panics::panic_message;
-use crate::projection::{ProjectError, Projector, ReadStore};
+use crate::projection::{Key, ProjectError, Projector, ReadModel, ReadStore};
 use crate::{App, Command, Event, Metadata, Position, Recorded};
 
 /// Why a handler failed. Any error, or a text.
@@ -113,9 +112,6 @@ pub trait EventHandler: Send + Sync + 'static {
     /// beginning; see [`HandlerOptions::start`].
     const NAME: &'static str;
 
-    /// Whether [`key`](Self::key) returns the key of an event. Otherwise it is the stream.
-    const KEYED: bool = false;
-
     /// Handles an event.
     ///
     /// # Errors
@@ -126,10 +122,10 @@ pub trait EventHandler: Send + Sync + 'static {
         context: &mut HandlerContext<'_>,
     ) -> impl Future<Output = Result<(), HandlerError>> + Send;
 
-    /// Returns the key of an event, if [`KEYED`](Self::KEYED). Events of one key are handled in
-    /// order, and parked together.
-    fn key<'e>(&self, event: &'e Recorded<Self::Event>) -> Cow<'e, str> {
-        Cow::Borrowed(event.stream.as_str())
+    /// Returns what orders the events: those of one key are handled in order, and parked together.
+    /// Default: [`Key::stream`].
+    fn key(&self) -> Key<Self::Event> {
+        Key::stream()
     }
 }
 
@@ -236,14 +232,18 @@ impl<H: EventHandler> HandlerProjector<H> {
     }
 }
 
-#[async_trait]
-impl<S: ReadStore, H: EventHandler> Projector<S> for HandlerProjector<H> {
+impl<H: EventHandler> ReadModel for HandlerProjector<H> {
     type Event = H::Event;
     const NAME: &'static str = H::NAME;
     // A handler is never rebuilt.
     const VERSION: u32 = 1;
-    const KEYED: bool = H::KEYED;
 
+    fn key(&self) -> Key<H::Event> {
+        self.handler.key()
+    }
+}
+
+impl<S: ReadStore, H: EventHandler> Projector<S> for HandlerProjector<H> {
     async fn create(&self, _: &mut S::Transaction) -> Result<(), ProjectError> {
         Ok(())
     }
@@ -253,10 +253,11 @@ impl<S: ReadStore, H: EventHandler> Projector<S> for HandlerProjector<H> {
             // Earlier positions are included in the checkpoint.
             self.handled().retain(|position| *position >= first.position);
         }
+        let key_of = self.handler.key();
         let mut keys: Vec<(Cow<'_, str>, Vec<&[Recorded<H::Event>]>)> = Vec::new();
         for parts in as_stored(events) {
             let Some(first) = parts.first() else { continue };
-            let key = Projector::<S>::key(self, first);
+            let key = key_of.of(first);
             match keys.iter_mut().find(|(known, _)| *known == key) {
                 Some((_, events)) => events.push(parts),
                 None => keys.push((key, vec![parts])),
@@ -279,16 +280,11 @@ impl<S: ReadStore, H: EventHandler> Projector<S> for HandlerProjector<H> {
     ) -> Result<(), ProjectError> {
         Ok(())
     }
-
-    fn key<'e>(&self, event: &'e Recorded<H::Event>) -> Cow<'e, str> {
-        if H::KEYED { self.handler.key(event) } else { Cow::Borrowed(event.stream.as_str()) }
-    }
 }
 
 impl<H: EventHandler> EventHandler for Arc<H> {
     type Event = H::Event;
     const NAME: &'static str = H::NAME;
-    const KEYED: bool = H::KEYED;
 
     async fn handle(
         &self,
@@ -298,7 +294,7 @@ impl<H: EventHandler> EventHandler for Arc<H> {
         (**self).handle(event, context).await
     }
 
-    fn key<'e>(&self, event: &'e Recorded<H::Event>) -> Cow<'e, str> {
-        (**self).key(event)
+    fn key(&self) -> Key<H::Event> {
+        (**self).key()
     }
 }

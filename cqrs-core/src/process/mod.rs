@@ -40,11 +40,15 @@ pub use scheduled::{CancelError, CommandScheduler, ScheduleError, ScheduledComma
 pub use store::{InstanceQuery, ProcessStore};
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_core::Stream;
 
-use crate::App;
-use crate::projection::{OperatorError, Projections};
+use crate::names::ConsumerName;
+use crate::projection::{Consumers, OperatorError, consumer_operations};
+use crate::{App, StoreError};
 
 /// Running process managers, handlers, and recurring and scheduled commands.
 ///
@@ -70,24 +74,70 @@ use crate::projection::{OperatorError, Projections};
 /// processes.stop().await;
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug)]
-pub struct Processes<S> {
-    projections: Projections,
-    store: S,
+#[derive(Clone)]
+pub struct Processes {
+    consumers: Consumers,
+    instances: Arc<dyn Instances>,
 }
 
-impl<S: ProcessStore> Processes<S> {
-    /// Creates a builder. Events are read from the application's store and commands are dispatched
-    /// by the application; instances are stored in `store`.
-    pub fn builder(app: &App, store: S) -> ProcessesBuilder<S> {
-        ProcessesBuilder::new(app.clone(), store)
+/// What a handle needs of a process store, independent of its type.
+#[async_trait]
+trait Instances: Send + Sync {
+    async fn list(
+        &self,
+        process: &ConsumerName,
+        query: &InstanceQuery,
+    ) -> Result<Vec<Instance>, StoreError>;
+
+    async fn request(&self, process: &ConsumerName, request: &Request) -> Result<bool, StoreError>;
+}
+
+#[async_trait]
+impl<S: ProcessStore> Instances for S {
+    async fn list(
+        &self,
+        process: &ConsumerName,
+        query: &InstanceQuery,
+    ) -> Result<Vec<Instance>, StoreError> {
+        self.list_instances(process, query).await
     }
 
-    /// The processes as consumers of the log: their health and how far they have got; to wait for
-    /// one, to pause it.
-    #[must_use]
-    pub const fn consumers(&self) -> &Projections {
-        &self.projections
+    async fn request(&self, process: &ConsumerName, request: &Request) -> Result<bool, StoreError> {
+        ProcessStore::request(self, process, request).await
+    }
+}
+
+impl std::fmt::Debug for Processes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Processes").field("consumers", &self.consumers).finish_non_exhaustive()
+    }
+}
+
+impl Processes {
+    /// Creates a builder. Events are read from the application's store and commands are dispatched
+    /// by the application; instances are stored in `store`.
+    pub fn builder<S: ProcessStore>(app: &App, store: S) -> ProcessesBuilder<S> {
+        ProcessesBuilder::new(app, store)
+    }
+
+    consumer_operations!("process or handler", "processes and handlers");
+
+    /// Waits until a process or handler has caught up with the log after its first start, at most
+    /// for a duration. Returns `false` if the time is over.
+    ///
+    /// Until then a process sends no commands, because the log may contain what follows from them.
+    ///
+    /// # Errors
+    /// [`OperatorError`] if there is no process or handler of this name, or if the store fails.
+    ///
+    /// # Cancel safety
+    /// Safe: dropping the future has no effect.
+    pub async fn wait_until_started(
+        &self,
+        name: &str,
+        within: Duration,
+    ) -> Result<bool, OperatorError> {
+        self.consumers.wait_until_live(name, within).await
     }
 
     /// Returns one page of a process's instances, ordered by id.
@@ -99,8 +149,8 @@ impl<S: ProcessStore> Processes<S> {
         process: &str,
         query: &InstanceQuery,
     ) -> Result<Vec<Instance>, OperatorError> {
-        let name = self.projections.known(process)?;
-        Ok(self.store.list_instances(&name, query).await?)
+        let name = self.consumers.find(process)?;
+        Ok(self.instances.list(&name, query).await?)
     }
 
     /// Returns all instances that match a query, ordered by id. They are read page by page: the
@@ -114,7 +164,7 @@ impl<S: ProcessStore> Processes<S> {
         &self,
         process: &str,
         query: InstanceQuery,
-    ) -> impl Stream<Item = Result<Instance, OperatorError>> + Send + use<S> {
+    ) -> impl Stream<Item = Result<Instance, OperatorError>> + Send + use<> {
         let (processes, process) = (self.clone(), process.to_owned());
         let state = (VecDeque::new(), Some(query));
         futures_util::stream::try_unfold(state, move |(mut page, mut next)| {
@@ -158,19 +208,10 @@ impl<S: ProcessStore> Processes<S> {
         instance: &str,
         action: OperatorAction,
     ) -> Result<bool, OperatorError> {
-        let name = self.projections.known(process)?;
+        let name = self.consumers.find(process)?;
         let request = Request { instance: instance.to_owned(), action };
-        let exists = self.store.request(&name, &request).await?;
-        self.projections.wake();
+        let exists = self.instances.request(&name, &request).await?;
+        self.consumers.wake();
         Ok(exists)
-    }
-
-    /// Finishes the transactions in progress, saves the checkpoints and releases the leases, so
-    /// that other nodes take over at once.
-    ///
-    /// # Cancel safety
-    /// Dropping the future does not keep the processes running.
-    pub async fn stop(&self) {
-        self.projections.stop().await;
     }
 }

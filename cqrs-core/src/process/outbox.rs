@@ -35,7 +35,7 @@ use super::records::{Instance, OutgoingCommand, PendingWork};
 use super::store::ProcessStore;
 use crate::panics::panic_message;
 use crate::projection::runtime::{Control, Shared};
-use crate::projection::{CommitError, LeaseError, PartitionLease};
+use crate::projection::store::{CommitError, LeaseError, PartitionLease};
 use crate::{App, CommandId, Metadata, Position, Retry, StoreError, Timestamp};
 
 /// How many busy instances are loaded at once, for each that may have a command in flight.

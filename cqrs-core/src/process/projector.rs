@@ -3,8 +3,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_trait::async_trait;
-
 use super::desk::{Desk, routes};
 use super::destinations::Destinations;
 use super::effects::Effects;
@@ -12,7 +10,7 @@ use super::exchange::{Changed, Exchange};
 use super::manager::ProcessManager;
 use super::store::ProcessStore;
 use crate::event::as_stored;
-use crate::projection::{ProjectError, Projector};
+use crate::projection::{ProjectError, Projector, ReadModel};
 use crate::{App, Clock, Metadata, Recorded, Timestamp};
 
 /// See [`ProcessProjector::first`].
@@ -31,13 +29,14 @@ pub(super) struct ProcessProjector<S, M> {
     pub(super) changed: Mutex<Changed>,
 }
 
-#[async_trait]
-impl<S: ProcessStore, M: ProcessManager> Projector<S> for ProcessProjector<S, M> {
+impl<S: ProcessStore, M: ProcessManager> ReadModel for ProcessProjector<S, M> {
     type Event = M::Event;
     const NAME: &'static str = M::NAME;
     // Instances are never rebuilt; their states are upcast.
     const VERSION: u32 = 1;
+}
 
+impl<S: ProcessStore, M: ProcessManager> Projector<S> for ProcessProjector<S, M> {
     async fn create(&self, tx: &mut S::Transaction) -> Result<(), ProjectError> {
         self.store.create_process(tx).await?;
         if let Some((id, effects)) = &self.first {

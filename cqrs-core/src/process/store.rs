@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::records::{Instance, PendingWork, Request};
 use crate::names::ConsumerName;
-use crate::projection::ReadStore;
+use crate::projection::store::ReadStore;
 use crate::{StoreError, Timestamp};
 
 /// Stores the instances of processes in the transactions of a [`ReadStore`]: leases, checkpoints

@@ -1,147 +1,41 @@
-//! Inline projections: read models that change in the transaction of the append.
-//!
-//! Invariant: before a projector takes in the events of an append it knows all that stand before
-//! them. So it does not matter whether another process appended without it: it catches up in the
-//! same transaction.
+//! Read models that change in the transaction of the append.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
 
-use super::builder::{ProjectionsBuilder, StartError};
-use super::consumer::{Consumer, Registered};
+use super::builder::ProjectionsBuilder;
+use super::error::{ConsumerKind, OperatorError, StartError};
+use super::health::ConsumerState;
 use super::options::ProjectorOptions;
-use super::projector::{ProjectError, Projector};
-use super::read_store::ReadStore;
-use super::{ConsumerState, Failure, Projections};
-use crate::names::ConsumerName;
+use super::projections::Projections;
+use super::projector::Projector;
+use super::runtime::consumer::{Consumer, Registered};
+use super::store::{AppendProjecting, ConsumerName, Failure, InlineProjection, ReadStore};
 use crate::store::{
     Append, AppendError, Appended, CommandRecord, EventStore, LogRead, Pages, StreamInfo,
     StreamListing, StreamQuery, StreamRead,
 };
 use crate::{
-    CommandId, Position, ReadError, RecordedEvent, StoreError, StreamName, Timestamp, Version,
+    CommandId, Position, ReadError, StoreError, StoreErrorKind, StreamName, Timestamp, Version,
 };
 
-/// How often it is looked whether the read models are built.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often to check whether the read models are built.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// An event store whose appends can take projectors of a read store along.
-#[async_trait]
-pub trait AppendProjecting<R: ReadStore>: EventStore {
-    /// Appends, and projects what was appended, in one transaction.
-    ///
-    /// # Behavior
-    /// - The laws are those of [`append`](EventStore::append).
-    /// - Nothing is projected when nothing was stored: an append without events, or a repeated one.
-    /// - When a projector fails, nothing is stored.
-    ///
-    /// # Errors
-    /// [`AppendError`].
-    ///
-    /// # Cancel safety
-    /// As `append`.
-    async fn append_projecting(
-        &self,
-        read: &R,
-        append: Append,
-        projection: &InlineProjection<R>,
-    ) -> Result<Appended, AppendError>;
-}
-
-/// The projectors that go along with an append. Handed to stores.
-pub struct InlineProjection<R: ReadStore> {
-    projectors: Vec<Arc<dyn Consumer<R>>>,
-    events: Arc<dyn EventStore>,
-}
-
-impl<R: ReadStore> std::fmt::Debug for InlineProjection<R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names = self.projectors.iter().map(|projector| projector.name());
-        f.debug_list().entries(names).finish()
-    }
-}
-
-impl<R: ReadStore> InlineProjection<R> {
-    /// Takes in events at the positions they are about to have, before anybody can see them.
-    ///
-    /// # Errors
-    /// [`AppendError::Projection`] when a projector refuses, [`AppendError::Store`] when a store
-    /// is in failure; either way the transaction must be given up.
-    pub async fn take_in(
-        &self,
-        read: &R,
-        tx: &mut R::Transaction,
-        events: &[RecordedEvent],
-    ) -> Result<(), AppendError> {
-        let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(()) };
-        let before = Position::new(first.position.get().saturating_sub(1));
-        for projector in &self.projectors {
-            let name = projector.name();
-            let Some(known) = read.enter(tx, name, projector.version()).await? else {
-                return Err(AppendError::Projection {
-                    projector: name.clone(),
-                    source: "its read model is not there at this version".into(),
-                });
-            };
-            if known < before {
-                self.catch_up(read, tx, &**projector, known, before).await?;
-            }
-            let taken = projector.take_in(tx, events).await;
-            taken.map_err(|error| failed(read, name, error))?;
-            read.advance(tx, name, last.position).await?;
-        }
-        Ok(())
-    }
-
-    /// Takes in what others have appended without this projector.
-    async fn catch_up(
-        &self,
-        read: &R,
-        tx: &mut R::Transaction,
-        projector: &dyn Consumer<R>,
-        known: Position,
-        before: Position,
-    ) -> Result<(), AppendError> {
-        let name = projector.name();
-        let unreadable = |error| match error {
-            ReadError::Store(error) => AppendError::Store(error),
-            other => failed(read, name, other.into()),
-        };
-        let log = LogRead::forward().filter(projector.filter()).after(known);
-        let mut pages = self.events.read_log(log);
-        while let Some(page) = pages.next().await {
-            let mut page = page.map_err(unreadable)?;
-            page.events.retain(|event| event.position <= before);
-            let taken = projector.take_in(tx, &page.events).await;
-            taken.map_err(|error| failed(read, name, error))?;
-            if page.through >= before {
-                break;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn failed<R: ReadStore>(read: &R, name: &ConsumerName, error: ProjectError) -> AppendError {
-    if read.is_transient(&*error) {
-        let kind = crate::StoreErrorKind::Unavailable;
-        return StoreError::new(kind, error.to_string()).with_source(error).into();
-    }
-    AppendError::Projection { projector: name.clone(), source: error }
-}
-
-/// An event store whose read models are never behind: each append changes them too, or neither
-/// happens. For read models that a command's answer depends on; everything else is better served
-/// by [`Projections`], because here a slow or failing projector is a slow or failing command.
+/// An event store that updates read models in the transaction of each append, so that they never
+/// lag: an append changes the log and the read models, or neither.
 ///
-/// All who append have to do it through an inline store with the same projectors. Whoever does
-/// not leaves the read models behind until the next append that does.
+/// Use it for read models that a command's answer depends on. For all others
+/// [`Projections`] are better, because a slow or failing inline projector slows down or fails
+/// commands.
+///
+/// Every program that appends must use an inline store with the same projectors. If one does not,
+/// the read models lag until the next append through an inline store.
 ///
 /// ```
-/// # use cqrs_core::{App, Projector, projection::{AppendProjecting, InlineStore, OpenError, ReadStore}};
+/// # use cqrs_core::{App, Projector, projection::{InlineStore, OpenError, ReadStore, store::AppendProjecting}};
 /// # async fn example<S, R>(store: S, read: R, accounts: impl Projector<R>) -> Result<(), OpenError>
 /// # where R: ReadStore, S: AppendProjecting<R> + Clone {
 /// let store = InlineStore::builder(store, read).projector(accounts).open().await?;
@@ -174,33 +68,33 @@ impl<S: std::fmt::Debug, R: ReadStore> std::fmt::Debug for InlineStore<S, R> {
     }
 }
 
-/// Why an inline store was not opened.
+/// Why an inline store could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Its projectors did not start.
+    /// Its projectors could not start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// A read model could not be built.
-    #[error("the read model of `{projector}` was not built: {}", .failure.error)]
+    /// A read model could not be built, because its projector fails on an event.
+    #[error("read model `{projector}` cannot be built: {}", .failure.error)]
     Build {
-        /// Whose.
+        /// The name of the projector.
         projector: ConsumerName,
-        /// Where it stands still, and why.
+        /// The failure.
         failure: Failure,
     },
-    /// Readers see a later version of a read model than this program knows.
-    #[error("the read model of `{projector}` is of a later version")]
+    /// The live read model has a later version than the projector of this program.
+    #[error("read model `{projector}` has a later version than this program")]
     Superseded {
-        /// Whose.
+        /// The name of the projector.
         projector: ConsumerName,
     },
-    /// A store did not answer.
-    #[error("a store failed")]
+    /// The event store or the read store failed.
+    #[error("store failed while read models were being built")]
     Store(#[source] StoreError),
 }
 
-/// Collects the projectors of an [`InlineStore`].
+/// Configures an [`InlineStore`]; [`open`](Self::open) builds its read models.
 pub struct InlineStoreBuilder<S, R: ReadStore> {
     store: S,
     read: R,
@@ -214,13 +108,13 @@ impl<S: std::fmt::Debug, R: ReadStore> std::fmt::Debug for InlineStoreBuilder<S,
 }
 
 impl<S: AppendProjecting<R> + Clone, R: ReadStore> InlineStore<S, R> {
-    /// Over an event store and a read store that share a transaction: for Postgres two schemas of
-    /// one database.
+    /// Configures an inline store over an event store and a read store that share transactions.
+    /// For Postgres these are two schemas of one database.
     pub fn builder(store: S, read: R) -> InlineStoreBuilder<S, R> {
         InlineStoreBuilder { store, read, projectors: Vec::new() }
     }
 
-    /// The projectors, to ask for their health or to rebuild one.
+    /// Returns the handle to the projectors, which reports their health and rebuilds them.
     #[must_use]
     pub fn projections(&self) -> &Projections {
         &self.shared.projections
@@ -228,42 +122,46 @@ impl<S: AppendProjecting<R> + Clone, R: ReadStore> InlineStore<S, R> {
 }
 
 impl<S: AppendProjecting<R> + Clone, R: ReadStore> InlineStoreBuilder<S, R> {
-    /// Adds a projector. They run in this order.
+    /// Adds a projector. Projectors run in the order in which they were added.
     #[must_use]
     pub fn projector(mut self, projector: impl Projector<R>) -> Self {
         let options = ProjectorOptions::new();
-        self.projectors.push(Arc::new(Registered::new::<R>(projector, options, true)));
+        self.projectors.push(Arc::new(Registered::<R, _>::inline(projector, options)));
         self
     }
 
-    /// Builds what is missing and returns when all is there.
+    /// Builds the read models that are missing or have an earlier version, and returns when all
+    /// of them are live.
     ///
     /// # Errors
-    /// [`OpenError`].
+    /// [`OpenError`] if a projector cannot start or build its read model, or if a store fails.
     pub async fn open(self) -> Result<InlineStore<S, R>, OpenError> {
         let events: Arc<dyn EventStore> = Arc::new(self.store.clone());
-        let builder = ProjectionsBuilder::new(Arc::clone(&events), self.read.clone());
+        let builder = ProjectionsBuilder::new(
+            Arc::clone(&events),
+            self.read.clone(),
+            ConsumerKind::Projector,
+        );
         let registered = self.projectors.iter().cloned();
-        let projections = registered.fold(builder, ProjectionsBuilder::registered).start().await?;
+        let projections = registered.fold(builder, ProjectionsBuilder::consumer).start().await?;
         for projector in &self.projectors {
-            until_built(&projections, projector.name()).await?;
+            wait_until_built(&projections, projector.name()).await?;
         }
-        let projection = InlineProjection { projectors: self.projectors, events };
+        let projection = InlineProjection::new(self.projectors, events);
         let shared = Inner { store: self.store, projection, read: self.read, projections };
         Ok(InlineStore { shared: Arc::new(shared) })
     }
 }
 
-async fn until_built(projections: &Projections, name: &ConsumerName) -> Result<(), OpenError> {
-    let failure = |error: super::OperatorError| match error {
-        super::OperatorError::Store(error)
-        | super::OperatorError::Read(ReadError::Store(error)) => OpenError::Store(error),
-        other => {
-            OpenError::Store(StoreError::new(crate::StoreErrorKind::Internal, other.to_string()))
+async fn wait_until_built(projections: &Projections, name: &ConsumerName) -> Result<(), OpenError> {
+    let failure = |error: OperatorError| match error {
+        OperatorError::Store(error) | OperatorError::Read(ReadError::Store(error)) => {
+            OpenError::Store(error)
         }
+        other => OpenError::Store(StoreError::new(StoreErrorKind::Internal, other.to_string())),
     };
     loop {
-        if projections.wait_until_built(name.as_str(), LOOK).await.map_err(failure)? {
+        if projections.wait_until_built(name.as_str(), POLL_INTERVAL).await.map_err(failure)? {
             return Ok(());
         }
         let healths = projections.health().await.map_err(failure)?;

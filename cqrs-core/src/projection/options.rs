@@ -1,28 +1,36 @@
-//! How one projector is run.
+//! How a projector runs.
 
 use super::FailurePolicy;
 
-/// How one projector is run.
+/// How a projector runs.
+///
+/// ```
+/// use cqrs_core::projection::{FailurePolicy, ProjectorOptions};
+///
+/// let options = ProjectorOptions::new().partitions(4).on_failure(FailurePolicy::park());
+/// assert_eq!((options.partitions, options.batch), (4, 1_000));
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ProjectorOptions {
-    /// Over how many partitions its events are spread by key. Each is handled in order by one
-    /// process at a time. Another number builds the read model anew.
+    /// The number of partitions that its events are spread over by key, from 1 to 1,024. Each
+    /// partition is handled in order by one node at a time. Another number rebuilds the read
+    /// model. Default: 1.
     pub partitions: u32,
-    /// At most so many events in one transaction.
+    /// The maximum number of events per transaction. Default: 1,000.
     pub batch: usize,
-    /// What happens when it fails.
+    /// What happens when it fails. Default: [`FailurePolicy::stop`].
     pub on_failure: FailurePolicy,
 }
 
 impl ProjectorOptions {
-    /// One partition, up to 1,000 events in a transaction, stops when it fails.
+    /// Returns the defaults.
     #[must_use]
     pub const fn new() -> Self {
         Self { partitions: 1, batch: 1_000, on_failure: FailurePolicy::stop() }
     }
 
-    /// Sets the number of partitions, from 1 to 1,024.
+    /// Sets the number of partitions. Other values than 1 to 1,024 are clamped.
     #[must_use]
     pub const fn partitions(mut self, partitions: u32) -> Self {
         self.partitions = match partitions {
@@ -33,8 +41,8 @@ impl ProjectorOptions {
         self
     }
 
-    /// Sets how many events a transaction takes at most; 0 counts as 1. At the head of the log a
-    /// transaction takes what is there.
+    /// Sets the maximum number of events per transaction; 0 counts as 1. At the head of the log a
+    /// transaction holds the events that are there, without waiting for more.
     #[must_use]
     pub const fn batch(mut self, events: usize) -> Self {
         self.batch = if events == 0 { 1 } else { events };

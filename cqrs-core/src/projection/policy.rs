@@ -1,4 +1,4 @@
-//! What happens when a projector fails.
+//! What happens when a consumer fails.
 
 use std::time::Duration;
 
@@ -6,62 +6,78 @@ use backon::ExponentialBackoff;
 
 use crate::failures::pauses;
 
-/// What follows when trying again did not help.
+/// What happens to an event that still fails after all retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
-    /// The partition stands still at the event, visibly, until somebody resumes it. Nothing is
-    /// left out.
+pub enum FailureAction {
+    /// The partition stops at the event until an operator resumes the consumer. No event is
+    /// skipped.
     Stop,
-    /// The event is put aside together with the later ones of its key, in order, until somebody
-    /// retries or discards it. Other keys go on.
+    /// The event is parked, together with the later ones of its key, until an operator retries or
+    /// discards it. Other keys continue.
+    #[doc(alias = "dead letter")]
     Park,
 }
 
-/// How a failing projector is treated. Failure of the read store itself, such as a lost
-/// connection or a deadlock, does not count: it is tried again until it passes.
+/// How failures of a consumer are handled. Transient failures of the read store, such as a lost
+/// connection or a deadlock, do not count: they are retried without limit.
+///
+/// ```
+/// use std::time::Duration;
+/// use cqrs_core::projection::{FailureAction, FailurePolicy};
+///
+/// let policy = FailurePolicy::park()
+///     .retries(2)
+///     .pauses(Duration::from_millis(100), Duration::from_secs(1))
+///     .undecodable(FailureAction::Park);
+/// assert_eq!(policy.action, FailureAction::Park);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FailurePolicy {
-    /// How often an event is tried again.
+    /// The maximum number of retries of an event. Default: 5.
     pub retries: u32,
-    /// The first pause; each further one is twice as long, give or take some at random.
+    /// The pause before the first retry. Each later pause is about twice as long, with jitter.
+    /// Default: 1 second.
     pub first_pause: Duration,
-    /// The longest pause.
+    /// The longest pause. Default: 60 seconds.
     pub longest_pause: Duration,
-    /// What follows then.
-    pub then: Then,
-    /// What follows when an event cannot be decoded, for which trying again is no use.
-    pub undecodable: Then,
+    /// What happens after the last retry.
+    pub action: FailureAction,
+    /// What happens to an event that cannot be decoded, which is not retried. Default:
+    /// [`FailureAction::Stop`].
+    pub undecodable: FailureAction,
 }
 
 impl FailurePolicy {
-    /// Five more tries within half a minute, then stop. Stops at once at what cannot be decoded.
+    /// Stops the partition after 5 retries within about half a minute, or immediately if the event
+    /// cannot be decoded.
     #[must_use]
     pub const fn stop() -> Self {
         Self {
             retries: 5,
             first_pause: Duration::from_secs(1),
             longest_pause: Duration::from_secs(60),
-            then: Then::Stop,
-            undecodable: Then::Stop,
+            action: FailureAction::Stop,
+            undecodable: FailureAction::Stop,
         }
     }
 
-    /// Five more tries within half a minute, then park. Still stops at what cannot be decoded.
+    /// Parks the event after 5 retries within about half a minute. Stops the partition immediately
+    /// if the event cannot be decoded.
     #[must_use]
     pub const fn park() -> Self {
-        Self { then: Then::Park, ..Self::stop() }
+        Self { action: FailureAction::Park, ..Self::stop() }
     }
 
-    /// Sets how often an event is tried again.
+    /// Sets the maximum number of retries of an event.
     #[must_use]
     pub const fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
         self
     }
 
-    /// Sets the first and the longest pause between tries, each at least a millisecond and at
-    /// most a day.
+    /// Sets the first and the longest pause between retries. Both are at least a millisecond and
+    /// at most a day; other values are clamped.
     #[must_use]
     pub fn pauses(mut self, first: Duration, longest: Duration) -> Self {
         let (least, most) = (Duration::from_millis(1), Duration::from_secs(86_400));
@@ -70,10 +86,10 @@ impl FailurePolicy {
         self
     }
 
-    /// Sets what follows when an event cannot be decoded.
+    /// Sets what happens to an event that cannot be decoded.
     #[must_use]
-    pub const fn undecodable(mut self, then: Then) -> Self {
-        self.undecodable = then;
+    pub const fn undecodable(mut self, action: FailureAction) -> Self {
+        self.undecodable = action;
         self
     }
 
@@ -83,6 +99,7 @@ impl FailurePolicy {
 }
 
 impl Default for FailurePolicy {
+    /// Returns [`FailurePolicy::stop`].
     fn default() -> Self {
         Self::stop()
     }

@@ -1,30 +1,27 @@
-//! What a projector is.
+//! How events change the rows of a read model.
 
-use std::borrow::Cow;
+use super::error::ProjectError;
+use super::read_model::ReadModel;
+use super::store::ReadStore;
+use crate::Recorded;
 
-use async_trait::async_trait;
-
-use super::ReadStore;
-use crate::{Event, Recorded};
-
-/// Why a projector could not take an event in: any error, also text.
-pub type ProjectError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Builds a read model from events, in tables of its own.
+/// Builds a [`ReadModel`] in a read store.
 ///
-/// The runtime hands the events over in the order of the log, in a transaction of the read store
-/// that also moves the projector's checkpoint. So each event has its effect exactly once, however
-/// often a process dies: what a projector writes through the transaction is there with the
-/// checkpoint or not at all. What it does elsewhere (a mail, a file) may happen again; do that in
-/// [`committed`](Self::committed), or not in a projector.
+/// [`Projections`](crate::Projections) calls it with the events of the log in order, in a
+/// transaction of the read store that also moves the projector's checkpoint. So each event takes
+/// effect exactly once, however often the program crashes: what a projector writes through the
+/// transaction is committed together with the checkpoint, or not at all. Any other effect (an
+/// e-mail, a file) may happen more than once; put it into [`committed`](Self::committed) or use an
+/// [`EventHandler`](crate::EventHandler).
 ///
-/// A read model can be thrown away and built again at any time. So let it depend on events alone:
-/// take times from them, not from a clock.
+/// A read model can be dropped and rebuilt at any time, so it must depend on events alone. Take
+/// times from events, not from a clock.
 ///
-/// For the traits of a real read store see `PgReadStore` and `MemoryReadStore`; a whole one:
+/// `PgReadStore` and `MemoryReadStore` have complete examples. This projector runs on every store
+/// whose transactions can count:
 ///
 /// ```
-/// # use cqrs_core::{Event, Projector, Recorded, event::{DecodeFailure, EventType, Payload, PayloadError}, projection::{ProjectError, ReadStore}, store::async_trait};
+/// # use cqrs_core::{Event, Recorded, event::{DecodeFailure, EventType, Payload, PayloadError}};
 /// # enum CartEvent { Added }
 /// # impl Event for CartEvent {
 /// #     const TYPES: &'static [EventType] = &[EventType::new("cart.added", 1)];
@@ -33,18 +30,22 @@ pub type ProjectError = Box<dyn std::error::Error + Send + Sync>;
 /// #     fn decode(_: &str, _: &Payload) -> Result<Self, DecodeFailure> { Ok(Self::Added) }
 /// # }
 /// # trait Counts { fn create(&mut self); fn add(&mut self, cart: &str); }
+/// use cqrs_core::projection::{ProjectError, ReadStore};
+/// use cqrs_core::{Projector, ReadModel};
+///
 /// struct CartSizes;
 ///
-/// #[async_trait]
+/// impl ReadModel for CartSizes {
+///     type Event = CartEvent;
+///     const NAME: &'static str = "cart_sizes";
+///     const VERSION: u32 = 1;
+/// }
+///
 /// impl<S> Projector<S> for CartSizes
 /// where
 ///     S: ReadStore,
 ///     S::Transaction: Counts,
 /// {
-///     type Event = CartEvent;
-///     const NAME: &'static str = "cart_sizes";
-///     const VERSION: u32 = 1;
-///
 ///     async fn create(&self, rows: &mut S::Transaction) -> Result<(), ProjectError> {
 ///         rows.create();
 ///         Ok(())
@@ -60,76 +61,71 @@ pub type ProjectError = Box<dyn std::error::Error + Send + Sync>;
 ///     }
 /// }
 /// ```
-#[async_trait]
-pub trait Projector<S: ReadStore>: Send + Sync + 'static {
-    /// The events it looks at, of one or several aggregates. The store passes over all others.
-    type Event: Event;
-
-    /// Its name, and the place of its tables: up to 32 lower-case letters, digits and
-    /// underscores, a letter first.
-    const NAME: &'static str;
-
-    /// Counted up when its tables or their meaning change: it is built anew beside the old one,
-    /// which readers see until the new one has caught up.
-    const VERSION: u32;
-
-    /// Whether [`key`](Self::key) says what belongs together. Otherwise it is the stream.
-    const KEYED: bool = false;
-
-    /// Makes empty tables. Called once for each generation, in the transaction that begins it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a projector for `{S}`",
+    label = "no `impl Projector<{S}>` for `{Self}`",
+    note = "write `impl Projector<{S}> for {Self}` with `create` and `project`: a read model needs one for each read store it runs on"
+)]
+pub trait Projector<S: ReadStore>: ReadModel {
+    /// Creates empty tables. Called once for each generation, in the transaction that creates it.
     ///
     /// # Errors
-    /// [`ProjectError`]; the generation is not begun.
-    async fn create(&self, tx: &mut S::Transaction) -> Result<(), ProjectError>;
+    /// Any error: the generation is not created, and the projector does not start.
+    fn create(
+        &self,
+        tx: &mut S::Transaction,
+    ) -> impl Future<Output = Result<(), ProjectError>> + Send;
 
-    /// Does what needs no transaction, such as asking another system, before the one begins in
-    /// which these events are taken in. Called again when that is tried again. Not called for
-    /// [inline](crate::InlineStore) projections.
+    /// Applies one event.
     ///
     /// # Errors
-    /// As [`project_batch`](Self::project_batch).
-    async fn prepare(&self, events: &[Recorded<Self::Event>]) -> Result<(), ProjectError> {
-        let _ = events;
-        Ok(())
-    }
-
-    /// Takes one event in.
-    ///
-    /// # Errors
-    /// [`ProjectError`]: everything of the transaction is undone, and it is tried again as the
+    /// Any error: the transaction is rolled back, and the event is retried as the
     /// [`FailurePolicy`](super::FailurePolicy) says. A panic counts as an error.
-    async fn project(
+    fn project(
         &self,
         tx: &mut S::Transaction,
         event: &Recorded<Self::Event>,
-    ) -> Result<(), ProjectError>;
+    ) -> impl Future<Output = Result<(), ProjectError>> + Send;
 
-    /// Takes several events in, which is worth writing when they can be taken in together: one
-    /// statement for a thousand rows is ten times as fast as a thousand statements.
+    /// Applies several events. The default calls [`project`](Self::project) for each.
+    ///
+    /// Override it if events can be combined: one statement that inserts a thousand rows is about
+    /// ten times as fast as a thousand statements.
     ///
     /// # Errors
-    /// As [`project`](Self::project). The batch is tried again in halves until the event that
-    /// fails stands alone.
-    async fn project_batch(
+    /// As [`project`](Self::project). The batch is retried in halves until the event that fails is
+    /// alone.
+    fn project_batch(
         &self,
         tx: &mut S::Transaction,
         events: &[Recorded<Self::Event>],
-    ) -> Result<(), ProjectError> {
-        for event in events {
-            self.project(tx, event).await?;
+    ) -> impl Future<Output = Result<(), ProjectError>> + Send {
+        async move {
+            for event in events {
+                self.project(tx, event).await?;
+            }
+            Ok(())
         }
-        Ok(())
     }
 
-    /// What the event is about, if [`KEYED`](Self::KEYED): events of one key are handled in order
-    /// by one partition at a time, and when one is parked the later ones of its key wait behind it.
-    /// Where an upcaster makes several events of a stored one, the first gives the key for all.
-    fn key<'e>(&self, event: &'e Recorded<Self::Event>) -> Cow<'e, str> {
-        Cow::Borrowed(event.stream.as_str())
+    /// Does what needs no transaction, such as calling another system, before the transaction for
+    /// these events begins. Called again when the events are retried. Not called by an
+    /// [`InlineStore`](super::InlineStore).
+    ///
+    /// # Errors
+    /// As [`project_batch`](Self::project_batch).
+    fn prepare(
+        &self,
+        events: &[Recorded<Self::Event>],
+    ) -> impl Future<Output = Result<(), ProjectError>> + Send {
+        let _ = events;
+        std::future::ready(Ok(()))
     }
 
-    /// Told after the commit, in the process that made it, by the generation readers see. Not
-    /// repeated by a rebuild. Lost when the process dies in between; a panic in it is only logged.
+    /// Called after the commit, in the program that committed, if readers see the generation.
+    ///
+    /// A rebuild does not repeat it. The call is lost if the program crashes after the commit; a
+    /// panic is logged.
     fn committed(&self, events: &[Recorded<Self::Event>]) {
         let _ = events;
     }

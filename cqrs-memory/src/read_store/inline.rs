@@ -7,7 +7,7 @@
 //! and log change under both locks. Otherwise there is a new plan.
 
 use async_trait::async_trait;
-use cqrs_core::projection::{AppendProjecting, InlineProjection};
+use cqrs_core::projection::store::{AppendProjecting, InlineProjection};
 use cqrs_core::{
     EventStore,
     store::{Append, AppendError, Appended, StoreError, StoreErrorKind},
@@ -44,7 +44,7 @@ impl AppendProjecting<MemoryReadStore> for MemoryStore {
                 (contents.log.head(), contents.log.plan(&append, now))
             };
             let mut tx = MemoryTransaction::empty();
-            projection.take_in(read, &mut tx, &events).await?;
+            projection.project(read, &mut tx, &events).await?;
             self.hooks().at(Step::DuringAppend)?;
             let committed = read.commit_with(tx, || {
                 let mut contents = self.contents_mut();

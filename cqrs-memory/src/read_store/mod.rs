@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cqrs_core::process::Request;
-use cqrs_core::projection::{
+use cqrs_core::projection::store::{
     Capability, Cluster, CommitError, ConsumerRecord, Failure, LeaseError, NewGeneration,
     ParkedEvent, Partition, PartitionLease, ReadStore, Swap,
 };
@@ -53,12 +53,13 @@ pub use transaction::{MemoryTransaction, MissingModel};
 ///
 /// struct CountAdded;
 ///
-/// #[async_trait]
-/// impl Projector<MemoryReadStore> for CountAdded {
+/// impl ReadModel for CountAdded {
 ///     type Event = Added;
 ///     const NAME: &'static str = "popular";
 ///     const VERSION: u32 = 1;
+/// }
 ///
+/// impl Projector<MemoryReadStore> for CountAdded {
 ///     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
 ///         tx.put(Popular::default());
 ///         Ok(())
@@ -78,7 +79,7 @@ pub use transaction::{MemoryTransaction, MissingModel};
 /// let (store, read) = (MemoryStore::new(), MemoryReadStore::new());
 /// let popular = read.view::<Popular>("popular")?;
 /// let projections =
-///     Projections::builder(store.clone(), read).projector(CountAdded).start().await?;
+///     Projections::builder_over(store.clone(), read).projector(CountAdded).start().await?;
 ///
 /// let cart = StreamName::new("cart-1")?;
 /// let appended =

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use cqrs_core::projection::{
+use cqrs_core::projection::store::{
     Capability, Cluster, ConsumerRecord, Failure, GenerationRecord, NodeRecord, ParkedEvent,
     Partition, PartitionLease, PartitionRecord, Swap,
 };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cqrs_core::projection::{ParkedEvent, Partition};
+use cqrs_core::projection::store::{ParkedEvent, Partition};
 use cqrs_core::{Position, projection::ConsumerName};
 use tokio::sync::OwnedMutexGuard;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cqrs_core::projection::{ConsumerName, NewGeneration, Swap};
+use cqrs_core::projection::store::{ConsumerName, NewGeneration, Swap};
 use cqrs_core::{
     Position,
     store::{StoreError, StoreErrorKind},

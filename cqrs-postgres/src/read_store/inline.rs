@@ -1,7 +1,7 @@
 //! Appends with inline projections, in one transaction of the database.
 
 use async_trait::async_trait;
-use cqrs_core::projection::{AppendProjecting, InlineProjection};
+use cqrs_core::projection::store::{AppendProjecting, InlineProjection};
 use cqrs_core::{
     EventStore,
     event::{RawEvent, RecordedEvent},
@@ -31,7 +31,7 @@ impl AppendProjecting<PgReadStore> for PgStore {
         let appended = self.append_prepared(&mut tx, &prepared).await?;
         if !appended.repeated {
             let events = recorded(prepared.append, &appended)?;
-            projection.take_in(read, &mut tx, &events).await?;
+            projection.project(read, &mut tx, &events).await?;
         }
         match tx.commit().await {
             Ok(()) => Ok(appended),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cqrs_core::event::Uuid;
-use cqrs_core::projection::{
+use cqrs_core::projection::store::{
     Capability, Cluster, CommitError, ConsumerName, ConsumerRecord, Failure, Partition,
     PartitionLease,
 };

@@ -1,6 +1,6 @@
 //! Parked events.
 
-use cqrs_core::projection::{ConsumerName, Failure, ParkedEvent, PartitionLease};
+use cqrs_core::projection::store::{ConsumerName, Failure, ParkedEvent, PartitionLease};
 use cqrs_core::{Position, store::StoreError};
 use sqlx::Row;
 use sqlx::postgres::PgRow;

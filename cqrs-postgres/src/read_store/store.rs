@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cqrs_core::event::Uuid;
-use cqrs_core::projection::{
+use cqrs_core::projection::store::{
     Capability, Cluster, CommitError, ConsumerName, ConsumerRecord, Failure, LeaseError,
     NewGeneration, ParkedEvent, Partition, PartitionLease, ReadStore, Swap,
 };
@@ -45,12 +45,13 @@ use crate::database::error::{is_lost, retry, sqlstate};
 /// # }
 /// struct Balances;
 ///
-/// #[async_trait]
-/// impl Projector<PgReadStore> for Balances {
+/// impl ReadModel for Balances {
 ///     type Event = Deposited;
 ///     const NAME: &'static str = "balances";
 ///     const VERSION: u32 = 1;
+/// }
 ///
+/// impl Projector<PgReadStore> for Balances {
 ///     async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {
 ///         let create = "create table balances (account text primary key, cents bigint not null)";
 ///         sqlx::query(create).execute(&mut **tx).await?;
@@ -73,7 +74,7 @@ use crate::database::error::{is_lost, retry, sqlstate};
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = PgStore::connect("postgres://localhost/shop").await?;
 /// let read = PgReadStore::builder().url("postgres://localhost/shop_read").migrate().await?;
-/// let projections = Projections::builder(store, read.clone()).projector(Balances).start().await?;
+/// let projections = Projections::builder_over(store, read.clone()).projector(Balances).start().await?;
 ///
 /// let mut tx = read.begin_read("balances").await?;
 /// let cents: i64 = sqlx::query_scalar("select cents from balances where account = $1")

@@ -37,7 +37,7 @@ async fn everything_works_with(connections: u32) {
     let read = PgReadStore::builder().pool(pool.clone()).migrate().await.unwrap();
     let kept = PgReadStore::for_processes().pool(pool.clone()).migrate().await.unwrap();
     let app = App::new(store.clone());
-    let projections = Projections::builder(store.clone(), read.clone()).projector(Sum::<1>);
+    let projections = Projections::builder_over(store.clone(), read.clone()).projector(Sum::<1>);
     let projections = projections.start().await.unwrap();
     let processes = Processes::builder(&app, kept).process(Copies).start().await.unwrap();
     let mut followed = store.subscribe(SubscriptionOptions::all()).await.unwrap();
@@ -51,8 +51,7 @@ async fn everything_works_with(connections: u32) {
     assert_eq!(store.head().await.unwrap().get(), 20, "each count was copied once");
     catch_up(&projections, &store).await;
     assert_eq!((total(&read, "0").await, total(&read, "copies").await), (4, 100));
-    let copied = processes.consumers();
-    let waited = copied.wait_for("copies", store.head().await.unwrap(), WITHIN).await.unwrap();
+    let waited = processes.wait_for("copies", store.head().await.unwrap(), WITHIN).await.unwrap();
     assert_eq!(waited, Waited::CaughtUp);
     assert!(pool.size() <= connections);
     processes.stop().await;

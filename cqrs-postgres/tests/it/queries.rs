@@ -23,7 +23,7 @@ async fn a_query_reads_the_live_generation_and_cannot_write() {
     assert_eq!(missing.as_database_error().unwrap().code().unwrap(), "42P01");
     drop(early);
 
-    let projections = Projections::builder(store.clone(), read.clone()).projector(Sum::<1>);
+    let projections = Projections::builder_over(store.clone(), read.clone()).projector(Sum::<1>);
     let projections = projections.start().await.unwrap();
     store.append(counted("a", 2)).await.unwrap();
     store.append(counted("a", 3)).await.unwrap();
@@ -45,7 +45,7 @@ async fn a_swap_during_a_query_transaction_does_not_break_it() {
     for n in 0..50 {
         store.append(counted(&n.to_string(), 1)).await.unwrap();
     }
-    let first = Projections::builder(store.clone(), read.clone()).projector(Sum::<1>);
+    let first = Projections::builder_over(store.clone(), read.clone()).projector(Sum::<1>);
     let first = first.start().await.unwrap();
     catch_up(&first, &store).await;
     first.stop().await;
@@ -53,7 +53,7 @@ async fn a_swap_during_a_query_transaction_does_not_break_it() {
     let mut tx = read.begin_read("sums").await.unwrap();
     let row = sqlx::query(ALL).fetch_one(&mut *tx).await.unwrap();
     assert_eq!((row.get::<i64, _>(0), row.get::<i64, _>(1)), (50, 50));
-    let second = Projections::builder(store.clone(), read.clone()).projector(Sum::<2>);
+    let second = Projections::builder_over(store.clone(), read.clone()).projector(Sum::<2>);
     let second = second.start().await.unwrap();
     let swapped = eventually(WITHIN, || async {
         if total(&read, "0").await == 2 { Ok(()) } else { Err("not swapped yet") }

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use cqrs_core::process::{Destinations, Route};
 use cqrs_core::projection::{ProjectError, Projector, Waited};
-use cqrs_core::store::async_trait;
 use cqrs_core::{
     Aggregate, Command, Effects, Event, EventStore, ExpectedVersion, Position, ProcessManager,
-    Projections, Recorded, store::Append,
+    Projections, ReadModel, Recorded, store::Append,
 };
 use cqrs_postgres::{Pg, PgReadStore, PgReadTransaction};
 use serde::{Deserialize, Serialize};
@@ -50,12 +49,13 @@ impl Aggregate for Counter {
 /// The sum of everything counted, times the version of the projector.
 pub(crate) struct Sum<const VERSION: u32>;
 
-#[async_trait]
-impl<const VERSION: u32> Projector<PgReadStore> for Sum<VERSION> {
+impl<const VERSION: u32> ReadModel for Sum<VERSION> {
     type Event = CounterEvent;
     const NAME: &'static str = "sums";
     const VERSION: u32 = VERSION;
+}
 
+impl<const VERSION: u32> Projector<PgReadStore> for Sum<VERSION> {
     async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {
         let create = "create table sums (stream text primary key, total bigint not null,
                                          position bigint not null)";

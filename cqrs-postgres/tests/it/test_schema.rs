@@ -28,7 +28,8 @@ async fn tests_in_one_database_are_independent() {
         let store = schema.store().connect().await.unwrap();
         let read = schema.read_store().migrate().await.unwrap();
         let kept = schema.process_store().migrate().await.unwrap();
-        let projections = Projections::builder(store.clone(), read.clone()).projector(Sum::<1>);
+        let projections =
+            Projections::builder_over(store.clone(), read.clone()).projector(Sum::<1>);
         let projections = projections.start().await.unwrap();
         let app = App::new(store.clone());
         let processes = Processes::builder(&app, kept).process(Copies).start().await.unwrap();

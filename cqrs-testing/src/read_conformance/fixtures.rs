@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cqrs_core::{
     Position,
-    projection::{
+    projection::store::{
         Capability, CommitError, ConsumerName, ConsumerRecord, LeaseError, Partition,
         PartitionLease, ReadStore, Swap,
     },

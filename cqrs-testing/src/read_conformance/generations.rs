@@ -1,7 +1,7 @@
 //! Building generations of a read model and swapping them in.
 
 use cqrs_core::projection::ReadStore;
-use cqrs_core::projection::Swap;
+use cqrs_core::projection::store::Swap;
 
 use super::fixtures::{
     LONG, alive, at, begin_generation, is_lost, lease, live, name, node, partition, record, sum,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cqrs_core::projection::ReadStore;
-use cqrs_core::projection::{Failure, PartitionLease};
+use cqrs_core::projection::store::{Failure, PartitionLease};
 
 use super::fixtures::{
     LONG, alive, at, begin_generation, capability, is_lost, lease, live, name, node, partition,

@@ -1,6 +1,6 @@
 //! Parked events.
 
-use cqrs_core::projection::{Failure, ParkedEvent, PartitionLease};
+use cqrs_core::projection::store::{Failure, ParkedEvent, PartitionLease};
 use cqrs_core::{
     Timestamp,
     projection::{ConsumerName, ReadStore},

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cqrs_core::projection::{
+use cqrs_core::projection::store::{
     Capability, Cluster, CommitError, ConsumerRecord, Failure, LeaseError, NewGeneration,
     ParkedEvent, Partition, PartitionLease, Swap,
 };

@@ -158,7 +158,7 @@ async fn has_ended(bank: &ProcessSide, transfer: TransferId) -> bool {
 
 async fn has_caught_up(app: &App, bank: &ProcessSide, handler: &str) -> bool {
     let Ok(head) = app.store().head().await else { return false };
-    let waited = bank.consumers().wait_for(handler, head, RETRY_INTERVAL).await;
+    let waited = bank.processes().wait_for(handler, head, RETRY_INTERVAL).await;
     matches!(waited, Ok(Waited::CaughtUp))
 }
 

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::time::Duration;
 
 use cqrs::{
@@ -64,7 +63,7 @@ const RECENT_IN_FEED: usize = 10;
 
 async fn read_models(arguments: &StoreArguments, app: &App) -> io::Result<ReadModels> {
     let store = arguments.open_read("bank").await.map_err(io::Error::other)?;
-    ReadModels::start(Arc::clone(app.store()), store).await.map_err(io::Error::other)
+    ReadModels::start(app, store).await.map_err(io::Error::other)
 }
 
 /// A running story.
@@ -310,10 +309,10 @@ impl<'a> Story<'a> {
 
     /// Returns the flagged withdrawals of an account, after every known event has been handled.
     async fn flags(&mut self, account: AccountId) -> Result<Vec<String>, io::Error> {
-        let consumers = self.processes.consumers();
-        let built = consumers.wait_until_built(FlagLargeWithdrawals::NAME, WITHIN).await;
-        let name = built.map(|_| FlagLargeWithdrawals::NAME).map_err(io::Error::other)?;
-        let waited = consumers.wait_for(name, self.known, WITHIN).await;
+        let processes = self.processes.processes();
+        let started = processes.wait_until_started(FlagLargeWithdrawals::NAME, WITHIN).await;
+        let name = started.map(|_| FlagLargeWithdrawals::NAME).map_err(io::Error::other)?;
+        let waited = processes.wait_for(name, self.known, WITHIN).await;
         if waited.map_err(io::Error::other)? != Waited::CaughtUp {
             return Err(io::Error::other("withdrawals are still being checked"));
         }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use cqrs::process::ProcessesBuilder;
 use cqrs::{
-    App, ProcessManager, Projections,
+    App, ProcessManager, Processes,
     app::Clock,
-    process::{Instance, ProcessStore},
+    process::{Instance, InstanceQuery, ProcessStore},
     projection::{OperatorError, StartError},
 };
-use example_shared::{Automation, OpenProcesses, OpenReadStore};
+use example_shared::{Automation, OpenReadStore};
 
 use super::{EndOfDay, FlagLargeWithdrawals, MoneyTransfer};
 use crate::domain::TransferId;
@@ -17,7 +17,7 @@ use crate::domain::TransferId;
 /// Everything that happens by itself in the bank, at work.
 #[derive(Clone, Debug)]
 pub struct ProcessSide {
-    running: OpenProcesses,
+    running: Processes,
 }
 
 struct Everything;
@@ -48,10 +48,10 @@ impl ProcessSide {
         Ok(Self { running: store.run(app, clock, lease, Everything).await? })
     }
 
-    /// As consumers of the log.
+    /// Returns the handle to its processes and handlers.
     #[must_use]
-    pub const fn consumers(&self) -> &Projections {
-        self.running.consumers()
+    pub const fn processes(&self) -> &Processes {
+        &self.running
     }
 
     /// What a transfer's process remembers, once it has begun.
@@ -59,7 +59,7 @@ impl ProcessSide {
     /// # Errors
     /// [`OperatorError`].
     pub async fn transfer(&self, id: TransferId) -> Result<Option<Instance>, OperatorError> {
-        self.running.instance(MoneyTransfer::NAME, id).await
+        Ok(self.running.instances(MoneyTransfer::NAME, &InstanceQuery::page().id(id)).await?.pop())
     }
 
     /// Stops everything; what is under way goes on with the next start.

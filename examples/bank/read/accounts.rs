@@ -1,7 +1,7 @@
 //! The accounts, with what users know about them.
 
 use cqrs::event::Uuid;
-use cqrs::{Projector, Recorded, Timestamp, projection::ProjectError, store::async_trait};
+use cqrs::{Projector, ReadModel, Recorded, Timestamp, projection::ProjectError};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
 use cqrs_postgres::{Pg, PgReadStore, PgReadTransaction};
 use rpds::HashTrieMapSync;
@@ -45,9 +45,9 @@ const fn change(event: &AccountEvent) -> Change<'_> {
     }
 }
 
-/// The accounts in memory.
+/// Every account with its balance.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct AccountsInMemory;
+pub struct Accounts;
 
 /// Rows with the position of the event that opened the account, which orders them.
 #[derive(Clone, Default)]
@@ -65,12 +65,13 @@ impl Model {
     }
 }
 
-#[async_trait]
-impl Projector<MemoryReadStore> for AccountsInMemory {
+impl ReadModel for Accounts {
     type Event = AccountEvent;
     const NAME: &'static str = "accounts";
     const VERSION: u32 = 1;
+}
 
+impl Projector<MemoryReadStore> for Accounts {
     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
         tx.put(Model::default());
         Ok(())
@@ -103,16 +104,7 @@ impl Projector<MemoryReadStore> for AccountsInMemory {
     }
 }
 
-/// The accounts in Postgres.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Accounts;
-
-#[async_trait]
 impl Projector<PgReadStore> for Accounts {
-    type Event = AccountEvent;
-    const NAME: &'static str = "accounts";
-    const VERSION: u32 = 1;
-
     async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {
         let create = "create table accounts (
             id uuid primary key,

@@ -1,8 +1,6 @@
 //! The feed: events of accounts and transfers together.
 
-use cqrs::{
-    Event, Position, Projector, Recorded, Timestamp, projection::ProjectError, store::async_trait,
-};
+use cqrs::{Event, Position, Projector, ReadModel, Recorded, Timestamp, projection::ProjectError};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
 use cqrs_postgres::{Pg, PgReadStore, PgReadTransaction};
 use rpds::RedBlackTreeMapSync;
@@ -55,9 +53,9 @@ fn entry(recorded: &Recorded<BankEvent>) -> FeedEntry {
     }
 }
 
-/// The feed in memory.
+/// What happened last, to accounts and transfers.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct FeedInMemory;
+pub struct Feed;
 
 #[derive(Clone, Default)]
 pub(super) struct Model(RedBlackTreeMapSync<u64, FeedEntry>);
@@ -68,12 +66,13 @@ impl Model {
     }
 }
 
-#[async_trait]
-impl Projector<MemoryReadStore> for FeedInMemory {
+impl ReadModel for Feed {
     type Event = BankEvent;
     const NAME: &'static str = "feed";
     const VERSION: u32 = 1;
+}
 
+impl Projector<MemoryReadStore> for Feed {
     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
         tx.put(Model::default());
         Ok(())
@@ -89,16 +88,7 @@ impl Projector<MemoryReadStore> for FeedInMemory {
     }
 }
 
-/// The feed in Postgres. It writes a whole batch with one statement.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Feed;
-
-#[async_trait]
 impl Projector<PgReadStore> for Feed {
-    type Event = BankEvent;
-    const NAME: &'static str = "feed";
-    const VERSION: u32 = 1;
-
     async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {
         let create = "create table feed (
             position bigint primary key,
@@ -116,7 +106,7 @@ impl Projector<PgReadStore> for Feed {
         tx: &mut PgReadTransaction,
         event: &Recorded<BankEvent>,
     ) -> Result<(), ProjectError> {
-        self.project_batch(tx, std::slice::from_ref(event)).await
+        Projector::<PgReadStore>::project_batch(self, tx, std::slice::from_ref(event)).await
     }
 
     async fn project_batch(

@@ -12,11 +12,11 @@ mod query;
 mod statements;
 mod transfers;
 
-pub use accounts::{AccountRow, Accounts, AccountsInMemory};
+pub use accounts::{AccountRow, Accounts};
 pub use event::BankEvent;
-pub use feed::{Feed, FeedEntry, FeedInMemory};
+pub use feed::{Feed, FeedEntry};
 pub use history::{Entry, RECENT, history};
 pub use models::ReadModels;
 pub use query::QueryError;
-pub use statements::{Month, Statement, Statements, StatementsInMemory};
-pub use transfers::{TransferRow, TransferStatus, Transfers, TransfersInMemory};
+pub use statements::{Month, Statement, Statements};
+pub use transfers::{TransferRow, TransferStatus, Transfers};

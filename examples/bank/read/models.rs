@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cqrs::{
-    EventStore, Projections,
+    App, Projections,
     projection::{OperatorError, StartError},
 };
 use cqrs_memory::{MemoryReadStore, MemoryView};
 use cqrs_postgres::PgReadStore;
 use example_shared::OpenReadStore;
 
-use super::accounts::{self, AccountRow, Accounts, AccountsInMemory};
-use super::feed::{self, Feed, FeedEntry, FeedInMemory};
+use super::accounts::{self, AccountRow, Accounts};
+use super::feed::{self, Feed, FeedEntry};
 use super::query::QueryError;
-use super::statements::{self, Month, Statement, Statements, StatementsInMemory};
-use super::transfers::{self, TransferRow, Transfers, TransfersInMemory};
+use super::statements::{self, Month, Statement, Statements};
+use super::transfers::{self, TransferRow, Transfers};
 use crate::domain::{AccountId, TransferId};
 
 /// The running read models of the bank, in memory or in Postgres.
@@ -48,23 +48,20 @@ impl ReadModels {
     ///
     /// # Errors
     /// [`StartError`].
-    pub async fn start(
-        events: Arc<dyn EventStore>,
-        store: OpenReadStore,
-    ) -> Result<Self, StartError> {
+    pub async fn start(app: &App, store: OpenReadStore) -> Result<Self, StartError> {
         let (projections, tables) = match store {
             OpenReadStore::Memory(read) => {
                 let tables = Tables::Memory(Views::of(&read));
-                let builder = Projections::builder(events, read)
-                    .projector(AccountsInMemory)
-                    .projector(TransfersInMemory)
-                    .projector(FeedInMemory)
-                    .projector(StatementsInMemory);
+                let builder = Projections::builder(app, read)
+                    .projector(Accounts)
+                    .projector(Transfers)
+                    .projector(Feed)
+                    .projector(Statements);
                 (builder.start().await?, tables)
             }
             OpenReadStore::Postgres(read) => {
                 let tables = Tables::Postgres(read.clone());
-                let builder = Projections::builder(events, read)
+                let builder = Projections::builder(app, read)
                     .projector(Accounts)
                     .projector(Transfers)
                     .projector(Feed)

@@ -7,7 +7,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use cqrs::{Projector, Recorded, Timestamp, projection::ProjectError, store::async_trait};
+use cqrs::{
+    Projector, ReadModel, Recorded, Timestamp,
+    projection::{Key, ProjectError},
+};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
 use cqrs_postgres::{Pg, PgReadStore, PgReadTransaction};
 use rpds::HashTrieMapSync;
@@ -118,9 +121,9 @@ fn key(event: &Recorded<AccountEvent>) -> Cow<'_, str> {
     }
 }
 
-/// The statements in memory.
+/// The monthly statement of every account.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct StatementsInMemory;
+pub struct Statements;
 
 #[derive(Clone, Default)]
 pub(super) struct Model(HashTrieMapSync<(AccountId, Month), Statement>);
@@ -131,17 +134,17 @@ impl Model {
     }
 }
 
-#[async_trait]
-impl Projector<MemoryReadStore> for StatementsInMemory {
+impl ReadModel for Statements {
     type Event = AccountEvent;
     const NAME: &'static str = "statements";
     const VERSION: u32 = 1;
-    const KEYED: bool = true;
 
-    fn key<'e>(&self, event: &'e Recorded<AccountEvent>) -> Cow<'e, str> {
-        key(event)
+    fn key(&self) -> Key<AccountEvent> {
+        Key::by(key)
     }
+}
 
+impl Projector<MemoryReadStore> for Statements {
     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
         tx.put(Model::default());
         Ok(())
@@ -171,21 +174,7 @@ impl Projector<MemoryReadStore> for StatementsInMemory {
     }
 }
 
-/// The statements in Postgres.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Statements;
-
-#[async_trait]
 impl Projector<PgReadStore> for Statements {
-    type Event = AccountEvent;
-    const NAME: &'static str = "statements";
-    const VERSION: u32 = 1;
-    const KEYED: bool = true;
-
-    fn key<'e>(&self, event: &'e Recorded<AccountEvent>) -> Cow<'e, str> {
-        key(event)
-    }
-
     async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {
         let create = "create table statements (
             account_id uuid,

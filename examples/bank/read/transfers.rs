@@ -3,7 +3,7 @@
 use std::fmt;
 
 use cqrs::event::Uuid;
-use cqrs::{Projector, Recorded, Timestamp, projection::ProjectError, store::async_trait};
+use cqrs::{Projector, ReadModel, Recorded, Timestamp, projection::ProjectError};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
 use cqrs_postgres::{Pg, PgReadStore, PgReadTransaction};
 use rpds::HashTrieMapSync;
@@ -105,9 +105,9 @@ fn change(event: &TransferEvent) -> Change {
     }
 }
 
-/// The transfers in memory.
+/// Every transfer with its state.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct TransfersInMemory;
+pub struct Transfers;
 
 #[derive(Clone, Default)]
 pub(super) struct Model(HashTrieMapSync<TransferId, TransferRow>);
@@ -125,12 +125,13 @@ impl Model {
     }
 }
 
-#[async_trait]
-impl Projector<MemoryReadStore> for TransfersInMemory {
+impl ReadModel for Transfers {
     type Event = TransferEvent;
     const NAME: &'static str = "transfers";
     const VERSION: u32 = 1;
+}
 
+impl Projector<MemoryReadStore> for Transfers {
     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
         tx.put(Model::default());
         Ok(())
@@ -161,16 +162,7 @@ impl Projector<MemoryReadStore> for TransfersInMemory {
     }
 }
 
-/// The transfers in Postgres.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Transfers;
-
-#[async_trait]
 impl Projector<PgReadStore> for Transfers {
-    type Event = TransferEvent;
-    const NAME: &'static str = "transfers";
-    const VERSION: u32 = 1;
-
     async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {
         for statement in [
             "create table transfers (

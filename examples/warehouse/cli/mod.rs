@@ -146,10 +146,10 @@ async fn send_notifications(
         }
         tokio::time::sleep(LOOK).await;
     }
-    let told = running.consumers().wait_until_built("send_notifications", WITHIN).await?;
+    let told = running.wait_until_started("send_notifications", WITHIN).await?;
     let head = app.store().head().await?;
     if told {
-        running.consumers().wait_for("send_notifications", head, WITHIN).await?;
+        running.wait_for("send_notifications", head, WITHIN).await?;
     }
     running.stop().await;
     list(app, read, out).await
@@ -157,7 +157,7 @@ async fn send_notifications(
 
 async fn read_models(store: &StoreArguments, app: &App) -> Result<ReadModels, Box<dyn Error>> {
     let read = store.open_read("warehouse").await?;
-    Ok(ReadModels::start(Arc::clone(app.store()), read, THRESHOLD).await?)
+    Ok(ReadModels::start(app, read, THRESHOLD).await?)
 }
 
 /// The products, as soon as they know everything that happened.

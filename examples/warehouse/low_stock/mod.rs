@@ -11,5 +11,5 @@ mod to_do;
 pub use automation::{Automation, LowStock};
 pub use item::{Item, THRESHOLD};
 pub use notifier::{Log, Notifier, SendNotifications};
+pub use to_do::ToDo;
 pub(crate) use to_do::{Model, query};
-pub use to_do::{ToDo, ToDoInMemory};

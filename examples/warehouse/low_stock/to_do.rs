@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cqrs::{Projector, Recorded, projection::ProjectError, store::async_trait};
+use cqrs::{Projector, ReadModel, Recorded, projection::ProjectError};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
 use cqrs_postgres::{PgReadStore, PgReadTransaction};
 use rpds::RedBlackTreeMapSync;
@@ -12,9 +12,9 @@ use super::Item;
 use crate::domain::{ProductEvent, Sku};
 use crate::read::QueryError;
 
-/// The projector in memory.
+/// What has to be done about each product.
 #[derive(Clone, Copy, Debug)]
-pub struct ToDoInMemory {
+pub struct ToDo {
     /// Up to so many pieces are few.
     pub threshold: u64,
 }
@@ -29,12 +29,13 @@ impl Model {
     }
 }
 
-#[async_trait]
-impl Projector<MemoryReadStore> for ToDoInMemory {
+impl ReadModel for ToDo {
     type Event = ProductEvent;
     const NAME: &'static str = "to_do";
     const VERSION: u32 = 1;
+}
 
+impl Projector<MemoryReadStore> for ToDo {
     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
         tx.put(Model::default());
         Ok(())
@@ -52,19 +53,7 @@ impl Projector<MemoryReadStore> for ToDoInMemory {
     }
 }
 
-/// The projector in Postgres.
-#[derive(Clone, Copy, Debug)]
-pub struct ToDo {
-    /// Up to so many pieces are few.
-    pub threshold: u64,
-}
-
-#[async_trait]
 impl Projector<PgReadStore> for ToDo {
-    type Event = ProductEvent;
-    const NAME: &'static str = "to_do";
-    const VERSION: u32 = 1;
-
     async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {
         let create = "create table items (
             sku text collate \"C\" primary key,

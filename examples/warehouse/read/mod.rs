@@ -3,5 +3,5 @@
 mod products;
 mod query;
 
-pub use products::{Products, ProductsInMemory, ProductsModel, products_in};
+pub use products::{Products, ProductsModel, products_in};
 pub use query::QueryError;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cqrs::{Projector, Recorded, projection::ProjectError, store::async_trait};
+use cqrs::{Projector, ReadModel, Recorded, projection::ProjectError};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
 use cqrs_postgres::{Pg, PgReadStore, PgReadTransaction};
 use rpds::RedBlackTreeMapSync;
@@ -23,9 +23,9 @@ const fn on_hand(event: &ProductEvent) -> Option<(&Sku, u64)> {
     }
 }
 
-/// The projector in memory.
+/// What is on hand of every product.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ProductsInMemory;
+pub struct Products;
 
 /// Products by name. One appears when something first happened to it.
 #[derive(Clone, Debug, Default)]
@@ -39,12 +39,13 @@ impl ProductsModel {
     }
 }
 
-#[async_trait]
-impl Projector<MemoryReadStore> for ProductsInMemory {
+impl ReadModel for Products {
     type Event = ProductEvent;
     const NAME: &'static str = "products";
     const VERSION: u32 = 1;
+}
 
+impl Projector<MemoryReadStore> for Products {
     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
         tx.put(ProductsModel::default());
         Ok(())
@@ -62,16 +63,7 @@ impl Projector<MemoryReadStore> for ProductsInMemory {
     }
 }
 
-/// The projector in Postgres.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Products;
-
-#[async_trait]
 impl Projector<PgReadStore> for Products {
-    type Event = ProductEvent;
-    const NAME: &'static str = "products";
-    const VERSION: u32 = 1;
-
     async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {
         let create = "create table products (
             sku text collate \"C\" primary key,

@@ -9,25 +9,24 @@ use std::time::Duration;
 
 use cluster::Database;
 use cqrs::memory::{MemoryReadStore, MemoryStore};
-use cqrs::projection::AppendProjecting;
+use cqrs::projection::store::AppendProjecting;
 use cqrs::{
-    App, EventHandler, EventId, EventStore, EventStoreExt, ProcessManager, Projector, Recorded,
+    App, EventHandler, EventId, EventStore, EventStoreExt, ProcessManager, Processes, Projector,
+    ReadModel, Recorded,
     app::SystemClock,
-    process::HandlerError,
+    process::{HandlerError, InstanceQuery},
     projection::{InlineStore, ProjectError, ReadStore},
     store::{Read, async_trait},
 };
 use cqrs_postgres::{PgReadStore, PgStore};
 use cqrs_testing::eventually;
-use example_shared::{OpenProcesses, StoreArguments};
+use example_shared::StoreArguments;
 use futures_util::future::join_all;
 use warehouse::ReadModels;
 use warehouse::domain::product::{IncreaseProductQuantity, ShipProductQuantity};
 use warehouse::domain::{ProductEvent, Sku};
-use warehouse::low_stock::{
-    Automation, Item, LowStock, Notifier, SendNotifications, ToDo, ToDoInMemory,
-};
-use warehouse::read::{Products, ProductsInMemory};
+use warehouse::low_stock::{Automation, Item, LowStock, Notifier, SendNotifications, ToDo};
+use warehouse::read::Products;
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -80,7 +79,7 @@ impl Warehouse {
     }
 
     /// The automation; over the same store when it ran before.
-    async fn automate(&self, threshold: u64) -> OpenProcesses {
+    async fn automate(&self, threshold: u64) -> Processes {
         let kept = match self.arguments.open_processes("warehouse").await.unwrap() {
             example_shared::OpenReadStore::Memory(_) => {
                 example_shared::OpenReadStore::Memory(self.memory.clone())
@@ -95,7 +94,7 @@ impl Warehouse {
 
     async fn read(&self, threshold: u64) -> ReadModels {
         let read = self.arguments.open_read("warehouse").await.unwrap();
-        ReadModels::start(Arc::clone(self.app.store()), read, threshold).await.unwrap()
+        ReadModels::start(&self.app, read, threshold).await.unwrap()
     }
 
     async fn to_do(&self, read: &ReadModels) -> BTreeMap<Sku, Item> {
@@ -118,7 +117,7 @@ impl Warehouse {
     }
 
     /// What was asked to be told, according to the log, when everything is done.
-    async fn asked(&self, running: &OpenProcesses) -> Vec<u64> {
+    async fn asked(&self, running: &Processes) -> Vec<u64> {
         self.rest(running).await;
         let events = self.log().await.into_iter();
         events
@@ -130,14 +129,18 @@ impl Warehouse {
     }
 
     /// Waits until nothing is left to be done.
-    async fn rest(&self, running: &OpenProcesses) {
+    async fn rest(&self, running: &Processes) {
         eventually(WITHIN, || async {
             let head = self.app.store().head().await.unwrap();
             for name in [LowStock::NAME, SendNotifications::<Recording>::NAME] {
-                running.consumers().wait_until_built(name, WITHIN).await.unwrap();
-                running.consumers().wait_for(name, head, WITHIN).await.unwrap();
+                running.wait_until_started(name, WITHIN).await.unwrap();
+                running.wait_for(name, head, WITHIN).await.unwrap();
             }
-            let instance = running.instance(LowStock::NAME, sku()).await.unwrap();
+            let instance = running
+                .instances(LowStock::NAME, &InstanceQuery::page().id(sku()))
+                .await
+                .unwrap()
+                .pop();
             let is_done = instance.is_none_or(|instance| instance.commands.is_empty());
             let now = self.app.store().head().await.unwrap();
             if is_done && now == head { Ok(()) } else { Err("not at rest") }
@@ -282,12 +285,13 @@ async fn w36_a_notifier_that_fails_is_asked_again_under_the_same_id() {
 #[derive(Debug, Default)]
 struct FailsOnce(AtomicUsize);
 
-#[async_trait]
-impl<S: ReadStore> Projector<S> for FailsOnce {
+impl ReadModel for FailsOnce {
     type Event = ProductEvent;
     const NAME: &'static str = "z_fails_once";
     const VERSION: u32 = 1;
+}
 
+impl<S: ReadStore> Projector<S> for FailsOnce {
     async fn create(&self, _: &mut S::Transaction) -> Result<(), ProjectError> {
         Ok(())
     }
@@ -326,8 +330,8 @@ async fn w15_one_that_fails_undoes_everything_and_the_same_request_succeeds_late
     let (store, read) = (MemoryStore::new(), MemoryReadStore::new());
     let view = read.view::<warehouse::read::ProductsModel>("products").unwrap();
     let inline = InlineStore::builder(store, read)
-        .projector(ProductsInMemory)
-        .projector(ToDoInMemory { threshold: 5 })
+        .projector(Products)
+        .projector(ToDo { threshold: 5 })
         .projector(FailsOnce::default());
     let rows = async || view.get().unwrap().all().into_iter().collect();
     nothing_happens_while_one_fails(inline.open().await.unwrap(), rows).await;

@@ -148,5 +148,5 @@ async fn a_name_is_given_once() {
     let (store, read) = super::fresh::stores().await;
     let twice = projections(&store, &read).projector(<Tally>::new()).projector(<Tally>::new());
     let error = twice.start().await.unwrap_err();
-    assert!(matches!(error, cqrs::projection::StartError::Repeated { .. }), "{error}");
+    assert!(matches!(error, cqrs::projection::StartError::DuplicateName { .. }), "{error}");
 }

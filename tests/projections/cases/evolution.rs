@@ -45,7 +45,7 @@ async fn what_was_stored_as_one_event_is_taken_in_as_one() {
     let last = append_old(&store, "test.moved", 6).await;
     // Position 9 fails; the later ones of its account wait behind it.
     knobs.fail(9);
-    let running = Projections::builder(Upcasting::new(store.clone(), steps()), read.clone())
+    let running = Projections::builder_over(Upcasting::new(store.clone(), steps()), read.clone())
         .projector_with(<Tally>::with(&knobs), quick(FailurePolicy::park()).batch(3))
         .start()
         .await
@@ -82,7 +82,7 @@ async fn parts_of_one_event_stay_in_one_partition() {
     }
     let last = store.head().await.unwrap();
     let options = ProjectorOptions::new().partitions(5).batch(4);
-    let running = Projections::builder(Upcasting::new(store.clone(), steps()), read.clone())
+    let running = Projections::builder_over(Upcasting::new(store.clone(), steps()), read.clone())
         .projector_with(ByDigit::<Rows>(std::marker::PhantomData), options)
         .start()
         .await

@@ -7,7 +7,7 @@ use cqrs::projection::{Health, Projections};
 use cqrs::{
     EventStore, ExpectedVersion, Position, StreamName,
     event::{NewEvent, Payload},
-    projection::{ConsumerState, FailurePolicy, ProjectorOptions, Then},
+    projection::{ConsumerState, FailureAction, FailurePolicy, ProjectorOptions},
     store::Append,
 };
 use cqrs_testing::eventually;
@@ -236,7 +236,7 @@ async fn append_broken(store: &impl EventStore, stream: StreamName) -> Position 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_undecodable_event_stops_by_default_and_is_parked_on_request() {
     let (store, read) = super::fresh::stores().await;
-    let parking = quick(FailurePolicy::stop().undecodable(Then::Park)).partitions(2);
+    let parking = quick(FailurePolicy::stop().undecodable(FailureAction::Park)).partitions(2);
     let running = projections(&store, &read)
         .projector_with(<Tally>::new(), quick(FailurePolicy::park()))
         .projector_with(Tally::<Second>::new(), parking)

@@ -28,7 +28,7 @@ pub const WITHIN: Duration = Duration::from_secs(60);
 
 /// Quick to notice, so that tests need not wait.
 pub fn projections(store: &Store, read: &Read) -> ProjectionsBuilder<Read> {
-    Projections::builder(store.clone(), read.clone()).lease(Duration::from_millis(300))
+    Projections::builder_over(store.clone(), read.clone()).lease(Duration::from_millis(300))
 }
 
 /// Fails quickly.

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cqrs::projection::{Capability, Partition, Projections};
+use cqrs::projection::{
+    Projections,
+    store::{Capability, Partition},
+};
 use cqrs::{
     EventStore, ExpectedVersion,
     projection::{ProjectorOptions, ReadStore},
@@ -118,7 +121,7 @@ async fn a_stop_finishes_the_batch_and_saves_the_checkpoint() {
 async fn a_stop_saves_how_far_it_was_over_what_is_not_ours() {
     let (store, read) = super::fresh::stores().await;
     // A heartbeat would save it too: there is none for a long time.
-    let running = Projections::builder(store.clone(), read.clone())
+    let running = Projections::builder_over(store.clone(), read.clone())
         .lease(WITHIN * 60)
         .projector(<Tally>::new())
         .start()

@@ -1,6 +1,5 @@
-//! Events into transactions: as many at once as the projector takes, one by one after a failure.
+//! Projects events in transactions: in batches, and one by one after a failure.
 
-use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
@@ -11,29 +10,29 @@ use super::{Ended, Failed, Worker};
 use crate::event::as_stored;
 use crate::failures::error_chain;
 use crate::panics::panic_message;
-use crate::projection::projector::{ProjectError, Projector};
-use crate::projection::read_store::{CommitError, ReadStore};
-use crate::projection::reader::Chunk;
-use crate::projection::share::partition_of;
-use crate::projection::status::Doing;
-use crate::{Position, Recorded, StoreError};
+use crate::projection::error::ProjectError;
+use crate::projection::projector::Projector;
+use crate::projection::runtime::reader::Chunk;
+use crate::projection::runtime::status::Activity;
+use crate::projection::store::{CommitError, ReadStore};
+use crate::{Position, Recorded, StoreError, StoreErrorKind};
 
 impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
-    pub(super) async fn take_in(&mut self, chunk: Chunk<P::Event>) -> Result<(), Ended> {
+    pub(super) async fn project_chunk(&mut self, chunk: Chunk<P::Event>) -> Result<(), Ended> {
         let Chunk { events, undecodable, through } = chunk;
-        let events = self.mine(events);
+        let events = self.keys.retain(events);
         let mut rest = events.as_slice();
         let (mut backoff, mut store_backoff) = (None, None);
         let mut attempts = 0;
-        if self.status.inner().doing == Doing::AtHead && self.cursor().plus(100) < through {
-            self.show(Doing::CatchingUp);
+        if self.status.inner().activity == Activity::AtHead && self.cursor().plus(100) < through {
+            self.show(Activity::CatchingUp);
         }
         while !rest.is_empty() {
             if self.is_interrupted() {
                 self.reader.reset();
                 return Ok(());
             }
-            let (now, later) = rest.split_at(boundary(rest, self.size));
+            let (now, later) = rest.split_at(boundary(rest, self.batch));
             let end = match now.last() {
                 Some(last) if !later.is_empty() => last.position,
                 _ => through,
@@ -42,10 +41,10 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
             match self.attempt(now, end).await {
                 Ok(()) => {
                     self.done(now.len() as u64, end);
-                    self.tell(now);
-                    self.size = (self.size * 2).min(self.options.batch);
+                    self.notify_committed(now);
+                    self.batch = (self.batch * 2).min(self.options.batch);
                     (rest, attempts, backoff, store_backoff) = (later, 0, None, None);
-                    self.make_way(began.elapsed()).await?;
+                    self.pause_for_appends(began.elapsed()).await?;
                 }
                 Err(Failed::Ended) => return Err(Ended),
                 Err(Failed::Store(error)) => {
@@ -57,12 +56,12 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
                     let backoff = backoff.get_or_insert_with(|| self.options.on_failure.backoff());
                     let Some(first) = now.first() else { continue };
                     if self.failed(first, end, error_chain(&*error), attempts, backoff).await? {
-                        // Parked, or to be looked at anew.
+                        // Parked, or to be read again.
                         self.reader.reset();
                         return Ok(());
                     }
                 }
-                Err(Failed::Projector(_)) => self.size = (now.len() / 2).max(1),
+                Err(Failed::Projector(_)) => self.batch = (now.len() / 2).max(1),
             }
         }
         if events.is_empty() && through > self.cursor() {
@@ -74,28 +73,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         }
     }
 
-    /// The events whose key belongs to this partition.
-    fn mine(&self, mut events: Vec<Recorded<P::Event>>) -> Vec<Recorded<P::Event>> {
-        if P::KEYED && self.partitions > 1 {
-            let number = self.lease.partition.number;
-            let mut last = (Position::START, false);
-            events.retain(|event| {
-                if event.position != last.0 {
-                    let partition = partition_of(&self.key(event), self.partitions);
-                    last = (event.position, partition == number);
-                }
-                last.1
-            });
-        }
-        events
-    }
-
-    /// The key of an event. What was stored as one event has the key of its first part.
-    pub(super) fn key<'e>(&self, event: &'e Recorded<P::Event>) -> Cow<'e, str> {
-        if P::KEYED { self.projector.key(event) } else { Cow::Borrowed(event.stream.as_str()) }
-    }
-
-    /// One transaction: all of it and the checkpoint, or nothing.
+    /// Projects events and moves the checkpoint, in one transaction.
     async fn attempt(
         &mut self,
         events: &[Recorded<P::Event>],
@@ -107,19 +85,19 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
             self.prepare(free).await?;
         }
         let mut tx = read.begin(&self.lease).await?;
-        for (free, waiting) in runs {
+        for (free, parked) in runs {
             if !free.is_empty() {
                 self.project(&mut tx, free).await?;
             }
-            if let Some(first) = waiting.first() {
-                let entry = self.entry(first.position, self.key(first).into(), None, 0);
+            if let Some(first) = parked.first() {
+                let entry = self.entry(first.position, self.keys.key(first).into(), None, 0);
                 read.park(&mut tx, &self.lease, &entry).await.map_err(Failed::Store)?;
             }
         }
         self.commit(tx, through).await
     }
 
-    /// Events that may be taken in, each run with the stored event behind it that has to wait.
+    /// Splits events into runs: events to project, then a stored event to park, if there is one.
     #[allow(clippy::type_complexity)] // a pair of slices
     fn runs<'e>(
         &self,
@@ -127,26 +105,26 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
     ) -> Vec<(&'e [Recorded<P::Event>], &'e [Recorded<P::Event>])> {
         let (mut runs, mut rest) = (Vec::new(), events);
         while !rest.is_empty() {
-            let free = as_stored(rest).take_while(|parts| !self.waits(parts));
-            let (free, behind) = rest.split_at(free.map(<[_]>::len).sum());
-            let waiting = as_stored(behind).next().unwrap_or_default();
-            runs.push((free, waiting));
-            rest = behind.split_at(waiting.len()).1;
+            let free = as_stored(rest).take_while(|parts| !self.is_parked(parts));
+            let (free, later) = rest.split_at(free.map(<[_]>::len).sum());
+            let parked = as_stored(later).next().unwrap_or_default();
+            runs.push((free, parked));
+            rest = later.split_at(parked.len()).1;
         }
         runs
     }
 
-    /// Whether a stored event has to wait behind one that is put aside.
-    fn waits(&self, parts: &[Recorded<P::Event>]) -> bool {
+    /// Returns `true` if an earlier event of the key is parked.
+    fn is_parked(&self, parts: &[Recorded<P::Event>]) -> bool {
         !self.parked.is_empty()
-            && parts.first().is_some_and(|first| self.parked.contains(&*self.key(first)))
+            && parts.first().is_some_and(|first| self.parked.contains(&*self.keys.key(first)))
     }
 
     /// Calls the projector before a transaction begins.
     pub(super) async fn prepare(&mut self, events: &[Recorded<P::Event>]) -> Result<(), Failed> {
         let call = self.projector.prepare(events);
         let ended = AssertUnwindSafe(call).catch_unwind().await;
-        self.judge(ended)
+        self.outcome(ended)
     }
 
     /// Calls the projector; a panic in it is an error.
@@ -157,15 +135,15 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
     ) -> Result<(), Failed> {
         let call = self.projector.project_batch(tx, events);
         let ended = AssertUnwindSafe(call).catch_unwind().await;
-        self.judge(ended)
+        self.outcome(ended)
     }
 
-    /// What the end of a call means.
-    fn judge(&self, ended: std::thread::Result<Result<(), ProjectError>>) -> Result<(), Failed> {
+    /// Decides whether the projector failed or the read store.
+    fn outcome(&self, ended: std::thread::Result<Result<(), ProjectError>>) -> Result<(), Failed> {
         match ended {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) if self.shared.read.is_transient(&*error) => {
-                let kind = crate::StoreErrorKind::Unavailable;
+                let kind = StoreErrorKind::Unavailable;
                 Err(Failed::Store(StoreError::new(kind, error_chain(&*error)).with_source(error)))
             }
             Ok(Err(error)) => Err(Failed::Projector(error)),
@@ -188,16 +166,16 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
             Err(CommitError::Lost) => Err(Failed::Ended),
             Err(CommitError::Failed(error)) => Err(Failed::Projector(error)),
             Err(CommitError::Unknown(error)) => {
-                // See the third invariant.
-                tracing::warn!(partition = %self.lease.partition, %error, "commit unknown");
-                self.shared.nudge.notify_one();
+                // See the third invariant of this module.
+                tracing::warn!(partition = %self.lease.partition, %error, "outcome of commit unknown");
+                self.shared.request_heartbeat();
                 Err(Failed::Ended)
             }
         }
     }
 
-    /// Tells the projector, if readers see what it wrote.
-    pub(super) fn tell(&self, events: &[Recorded<P::Event>]) {
+    /// Calls `committed` if readers see the generation.
+    pub(super) fn notify_committed(&self, events: &[Recorded<P::Event>]) {
         if self.swapped || self.control.borrow().live {
             let call = || self.projector.committed(events);
             if let Err(panic) = std::panic::catch_unwind(AssertUnwindSafe(call)) {
@@ -208,7 +186,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
     }
 }
 
-/// So many events, or a few more for the sake of the last one's parts.
+/// Returns the end of the first `size` events, moved so that it does not split a stored event.
 fn boundary<E>(events: &[Recorded<E>], size: usize) -> usize {
     let mut end = 0;
     for parts in as_stored(events) {

@@ -1,18 +1,15 @@
-//! What goes wrong, where it is shown, and when it is tried again.
+//! Reports failures and decides when to retry.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use backon::ExponentialBackoff;
 
 use super::{Ended, Worker};
 use crate::failures::{error_chain, pauses};
-use crate::projection::policy::Then;
+use crate::projection::policy::FailureAction;
 use crate::projection::projector::Projector;
-use crate::projection::read_store::ReadStore;
-use crate::projection::records::Failure;
-use crate::projection::share::partition_of;
-use crate::projection::status::Doing;
+use crate::projection::runtime::status::Activity;
+use crate::projection::store::{Failure, ReadStore};
 use crate::{DecodeError, Position, ReadError, Recorded, Retry, StoreError};
 
 impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
@@ -20,12 +17,12 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         let position = self.cursor();
         let stopped = error.retry() == Retry::Never;
         let failure = Failure { position, error: error_chain(error), attempts: 1, stopped };
-        tracing::warn!(partition = %self.lease.partition, error = %failure.error, "log not read");
+        tracing::warn!(partition = %self.lease.partition, error = %failure.error, "reading the log failed");
         if stopped {
-            return self.stand_still(failure).await;
+            return self.stop_at(failure).await;
         }
         self.status.inner().failure = Some(failure);
-        self.show(Doing::Retrying);
+        self.show(Activity::Retrying);
         self.pause(self.shared.poll_interval).await
     }
 
@@ -38,19 +35,20 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
             let position = self.cursor();
             let error = error_chain(error);
             let failure = Failure { position, error, attempts: 1, stopped: true };
-            return self.stand_still(failure).await;
+            return self.stop_at(failure).await;
         }
         tracing::warn!(partition = %self.lease.partition, %error, "read store failed");
         {
             let mut inner = self.status.inner();
             let (position, error) = (inner.cursor, error_chain(error));
-            inner.doing = Doing::Retrying;
+            inner.activity = Activity::Retrying;
             inner.failure = Some(Failure { position, error, attempts: 1, stopped: false });
         }
         self.pause(backoff.next().unwrap_or(LONGEST_PAUSE)).await
     }
 
-    /// After a failure that is the projector's own. Says whether to read again.
+    /// Handles a failure of the projector. Returns `true` if the events have to be read again, and
+    /// `false` to retry them.
     pub(super) async fn failed(
         &mut self,
         event: &Recorded<P::Event>,
@@ -61,22 +59,22 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
     ) -> Result<bool, Ended> {
         let policy = self.options.on_failure;
         let position = event.position;
-        tracing::error!(partition = %self.lease.partition, %position, attempts, error, "failed");
+        tracing::error!(partition = %self.lease.partition, %position, attempts, error, "event failed");
         let mut failure = Failure { position, error, attempts, stopped: false };
         if attempts <= policy.retries {
             self.report(&failure).await?;
-            self.show(Doing::Retrying);
+            self.show(Activity::Retrying);
             self.pause(backoff.next().unwrap_or(policy.longest_pause)).await?;
             return Ok(false);
         }
-        match policy.then {
-            Then::Stop => {
+        match policy.action {
+            FailureAction::Stop => {
                 failure.stopped = true;
-                self.stand_still(failure).await?;
+                self.stop_at(failure).await?;
             }
-            Then::Park => {
-                let key = self.key(event).into_owned();
-                self.put_aside(key, failure, through).await?;
+            FailureAction::Park => {
+                let key = self.keys.key(event).into_owned();
+                self.park(key, failure, through).await?;
             }
         }
         Ok(true)
@@ -84,31 +82,31 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
 
     pub(super) async fn undecodable(&mut self, error: DecodeError) -> Result<(), Ended> {
         let (position, key) = (error.position, error.stream.as_str().to_owned());
-        if partition_of(&key, self.partitions) != self.lease.partition.number {
-            // All partitions meet it; the one its stream belongs to takes care of it.
+        if !self.keys.contains_undecodable(&error) {
+            // Every partition reads it, and only one handles it.
             self.done(0, position);
             return Ok(());
         }
         let error = error_chain(&error);
-        tracing::error!(partition = %self.lease.partition, %position, error, "not decoded");
+        tracing::error!(partition = %self.lease.partition, %position, error, "event cannot be decoded");
         let failure = Failure { position, error, attempts: 1, stopped: true };
         match self.options.on_failure.undecodable {
-            Then::Stop => self.stand_still(failure).await,
-            Then::Park => self.put_aside(key, failure, position).await,
+            FailureAction::Stop => self.stop_at(failure).await,
+            FailureAction::Park => self.park(key, failure, position).await,
         }
     }
 
-    /// Puts failure on record. Ends when the lease is lost, which may be the failure's cause.
+    /// Records a failure. Ends if the lease is lost, which may be its cause.
     pub(super) async fn report(&mut self, failure: &Failure) -> Result<(), Ended> {
         let reported = self.shared.read.report(&self.lease, Some(failure)).await;
-        // Shown when it is on record and not before: who sees it may resume at once, and that
-        // must find it there.
+        // Shown only after it is recorded: anyone who sees it may resume at once, which clears the
+        // record.
         self.status.inner().failure = Some(failure.clone());
         match reported {
             Ok(true) => Ok(()),
             Ok(false) => Err(Ended),
             Err(error) => {
-                tracing::warn!(partition = %self.lease.partition, %error, "failure not on record");
+                tracing::warn!(partition = %self.lease.partition, %error, "recording failure failed");
                 Ok(())
             }
         }
@@ -117,38 +115,38 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
     pub(super) async fn clear_report(&mut self) {
         self.status.inner().failure = None;
         if let Err(error) = self.shared.read.report(&self.lease, None).await {
-            tracing::warn!(partition = %self.lease.partition, %error, "record not cleared");
+            tracing::warn!(partition = %self.lease.partition, %error, "clearing failure failed");
         }
     }
 
-    /// Shows the failure and waits until somebody resumes the projector.
-    pub(super) async fn stand_still(&mut self, failure: Failure) -> Result<(), Ended> {
+    /// Reports a failure and waits until an operator resumes the consumer.
+    pub(super) async fn stop_at(&mut self, failure: Failure) -> Result<(), Ended> {
         tracing::error!(
             partition = %self.lease.partition, position = %failure.position,
-            error = failure.error, "stands still"
+            error = failure.error, "partition stopped"
         );
         self.report(&failure).await?;
-        self.show(Doing::Stopped);
-        // What the node learnt before the report says nothing about it.
-        let before = self.shared.beat.load(Ordering::Acquire);
+        self.show(Activity::Stopped);
+        // Earlier heartbeats do not include the report.
+        let before = self.shared.last_heartbeat();
         loop {
             let control = *self.control.borrow_and_update();
             if control.stop {
                 break;
             }
-            if control.beat > before && !control.stopped && !control.paused {
+            if control.heartbeat > before && !control.stopped && !control.paused {
                 break;
             }
             self.changed().await?;
         }
         self.status.inner().failure = None;
-        self.show(Doing::CatchingUp);
+        self.show(Activity::CatchingUp);
         self.reader.reset();
         Ok(())
     }
 }
 
-/// The longest pause while a read store is in failure.
+/// The longest pause while a read store fails.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 pub(super) fn store_pauses() -> ExponentialBackoff {

@@ -1,10 +1,10 @@
-//! One partition at work: read, project, commit, again.
+//! Runs one partition: reads events, projects them, commits.
 //!
 //! Invariants:
-//! - `cursor` moves only after the commit of everything below it, or over what is not ours.
-//! - Rows are written in a transaction begun under the lease, and nowhere else.
-//! - When it is not known whether a commit took place, the worker ends; the next lease brings the
-//!   checkpoint that tells.
+//! - `cursor` moves only after the commit of every event up to it, or over events of others.
+//! - Rows are written only in a transaction that was begun under the lease.
+//! - If the outcome of a commit is unknown, the worker ends; the next lease has the checkpoint that
+//!   shows it.
 
 mod batch;
 mod failure;
@@ -20,26 +20,24 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 
 use crate::panics::panic_message;
-use crate::projection::node::Shared;
+use crate::projection::error::ProjectError;
 use crate::projection::options::ProjectorOptions;
-use crate::projection::partition::PartitionLease;
-use crate::projection::projector::{ProjectError, Projector};
-use crate::projection::read_store::{CommitError, LeaseError, ReadStore};
-use crate::projection::reader::Reader;
-use crate::projection::records::Failure;
-use crate::projection::share::partition_of;
-use crate::projection::status::{Control, Doing, Status};
-use crate::store::Filter;
-use crate::{Event, Position, StoreError};
+use crate::projection::projector::Projector;
+use crate::projection::runtime::partitioning::PartitionKeys;
+use crate::projection::runtime::reader::Reader;
+use crate::projection::runtime::shared::Shared;
+use crate::projection::runtime::status::{Activity, Control, Status};
+use crate::projection::store::{CommitError, Failure, LeaseError, PartitionLease, ReadStore};
+use crate::{Position, StoreError};
 
-/// The worker has to end: its lease is gone, or it is not sure of its checkpoint.
+/// The worker has to end: its lease is lost, or its checkpoint is unknown.
 pub(in crate::projection) struct Ended;
 
-/// Why a transaction did not come about.
+/// Why a transaction failed.
 enum Failed {
-    /// The projector is to blame.
+    /// The projector failed.
     Projector(ProjectError),
-    /// The read store is; nothing was written.
+    /// The read store failed. Nothing was written.
     Store(StoreError),
     Ended,
 }
@@ -58,22 +56,22 @@ pub(in crate::projection) struct Worker<S: ReadStore, P: Projector<S>> {
     projector: Arc<P>,
     options: ProjectorOptions,
     lease: PartitionLease,
-    partitions: u32,
+    keys: PartitionKeys<P::Event>,
     status: Arc<Status>,
     control: watch::Receiver<Control>,
     reader: Reader<P::Event>,
-    /// The keys that wait behind an event put aside.
+    /// The keys with parked events.
     parked: HashSet<String>,
-    /// How many events the next transaction takes: fewer after a failure, to find its cause.
-    size: usize,
-    /// The heartbeat after which events put aside were last tried again.
+    /// The size of the next batch: smaller after a failure, to find the event that fails.
+    batch: usize,
+    /// The heartbeat after which parked events were last retried.
     retried: u64,
-    /// The head as it was after the last transaction, while the read model is built.
+    /// The head after the last transaction, while the generation is being built.
     head: Position,
-    /// How far it was behind then.
+    /// The lag at that time.
     lag: u64,
-    /// How many times as long as a transaction it rests.
-    rest: u32,
+    /// The length of a pause for appends, in durations of the last transaction.
+    pause_factor: u32,
     swapped: bool,
 }
 
@@ -87,40 +85,37 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         control: watch::Receiver<Control>,
     ) -> Self {
         let number = status.lease.partition.number;
-        let filter = Filter::types(P::Event::TYPES);
-        let is_mine = move |event: &crate::RecordedEvent| {
-            P::KEYED || partition_of(event.stream.as_str(), partitions) == number
-        };
-        let reader = Reader::new(Arc::clone(&shared.events), filter, options.batch, is_mine);
+        let keys = PartitionKeys::new(projector.key(), partitions, number);
+        let reader = Reader::new(Arc::clone(&shared.events), options.batch, keys);
         Self {
             lease: status.lease.clone(),
             shared,
             projector,
             options,
-            partitions,
+            keys,
             status,
             control,
             reader,
             parked: HashSet::new(),
-            size: options.batch,
+            batch: options.batch,
             retried: 0,
             head: Position::START,
             lag: u64::MAX,
-            rest: rebuild::REST,
+            pause_factor: rebuild::LONGEST_PAUSE_FACTOR,
             swapped: false,
         }
     }
 
-    /// Works until it is told to stop or loses its lease. The partition is given back then.
+    /// Runs until it is asked to stop or loses its lease, then releases the partition.
     pub(in crate::projection) async fn run(mut self) {
         match AssertUnwindSafe(self.work()).catch_unwind().await {
             Ok(Ok(()) | Err(Ended)) => {}
             Err(panic) => {
-                // User code outside of a transaction: how it decodes, or what its key is.
+                // User code outside of a transaction: `decode`, or a key.
                 let error = format!("panicked: {}", panic_message(&*panic));
                 let position = self.cursor();
                 let failure = Failure { position, error, attempts: 1, stopped: true };
-                if self.stand_still(failure).await.is_ok() {
+                if self.stop_at(failure).await.is_ok() {
                     self.finish().await;
                 }
                 return;
@@ -129,11 +124,11 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         self.finish().await;
     }
 
-    /// Saves what is done and gives the partition back; if that fails, the node sees to it.
+    /// Saves the checkpoint and releases the partition. If that fails, the node tries again.
     async fn finish(&mut self) {
         let saved = self.save().await;
         if let Err(error) = saved.and(self.shared.read.release(&self.lease).await) {
-            tracing::warn!(partition = %self.lease.partition, %error, "not given back");
+            tracing::warn!(partition = %self.lease.partition, %error, "releasing partition failed");
         }
     }
 
@@ -145,16 +140,16 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
                 return Ok(());
             }
             if control.paused {
-                self.show(Doing::Paused);
+                self.show(Activity::Paused);
                 self.changed().await?;
                 continue;
             }
-            if control.retry && control.beat > self.retried {
-                self.retried = control.beat;
+            if control.retry && control.heartbeat > self.retried {
+                self.retried = control.heartbeat;
                 self.retry_parked().await?;
             }
             match self.reader.next(self.cursor()).await {
-                Ok(Some(chunk)) => self.take_in(chunk).await?,
+                Ok(Some(chunk)) => self.project_chunk(chunk).await?,
                 Ok(None) => self.wait_at_head().await?,
                 Err(error) => self.log_failed(&error).await?,
             }
@@ -165,22 +160,22 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         self.status.inner().cursor
     }
 
-    fn show(&self, doing: Doing) {
-        self.status.inner().doing = doing;
+    fn show(&self, activity: Activity) {
+        self.status.inner().activity = activity;
     }
 
-    /// Waits for word from the node.
+    /// Waits until the node sends another control.
     async fn changed(&mut self) -> Result<(), Ended> {
         self.control.changed().await.map_err(|_| Ended)
     }
 
-    /// Whether something else is to be done than going on.
+    /// Returns `true` if the worker has to stop or pause.
     fn is_interrupted(&self) -> bool {
         let control = self.control.borrow();
         control.stop || control.paused
     }
 
-    /// Pauses, or less if something else is to be done.
+    /// Waits for a duration, or until the worker has to stop or pause.
     async fn pause(&mut self, pause: Duration) -> Result<(), Ended> {
         let wait = async {
             while !self.is_interrupted() {
@@ -193,21 +188,21 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
 
     async fn wait_at_head(&mut self) -> Result<(), Ended> {
         let cursor = self.cursor();
-        self.show(Doing::AtHead);
+        self.show(Activity::AtHead);
         if !self.control.borrow().live && !self.swapped {
             self.try_swap().await?;
         }
-        let mut looked = self.shared.looked.subscribe();
+        let mut polled = self.shared.polled_head();
         tokio::select! {
             () = self.shared.events.wait_for_head_after(cursor) => {}
-            // The head as it was looked up for all; a store's own hints may get lost.
-            _ = looked.wait_for(|head| *head > cursor) => {}
+            // The store's notification may get lost.
+            _ = polled.wait_for(|head| *head > cursor) => {}
             changed = self.control.changed() => changed.map_err(|_| Ended)?,
         }
         Ok(())
     }
 
-    /// Saves how far the partition has got, when that was over nothing of its own.
+    /// Saves the checkpoint if it moved without a commit, over events of others.
     async fn save(&mut self) -> Result<(), StoreError> {
         let (cursor, saved) = {
             let inner = self.status.inner();
@@ -233,22 +228,22 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         Ok(())
     }
 
-    /// Notes that everything up to here is committed.
+    /// Records that every event up to a position is committed.
     fn done(&self, handled: u64, through: Position) {
         {
             let mut inner = self.status.inner();
-            let looked_at = through.get().saturating_sub(inner.cursor.get());
+            let positions = through.get().saturating_sub(inner.cursor.get());
             inner.handled += handled;
-            inner.passed += looked_at.saturating_sub(handled);
+            inner.passed += positions.saturating_sub(handled);
             inner.cursor = inner.cursor.max(through);
             if handled > 0 {
                 inner.saved = inner.cursor;
                 inner.failure = None;
-                if inner.doing == Doing::Retrying {
-                    inner.doing = Doing::CatchingUp;
+                if inner.activity == Activity::Retrying {
+                    inner.activity = Activity::CatchingUp;
                 }
             }
         }
-        self.shared.progressed.send_modify(|count| *count += 1);
+        self.shared.progressed();
     }
 }

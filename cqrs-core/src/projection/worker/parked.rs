@@ -1,4 +1,4 @@
-//! Events put aside: where they wait, and how they are tried again.
+//! Parks events and retries them.
 
 use std::collections::HashSet;
 
@@ -6,8 +6,7 @@ use super::failure::store_pauses;
 use super::{Ended, Failed, Worker};
 use crate::failures::error_chain;
 use crate::projection::projector::Projector;
-use crate::projection::read_store::ReadStore;
-use crate::projection::records::{Failure, ParkedEvent};
+use crate::projection::store::{Failure, ParkedEvent, ReadStore};
 use crate::{Position, ReadError};
 
 impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
@@ -29,8 +28,8 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         }
     }
 
-    /// Parks an event and goes on behind it.
-    pub(super) async fn put_aside(
+    /// Parks an event and continues after it.
+    pub(super) async fn park(
         &mut self,
         key: String,
         failure: Failure,
@@ -55,7 +54,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
                 return Ok(());
             }
         }
-        tracing::error!(partition = %self.lease.partition, position = %entry.position, key, "parked");
+        tracing::error!(partition = %self.lease.partition, position = %entry.position, key, "event parked");
         self.parked.insert(key);
         self.done(1, through);
         self.clear_report().await;
@@ -64,12 +63,12 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
 
     pub(super) async fn load_parked(&mut self) -> Result<(), Ended> {
         let entries = self.parked_entries().await?;
-        let waiting = entries.into_iter().filter(|entry| entry.discarded.is_none());
-        self.parked = waiting.map(|entry| entry.key).collect();
+        let parked = entries.into_iter().filter(|entry| entry.discarded.is_none());
+        self.parked = parked.map(|entry| entry.key).collect();
         Ok(())
     }
 
-    /// What is put aside, in order.
+    /// Returns the parked events in order.
     async fn parked_entries(&mut self) -> Result<Vec<ParkedEvent>, Ended> {
         let read = self.shared.read.clone();
         let mut backoff = store_pauses();
@@ -86,17 +85,17 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         }
     }
 
-    /// Tries what is put aside again, each key in order, until an event of the key fails.
+    /// Retries the requested keys, each in order until one of its events fails.
     pub(super) async fn retry_parked(&mut self) -> Result<(), Ended> {
         let entries = self.parked_entries().await?;
-        let asked: HashSet<String> = entries
+        let requested: HashSet<String> = entries
             .iter()
             .filter(|entry| entry.retry_requested)
             .map(|entry| entry.key.clone())
             .collect();
         let mut failed: HashSet<String> = HashSet::new();
         for entry in entries.iter().filter(|entry| entry.discarded.is_none()) {
-            if !asked.contains(&entry.key) || failed.contains(&entry.key) {
+            if !requested.contains(&entry.key) || failed.contains(&entry.key) {
                 continue;
             }
             if self.is_interrupted() {
@@ -105,27 +104,27 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
             match self.retry_one(entry).await {
                 Ok(()) => {}
                 Err(Failed::Ended) => return Err(Ended),
-                // Asked for still, so it is tried at the next heartbeat.
+                // Still requested, so the next heartbeat retries it.
                 Err(Failed::Store(_)) => return Ok(()),
                 Err(Failed::Projector(error)) => {
                     failed.insert(entry.key.clone());
                     let (position, error) = (entry.position, error_chain(&*error));
                     let attempts = entry.attempts.saturating_add(1);
                     let failure = Failure { position, error, attempts, stopped: false };
-                    self.note_retry(&entry.key, Some(&failure)).await;
+                    self.record_retry(&entry.key, Some(&failure)).await;
                 }
             }
         }
-        for key in asked.difference(&failed) {
-            self.note_retry(key, None).await;
+        for key in requested.difference(&failed) {
+            self.record_retry(key, None).await;
         }
-        // A key whose events are all gone waits no longer; also one whose last was discarded.
+        // A key without parked events is free again, also if its last one was discarded.
         self.load_parked().await
     }
 
-    async fn note_retry(&mut self, key: &str, failed: Option<&Failure>) {
+    async fn record_retry(&mut self, key: &str, failed: Option<&Failure>) {
         if let Err(error) = self.shared.read.retried(&self.lease, key, failed).await {
-            tracing::warn!(partition = %self.lease.partition, key, %error, "retry not on record");
+            tracing::warn!(partition = %self.lease.partition, key, %error, "recording retry failed");
         }
     }
 
@@ -144,8 +143,8 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         self.project(&mut tx, &events).await?;
         read.unpark(&mut tx, &self.lease, entry.position).await.map_err(Failed::Store)?;
         self.commit(tx, saved).await?;
-        self.tell(&events);
-        self.shared.progressed.send_modify(|count| *count += 1);
+        self.notify_committed(&events);
+        self.shared.progressed();
         Ok(())
     }
 }

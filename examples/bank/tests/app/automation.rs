@@ -55,7 +55,7 @@ impl Bank {
         let running = ProcessSide::start(&self.app, self.clock.clone(), LEASE, store);
         let running = running.await.unwrap();
         for name in [MoneyTransfer::NAME, FlagLargeWithdrawals::NAME, "end_of_day"] {
-            assert!(running.consumers().wait_until_built(name, WITHIN).await.unwrap());
+            assert!(running.processes().wait_until_started(name, WITHIN).await.unwrap());
         }
         running
     }
@@ -67,7 +67,7 @@ impl Bank {
 
     async fn handled(&self, running: &ProcessSide, name: &str) {
         let head = self.app.store().head().await.unwrap();
-        let waited = running.consumers().wait_for(name, head, WITHIN).await.unwrap();
+        let waited = running.processes().wait_for(name, head, WITHIN).await.unwrap();
         assert_eq!(waited, Waited::CaughtUp);
     }
 

@@ -1,6 +1,5 @@
 //! The read models, the same in memory and in Postgres.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bank::domain::transfer::{
@@ -37,7 +36,7 @@ async fn start(app: &App, arguments: &StoreArguments) -> ReadModels {
 }
 
 async fn start_in(app: &App, read: OpenReadStore) -> ReadModels {
-    ReadModels::start(Arc::clone(app.store()), read).await.unwrap()
+    ReadModels::start(app, read).await.unwrap()
 }
 
 /// Waits until everything is shown.

@@ -87,11 +87,11 @@ impl<S: ProcessStore> Bank<S> {
         self
     }
 
-    async fn start(&self) -> Processes<S> {
+    async fn start(&self) -> Processes {
         self.try_start().await.unwrap()
     }
 
-    async fn try_start(&self) -> Result<Processes<S>, StartError> {
+    async fn try_start(&self) -> Result<Processes, StartError> {
         let pauses = Duration::from_millis(2);
         let options = ProcessOptions::new()
             .pauses(pauses, pauses * 10)
@@ -176,13 +176,13 @@ impl<S: ProcessStore> Bank<S> {
     }
 }
 
-async fn instance<S: ProcessStore>(running: &Processes<S>, n: u128) -> Option<Instance> {
+async fn instance(running: &Processes, n: u128) -> Option<Instance> {
     let query = InstanceQuery::page().id(id(n));
     running.instances(NAME, &query).await.unwrap().pop()
 }
 
 /// Waits until an instance is over, or waits for people.
-async fn settled<S: ProcessStore>(running: &Processes<S>, n: u128) -> Instance {
+async fn settled(running: &Processes, n: u128) -> Instance {
     eventually(WITHIN, || async {
         match instance(running, n).await {
             Some(found) if found.status != InstanceStatus::Running && !found.is_busy() => Ok(found),
@@ -257,8 +257,8 @@ async fn a_rejected_credit_is_refunded<S: ProcessStore>(bank: Bank<S>) {
 async fn a_plain_deposit_starts_no_process<S: ProcessStore>(bank: Bank<S>) {
     let running = bank.start().await;
     let position = bank.app.dispatch(deposit(1, "5.00")).await.unwrap().position;
-    running.consumers().wait_until_built(NAME, WITHIN).await.unwrap();
-    running.consumers().wait_for(NAME, position, WITHIN).await.unwrap();
+    running.wait_until_started(NAME, WITHIN).await.unwrap();
+    running.wait_for(NAME, position, WITHIN).await.unwrap();
     assert!(running.instances(NAME, &InstanceQuery::page()).await.unwrap().is_empty());
 }
 
@@ -335,7 +335,7 @@ async fn a_denied_refund_is_paid_after_an_operator_retries_it<S: ProcessStore>(b
     assert_eq!(bank.failure(1).await, Some(FailureReason::TargetNotFound));
 }
 
-async fn settled_attention<S: ProcessStore>(running: &Processes<S>, n: u128) -> String {
+async fn settled_attention(running: &Processes, n: u128) -> String {
     eventually(WITHIN, || async {
         match instance(running, n).await.map(|found| found.status) {
             Some(InstanceStatus::Suspended { reason }) => Ok(reason),
@@ -440,7 +440,7 @@ fn killed_again_and_again<S: ProcessStore>(open_bank: impl AsyncFn() -> Bank<S>)
             task.await.unwrap();
         }
         let running = bank.start().await;
-        running.consumers().wait_until_built(NAME, WITHIN).await.unwrap();
+        running.wait_until_started(NAME, WITHIN).await.unwrap();
         eventually(WITHIN, || async {
             let events = bank.events().await;
             let (mut started, mut over) = (0, 0);

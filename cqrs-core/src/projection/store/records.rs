@@ -1,4 +1,4 @@
-//! What read stores keep on record about projectors.
+//! What a read store records about nodes, consumers and their partitions.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -10,47 +10,47 @@ use crate::{Position, Timestamp};
 /// A node that is alive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRecord {
-    /// Its id, made anew at each start.
+    /// Its id, a new one at each start.
     pub id: Uuid,
     /// What it can run.
     pub capabilities: Vec<Capability>,
 }
 
-/// Everything a node has to know about the others.
+/// All nodes and consumers that share a read store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cluster {
     /// The nodes that are alive.
     pub nodes: Vec<NodeRecord>,
-    /// All projectors.
+    /// All consumers.
     pub consumers: Vec<ConsumerRecord>,
 }
 
-/// A projector and its generations.
+/// A consumer and its generations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsumerRecord {
     /// Its name.
     pub name: ConsumerName,
-    /// Whether somebody paused it.
+    /// Whether an operator paused it.
     pub paused: bool,
-    /// The live generation and the one being built, as far as there are any.
+    /// The live generation and the one being built: none, one or both.
     pub generations: Vec<GenerationRecord>,
 }
 
 impl ConsumerRecord {
-    /// The generation readers see.
+    /// Returns the live generation, which readers see.
     #[must_use]
     pub fn live(&self) -> Option<&GenerationRecord> {
         self.generations.iter().find(|generation| generation.live)
     }
 
-    /// The generation that is being built.
+    /// Returns the generation that is being built.
     #[must_use]
     pub fn building(&self) -> Option<&GenerationRecord> {
         self.generations.iter().find(|generation| !generation.live)
     }
 
-    /// The partitions of a generation, as they are leased.
-    pub(super) fn partitions<'r>(
+    /// Returns the partitions of a generation with their records.
+    pub(in crate::projection) fn partitions<'r>(
         &'r self,
         generation: &'r GenerationRecord,
     ) -> impl Iterator<Item = (Partition, &'r PartitionRecord)> {
@@ -61,74 +61,76 @@ impl ConsumerRecord {
     }
 }
 
-/// One read model of a projector.
+/// One generation of a consumer: its rows and its checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GenerationRecord {
     /// Its number.
     pub number: u64,
-    /// The version of the projector that writes it.
+    /// The version of the consumer that writes it.
     pub version: u32,
     /// Whether readers see it.
     pub live: bool,
-    /// Whether its tables are there.
+    /// Whether its tables exist.
     pub intact: bool,
     /// Its partitions, by number.
     pub partitions: Vec<PartitionRecord>,
 }
 
 impl GenerationRecord {
-    /// Everything up to here is in the read model.
+    /// Returns the lowest checkpoint of its partitions: every event up to it is done.
     #[must_use]
     pub fn position(&self) -> Position {
         self.partitions.iter().map(|partition| partition.position).min().unwrap_or_default()
     }
 }
 
-/// One part of a read model.
+/// A partition of a generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionRecord {
     /// Its number, from 0.
     pub number: u32,
-    /// The checkpoint: everything up to here is done.
+    /// The checkpoint: every event up to it is done.
     pub position: Position,
-    /// The node that has it, if it is alive.
+    /// The node that leases it, if that node is alive.
     pub owner: Option<Uuid>,
-    /// What is wrong with it.
+    /// The failure that was last reported for it, until it has passed.
     pub failure: Option<Failure>,
-    /// How many events are put aside.
+    /// The number of parked events.
     pub parked: u64,
-    /// Whether some of them are to be tried again.
+    /// Whether an operator asked to retry some of them.
     pub retry_requested: bool,
 }
 
-/// What is wrong with a partition, or with an event put aside.
+/// Why a partition makes no progress, or why an event was parked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// The event that fails; the checkpoint, when it is not about an event.
+    /// The position of the event that fails, or the checkpoint if no event is the cause.
     pub position: Position,
-    /// The error and what caused it.
+    /// The error and its causes.
     pub error: String,
-    /// How often it was tried.
+    /// The number of attempts so far.
     pub attempts: u32,
-    /// Whether it stands still until somebody resumes it. Otherwise it is tried again.
+    /// Whether the partition is stopped until an operator resumes the consumer. Otherwise it
+    /// retries.
     pub stopped: bool,
 }
 
-/// An event that was put aside: by reference, its content stays in the log.
+/// A parked event: a reference to it, its content stays in the log.
+#[doc(alias = "dead letter")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParkedEvent {
-    /// Where it stands in the log.
+    /// Its position in the log.
     pub position: Position,
-    /// What it is about. Later events of the same key wait behind it.
+    /// Its key. Later events of the same key are parked too.
     pub key: String,
-    /// What went wrong; `None` for one that only waits.
+    /// Why it failed, or `None` if it was parked only because an earlier event of its key is.
     pub error: Option<String>,
-    /// How often it was tried.
+    /// The number of attempts so far.
     pub attempts: u32,
-    /// When it was put aside.
+    /// When it was parked.
     pub parked_at: Timestamp,
-    /// Whether it is to be tried again.
+    /// Whether an operator asked to retry it.
     pub retry_requested: bool,
-    /// Why it was given up, if it was.
+    /// Why an operator discarded it, if one did.
     pub discarded: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Reading the log for one partition: decoded events, in pieces.
+//! Reads and decodes the log for one partition.
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -6,45 +6,44 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 
+use super::partitioning::PartitionKeys;
 use crate::store::{EventStore, Filter, LogRead, Pages};
 use crate::{DecodeError, Event, Position, ReadError, Recorded, RecordedEvent};
 
-/// Some events in a row, and how far the log was looked at.
-pub(super) struct Chunk<E> {
-    pub(super) events: Vec<Recorded<E>>,
-    /// What follows them and cannot be decoded.
-    pub(super) undecodable: Option<DecodeError>,
-    /// Everything up to here is in the chunk, but for what is undecodable.
-    pub(super) through: Position,
+/// Consecutive events of a partition.
+pub(in crate::projection) struct Chunk<E> {
+    pub(in crate::projection) events: Vec<Recorded<E>>,
+    /// The event after them, if it cannot be decoded.
+    pub(in crate::projection) undecodable: Option<DecodeError>,
+    /// The chunk holds every event of the partition up to here, except `undecodable`.
+    pub(in crate::projection) through: Position,
 }
 
-pub(super) struct Reader<E> {
+pub(in crate::projection) struct Reader<E> {
     store: Arc<dyn EventStore>,
     filter: Filter,
     page_size: usize,
-    /// Whether an event belongs here, as far as that can be said before it is decoded.
-    is_mine: Box<dyn Fn(&RecordedEvent) -> bool + Send + Sync>,
+    keys: PartitionKeys<E>,
     pages: Option<Pages<Position>>,
-    /// The rest of the page, behind an event that could not be decoded.
+    /// The rest of the page, after an event that could not be decoded.
     rest: VecDeque<RecordedEvent>,
     through: Position,
-    /// Set while a page is read event by event, because one in it cannot be read.
+    /// Whether the page is read event by event, because one of its events cannot be read.
     singly: bool,
     event: PhantomData<fn() -> E>,
 }
 
 impl<E: Event> Reader<E> {
-    pub(super) fn new(
+    pub(in crate::projection) fn new(
         store: Arc<dyn EventStore>,
-        filter: Filter,
         page_size: usize,
-        is_mine: impl Fn(&RecordedEvent) -> bool + Send + Sync + 'static,
+        keys: PartitionKeys<E>,
     ) -> Self {
         Self {
             store,
-            filter,
+            filter: Filter::types(E::TYPES),
             page_size,
-            is_mine: Box::new(is_mine),
+            keys,
             pages: None,
             rest: VecDeque::new(),
             through: Position::START,
@@ -53,15 +52,18 @@ impl<E: Event> Reader<E> {
         }
     }
 
-    /// Forgets what was read ahead.
-    pub(super) fn reset(&mut self) {
+    /// Drops what was read ahead.
+    pub(in crate::projection) fn reset(&mut self) {
         self.pages = None;
         self.rest.clear();
     }
 
-    /// The next events behind a position, which only counts when nothing was read ahead. `None`
-    /// at the head.
-    pub(super) async fn next(&mut self, after: Position) -> Result<Option<Chunk<E>>, ReadError> {
+    /// Returns the next events, or `None` at the head. `after` counts only if nothing was read
+    /// ahead.
+    pub(in crate::projection) async fn next(
+        &mut self,
+        after: Position,
+    ) -> Result<Option<Chunk<E>>, ReadError> {
         if self.rest.is_empty() {
             let size = if self.singly { 1 } else { self.page_size };
             let read = || LogRead::forward().filter(self.filter.clone()).after(after);
@@ -72,7 +74,7 @@ impl<E: Event> Reader<E> {
                     self.rest = page.events.into();
                     self.through = page.through;
                     if std::mem::take(&mut self.singly) {
-                        // One was read; go on event by event until the bad one comes first.
+                        // One event was read. Continue until the one that cannot be read comes first.
                         self.pages = None;
                         self.singly = self.rest.front().is_some();
                     }
@@ -101,14 +103,14 @@ impl<E: Event> Reader<E> {
         }
         let mut events = Vec::with_capacity(self.rest.len());
         while let Some(event) = self.rest.pop_front() {
-            if !(self.is_mine)(&event) {
+            if !self.keys.may_contain(&event) {
                 continue;
             }
             let position = event.position;
             match event.into_decoded() {
                 Ok(event) => events.push(event),
                 Err(error) => {
-                    // Other parts of the same stored event go with it.
+                    // The parts of a stored event belong together.
                     events.retain(|event| event.position < position);
                     while self.rest.front().is_some_and(|event| event.position == position) {
                         self.rest.pop_front();

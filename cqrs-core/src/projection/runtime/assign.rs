@@ -1,27 +1,26 @@
-//! Who runs what: every node works out the same answer from the same records.
+//! Assigns partitions to nodes. Every node computes the same result from the same records.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::partition::Partition;
-use super::records::Cluster;
+use crate::projection::store::{Capability, Cluster, Partition};
 
-/// The partitions a node should have.
+/// Returns the partitions that a node should run.
 ///
-/// Each goes to one node that can run it. Whoever has one keeps it, up to a fair share; the rest
-/// goes to whoever has least. So when a node joins it gets its share from the others, and when one
-/// leaves only what it had changes hands.
+/// Each partition is assigned to one node that can run it. Owners keep theirs up to a fair share;
+/// the rest go to the nodes with the fewest. So a node that joins gets its share from the others,
+/// and if a node leaves, only its partitions move.
 pub(super) fn share_of(node: Uuid, cluster: &Cluster) -> BTreeSet<Partition> {
     let mut nodes: Vec<_> =
         cluster.nodes.iter().filter(|node| !node.capabilities.is_empty()).collect();
     nodes.sort_by_key(|node| node.id);
     let mut open = Vec::new();
-    for projector in &cluster.consumers {
-        for generation in &projector.generations {
-            let able = |capabilities: &[super::Capability]| {
+    for consumer in &cluster.consumers {
+        for generation in &consumer.generations {
+            let able = |capabilities: &[Capability]| {
                 capabilities.iter().any(|capability| {
-                    capability.consumer == projector.name
+                    capability.consumer == consumer.name
                         && capability.version == generation.version
                         && !(capability.inline && generation.live)
                 })
@@ -29,23 +28,23 @@ pub(super) fn share_of(node: Uuid, cluster: &Cluster) -> BTreeSet<Partition> {
             let able: Vec<Uuid> =
                 nodes.iter().filter(|node| able(&node.capabilities)).map(|node| node.id).collect();
             if !able.is_empty() {
-                for (partition, record) in projector.partitions(generation) {
+                for (partition, record) in consumer.partitions(generation) {
                     open.push((partition, record.owner, able.clone()));
                 }
             }
         }
     }
-    // What few can run comes first, so that it does not come on top of what many can.
+    // Partitions that few nodes can run come first; the others can go elsewhere.
     open.sort_by(|(left, _, able), (right, _, others)| {
         able.len().cmp(&others.len()).then_with(|| left.cmp(right))
     });
     let fair = open.len().div_ceil(nodes.len().max(1));
     let mut loads: BTreeMap<Uuid, usize> = nodes.iter().map(|node| (node.id, 0)).collect();
-    let mut mine = BTreeSet::new();
+    let mut share = BTreeSet::new();
     let mut give = |partition: Partition, to: Uuid, loads: &mut BTreeMap<Uuid, usize>| {
         *loads.entry(to).or_default() += 1;
         if to == node {
-            mine.insert(partition);
+            share.insert(partition);
         }
     };
     let mut rest = Vec::new();
@@ -61,7 +60,7 @@ pub(super) fn share_of(node: Uuid, cluster: &Cluster) -> BTreeSet<Partition> {
             give(partition, least, &mut loads);
         }
     }
-    mine
+    share
 }
 
 #[cfg(test)]
@@ -69,16 +68,13 @@ mod tests {
     use super::*;
     use crate::Position;
     use crate::names::ConsumerName;
-    use crate::projection::Capability;
-    use crate::projection::records::{
-        ConsumerRecord, GenerationRecord, NodeRecord, PartitionRecord,
-    };
+    use crate::projection::store::{ConsumerRecord, GenerationRecord, NodeRecord, PartitionRecord};
 
     fn capability(name: &str) -> Capability {
         Capability { consumer: ConsumerName::new(name).unwrap(), version: 1, inline: false }
     }
 
-    fn projector(name: &str, partitions: u32) -> ConsumerRecord {
+    fn consumer(name: &str, partitions: u32) -> ConsumerRecord {
         let partitions = (0..partitions)
             .map(|number| PartitionRecord {
                 number,
@@ -94,14 +90,14 @@ mod tests {
         ConsumerRecord { name, paused: false, generations: vec![live] }
     }
 
-    /// Lets every node take its share, and says how many each has and how many changed hands.
+    /// Assigns all partitions. Returns the number that each node has, and the number that moved.
     fn settle(cluster: &mut Cluster) -> (Vec<usize>, usize) {
         let shares: Vec<_> =
             cluster.nodes.iter().map(|node| (node.id, share_of(node.id, cluster))).collect();
         let mut moved = 0;
-        for projector in &mut cluster.consumers {
-            let name = projector.name.clone();
-            for generation in &mut projector.generations {
+        for consumer in &mut cluster.consumers {
+            let name = consumer.name.clone();
+            for generation in &mut consumer.generations {
                 for record in &mut generation.partitions {
                     let partition = Partition {
                         consumer: name.clone(),
@@ -113,7 +109,7 @@ mod tests {
                         .filter(|(_, share)| share.contains(&partition))
                         .map(|(id, _)| *id)
                         .collect();
-                    assert_eq!(owners.len(), 1, "{partition} belongs to one node");
+                    assert_eq!(owners.len(), 1, "{partition} is assigned to one node");
                     moved += usize::from(record.owner.is_some_and(|owner| owners != [owner]));
                     record.owner = Some(owners[0]);
                 }
@@ -123,14 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn ten_spread_over_two_nodes_and_move_to_a_third() {
+    fn partitions_are_spread_over_two_nodes_and_move_to_a_third() {
         let names: Vec<_> = (0..10).map(|n| format!("p{n}")).collect();
         let capabilities: Vec<_> = names.iter().map(|name| capability(name)).collect();
         let node =
             |id: u128| NodeRecord { id: Uuid::from_u128(id), capabilities: capabilities.clone() };
         let mut cluster = Cluster {
             nodes: vec![node(1), node(2)],
-            consumers: names.iter().map(|name| projector(name, 1)).collect(),
+            consumers: names.iter().map(|name| consumer(name, 1)).collect(),
         };
         assert_eq!(settle(&mut cluster), (vec![5, 5], 0));
         assert_eq!(settle(&mut cluster), (vec![5, 5], 0));
@@ -143,14 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn a_node_gets_only_what_it_can_run_and_nothing_is_left_over() {
+    fn every_partition_is_assigned_to_a_node_that_can_run_it() {
         let node = |id: u128, capabilities: &[&str]| NodeRecord {
             id: Uuid::from_u128(id),
             capabilities: capabilities.iter().map(|name| capability(name)).collect(),
         };
         let mut cluster = Cluster {
             nodes: vec![node(1, &["a"]), node(2, &["a", "b"]), node(3, &[])],
-            consumers: vec![projector("a", 4), projector("b", 4), projector("c", 4)],
+            consumers: vec![consumer("a", 4), consumer("b", 4), consumer("c", 4)],
         };
         cluster.consumers.pop();
         let (shares, _) = settle(&mut cluster);
@@ -158,12 +154,12 @@ mod tests {
     }
 
     #[test]
-    fn another_version_and_an_inline_live_generation_are_left_alone() {
+    fn another_version_and_an_inline_live_generation_are_not_assigned() {
         let old = Capability { version: 2, ..capability("a") };
         let inline = Capability { inline: true, ..capability("a") };
         for capabilities in [vec![old], vec![inline]] {
             let node = NodeRecord { id: Uuid::from_u128(1), capabilities };
-            let cluster = Cluster { nodes: vec![node], consumers: vec![projector("a", 2)] };
+            let cluster = Cluster { nodes: vec![node], consumers: vec![consumer("a", 2)] };
             assert!(share_of(Uuid::from_u128(1), &cluster).is_empty());
         }
     }

@@ -1,0 +1,95 @@
+//! The handle to running projectors.
+
+use std::time::Duration;
+
+use super::consumers::{Consumers, consumer_operations};
+use super::error::{OperatorError, RebuildError};
+
+/// Running projectors.
+///
+/// Cloning returns another handle. When the last one is dropped, the projectors stop.
+///
+/// ```
+/// # use cqrs_core::{App, Position, Projections, Projector, projection::ReadStore};
+/// # use std::time::Duration;
+/// # async fn example<S: ReadStore>(
+/// #     app: App, read: S, accounts: impl Projector<S>, position: Position,
+/// # ) -> Result<(), Box<dyn std::error::Error>> {
+/// let projections = Projections::builder(&app, read).projector(accounts).start().await?;
+///
+/// // Read your own write.
+/// let waiter = projections.waiter(["accounts"])?;
+/// waiter.wait(position, Duration::from_secs(2)).await;
+///
+/// for health in projections.health().await? {
+///     println!("{}: {:?}, lag {}", health.name, health.state, health.lag);
+/// }
+/// projections.rebuild("accounts").await?;
+/// projections.stop().await;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Projections {
+    consumers: Consumers,
+}
+
+impl std::fmt::Debug for Projections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Projections").field("projectors", &self.consumers).finish()
+    }
+}
+
+impl Projections {
+    pub(super) const fn new(consumers: Consumers) -> Self {
+        Self { consumers }
+    }
+
+    consumer_operations!("projector", "projectors");
+
+    /// Starts to build a read model from the first event on, beside the live one, which readers
+    /// see until the new one has caught up. Returns when the rebuild has been started.
+    ///
+    /// [`health`](Self::health) reports the progress. A rebuild continues after a restart.
+    ///
+    /// # Errors
+    /// [`RebuildError`] if there is no projector of this name, if its read model is being built
+    /// already, or if a store or [`create`](crate::Projector::create) fails.
+    pub async fn rebuild(&self, name: &str) -> Result<(), RebuildError> {
+        let name = self.consumers.find(name)?;
+        match self.consumers.rebuild(&name).await {
+            Ok(true) => {
+                tracing::info!(projector = %name, "rebuild requested");
+                Ok(())
+            }
+            Ok(false) => Err(RebuildError::AlreadyBuilding { name }),
+            Err(source) => Err(RebuildError::Start { name, source }),
+        }
+    }
+
+    /// Drops the read model that is being built for a projector. Returns `true` if there was one.
+    ///
+    /// Readers keep the live one. If that has an earlier version than the projector, the next
+    /// start builds again.
+    ///
+    /// # Errors
+    /// [`OperatorError`] if there is no projector of this name, or if the store fails.
+    pub async fn cancel_rebuild(&self, name: &str) -> Result<bool, OperatorError> {
+        self.consumers.cancel_rebuild(name).await
+    }
+
+    /// Waits until a projector has a live read model and none is being built for it, at most for a
+    /// duration. Returns `false` if the time is over.
+    ///
+    /// # Errors
+    /// [`OperatorError`] if there is no projector of this name, or if the store fails.
+    ///
+    /// # Cancel safety
+    /// Safe: dropping the future has no effect.
+    pub async fn wait_until_built(
+        &self,
+        name: &str,
+        within: Duration,
+    ) -> Result<bool, OperatorError> {
+        self.consumers.wait_until_live(name, within).await
+    }
+}
