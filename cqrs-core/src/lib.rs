@@ -83,7 +83,7 @@ pub use aggregate::Aggregate;
 pub use app::{App, Dispatch, Outcome};
 pub use command::Command;
 #[cfg(feature = "derive")]
-pub use cqrs_macros::{Command, Event, Id, aggregate};
+pub use cqrs_macros::{Command, Event, Id, ReadModel, aggregate};
 pub use event::{Event, Recorded};
 pub use failures::error_chain;
 pub use id::{CommandId, CorrelationId, EventId};

@@ -3,7 +3,7 @@
 use proc_macro2::Span;
 use syn::meta::ParseNestedMeta;
 use syn::spanned::Spanned;
-use syn::{Attribute, Error, Ident, LitInt, LitStr, Path, Result, parse_quote};
+use syn::{Attribute, Error, Ident, LitInt, LitStr, Path, Result, Type, parse_quote};
 
 use crate::suggestion::{did_you_mean, listed};
 
@@ -107,6 +107,42 @@ impl IdAttributes {
                     set_crate(&mut parsed.krate, &meta)
                 } else {
                     Err(unknown(&meta, &["crate"]))
+                }
+            })?;
+        }
+        Ok(parsed)
+    }
+}
+
+/// The `#[read_model(..)]` attributes of a type.
+#[derive(Default)]
+pub(crate) struct ReadModelAttributes {
+    pub(crate) name: Option<LitStr>,
+    pub(crate) version: Option<LitInt>,
+    pub(crate) event: Option<Type>,
+    pub(crate) key: Option<Path>,
+    pub(crate) krate: Option<Path>,
+}
+
+impl ReadModelAttributes {
+    pub(crate) fn parse(attributes: &[Attribute]) -> Result<Self> {
+        let mut parsed = Self::default();
+        for attribute in
+            attributes.iter().filter(|attribute| attribute.path().is_ident("read_model"))
+        {
+            attribute.parse_nested_meta(|meta| {
+                if meta.path.is_ident("name") {
+                    set(&mut parsed.name, &meta, meta.value()?.parse()?)
+                } else if meta.path.is_ident("version") {
+                    set(&mut parsed.version, &meta, meta.value()?.parse()?)
+                } else if meta.path.is_ident("event") {
+                    set(&mut parsed.event, &meta, meta.value()?.parse()?)
+                } else if meta.path.is_ident("key") {
+                    set(&mut parsed.key, &meta, meta.value()?.parse()?)
+                } else if meta.path.is_ident("crate") {
+                    set_crate(&mut parsed.krate, &meta)
+                } else {
+                    Err(unknown(&meta, &["name", "version", "event", "key", "crate"]))
                 }
             })?;
         }

@@ -5,6 +5,7 @@
 //! | [`derive(Command)`](macro@Command) | `impl Command` for an enum or struct of commands |
 //! | [`derive(Event)`](macro@Event) | `impl Event`: the stored name, version and content of each variant |
 //! | [`derive(Id)`](macro@Id) | everything that the id of an aggregate needs |
+//! | [`derive(ReadModel)`](macro@ReadModel) | `impl ReadModel`: the name, version, event and key |
 //! | [`#[aggregate]`](macro@aggregate) | the associated items of an `impl Aggregate` |
 //!
 //! Use them through the crate `cqrs`, which exports them at its root. Each expands to code that you
@@ -21,6 +22,7 @@ mod content;
 mod event;
 mod fields;
 mod id;
+mod read_model;
 mod suggestion;
 
 use proc_macro::TokenStream;
@@ -261,6 +263,68 @@ pub fn derive_command(input: TokenStream) -> TokenStream {
 pub fn derive_id(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     id::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Implements `ReadModel` for a projector.
+///
+/// ```
+/// # use cqrs::Event;
+/// # #[derive(Event)] #[event(name = "bank.money-deposited")] struct AccountEvent { cents: i64 }
+/// use cqrs::ReadModel;
+///
+/// #[derive(ReadModel)]
+/// #[read_model(name = "balances", version = 2, event = AccountEvent)]
+/// struct Balances;
+///
+/// assert_eq!((Balances::NAME, Balances::VERSION), ("balances", 2));
+/// assert!(Balances.key().is_stream());
+/// ```
+///
+/// The derive writes:
+///
+/// ```
+/// # use cqrs::{Event, ReadModel};
+/// # #[derive(Event)] #[event(name = "bank.money-deposited")] struct AccountEvent { cents: i64 }
+/// # struct Balances;
+/// impl ReadModel for Balances {
+///     type Event = AccountEvent;
+///     const NAME: &'static str = "balances";
+///     const VERSION: u32 = 2;
+/// }
+/// ```
+///
+/// An invalid name fails in `cargo check`; the name in a hand-written impl is only checked when the
+/// program is built.
+///
+/// # Attributes of the type
+///
+/// - `#[read_model(name = "balances")]` (required): the name, with 1 to 32 lower-case letters, digits
+///   and underscores, starting with a letter.
+/// - `#[read_model(event = AccountEvent)]` (required): the events from which it is built.
+/// - `#[read_model(version = 2)]`: the version. Default: 1. Increment it to rebuild the read model.
+/// - `#[read_model(key = product)]`: a function that returns the key of an event. Default: events are
+///   ordered by their stream.
+///
+///   ```
+///   # use cqrs::{Event, ReadModel, Recorded};
+///   # #[derive(Event)] #[event(name = "shop.sold")] struct Sold { product: String }
+///   use std::borrow::Cow;
+///
+///   #[derive(ReadModel)]
+///   #[read_model(name = "sales_by_product", event = Sold, key = product)]
+///   struct SalesByProduct;
+///
+///   fn product(sold: &Recorded<Sold>) -> Cow<'_, str> {
+///       Cow::Borrowed(&sold.event.product)
+///   }
+///
+///   assert!(!SalesByProduct.key().is_stream());
+///   ```
+/// - `#[read_model(crate = cqrs_core)]`: the crate that has the traits. Default: `::cqrs`.
+#[proc_macro_derive(ReadModel, attributes(read_model))]
+pub fn derive_read_model(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    read_model::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 /// Fills in the associated items of an `impl Aggregate` that its signatures already name.

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use cqrs_core::{
-    Aggregate, Command, Event, Id, StreamName,
+    Aggregate, Command, Event, Id, ReadModel, Recorded, StreamName,
     event::{DecodeFailure, EventType, Payload, PayloadError, Uuid},
+    projection::Key,
 };
 use serde::{Deserialize, Serialize};
 
@@ -339,7 +341,7 @@ fn a_text_id_that_no_stream_name_can_contain_is_rejected() {
     for (text, reason) in [
         ("", "LedgerId is empty"),
         ("a\0", "LedgerId contains a NUL character"),
-        (&*format!("{longest}x"), "LedgerId has 1793 bytes, the limit is 1792"),
+        (&*format!("{longest}x"), "LedgerId has 1793 bytes, more than 1792"),
     ] {
         assert_eq!(LedgerId::new(text).unwrap_err().to_string(), reason);
         assert!(LedgerId::try_from(text).is_err());
@@ -373,4 +375,37 @@ fn derived_and_handwritten_uuid_ids_agree() {
     assert!(TransferId::new(Uuid::nil()) < derived);
     let error = "alice".parse::<TransferId>().unwrap_err().to_string();
     assert!(error.starts_with("TransferId `alice` is not a UUID such as"), "{error}");
+}
+
+#[derive(ReadModel)]
+#[read_model(crate = cqrs_core, name = "balances", version = 3, event = Single, key = amount)]
+struct Balances;
+
+struct BalancesByHand;
+
+impl ReadModel for BalancesByHand {
+    type Event = Single;
+    const NAME: &'static str = "balances";
+    const VERSION: u32 = 3;
+    fn key(&self) -> Key<Single> {
+        Key::by(amount)
+    }
+}
+
+fn amount(event: &Recorded<Single>) -> Cow<'_, str> {
+    event.event.amount.0.to_string().into()
+}
+
+/// A read model with the defaults, for any number of rows.
+#[derive(ReadModel)]
+#[read_model(crate = cqrs_core, name = "newest", event = Everything)]
+struct Newest<const ROWS: usize>;
+
+#[test]
+fn derived_and_handwritten_read_models_agree() {
+    assert_eq!(Balances::NAME, BalancesByHand::NAME);
+    assert_eq!(Balances::VERSION, BalancesByHand::VERSION);
+    assert!(!Balances.key().is_stream() && !BalancesByHand.key().is_stream());
+    assert_eq!((Newest::<5>::NAME, Newest::<5>::VERSION), ("newest", 1));
+    assert!(Newest::<5>.key().is_stream());
 }

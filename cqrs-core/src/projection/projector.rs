@@ -85,7 +85,7 @@ pub trait Projector<S: ReadStore>: ReadModel {
         &self,
         tx: &mut S::Transaction,
         event: &Recorded<Self::Event>,
-    ) -> impl Future<Output = Result<(), ProjectError>> + Send;
+    ) -> impl Future<Output = Result<(), ProjectError>> + Send; // impls: async fn
 
     /// Applies several events. The default calls [`project`](Self::project) for each.
     ///

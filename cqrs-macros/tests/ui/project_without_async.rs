@@ -1,0 +1,27 @@
+use cqrs::memory::{MemoryReadStore, MemoryTransaction};
+use cqrs::projection::ProjectError;
+use cqrs::{Event, Projector, ReadModel, Recorded};
+
+#[derive(Event)]
+#[event(name = "bank.account-opened")]
+struct Opened {}
+
+#[derive(ReadModel)]
+#[read_model(name = "balances", version = 1, event = Opened)]
+struct Balances;
+
+impl Projector<MemoryReadStore> for Balances {
+    async fn create(&self, _: &mut MemoryTransaction) -> Result<(), ProjectError> {
+        Ok(())
+    }
+
+    fn project(
+        &self,
+        _: &mut MemoryTransaction,
+        _: &Recorded<Opened>,
+    ) -> Result<(), ProjectError> {
+        Ok(())
+    }
+}
+
+fn main() {}
