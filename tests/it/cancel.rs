@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Wake};
 use super::fresh::fresh;
 use cqrs::{aggregate::*, app::*, event::*, store::*};
 
-use super::cases::hooked::Hooked;
+use super::cases::intercepted::Intercepted;
 use super::cases::ledger::{Ledger, LedgerEvent, put, take};
 
 /// Does nothing, because the tests poll by hand.
@@ -29,7 +29,7 @@ fn poll_and_drop<F: Future>(future: F, times: usize) -> Option<F::Output> {
 }
 
 /// Creates a store that yields before and after each append, for many await points.
-async fn yielding() -> Hooked {
+async fn yielding() -> Intercepted {
     let yields = |_, _| -> futures_util::future::BoxFuture<'static, _> {
         Box::pin(async {
             for _ in 0..3 {
@@ -38,7 +38,7 @@ async fn yielding() -> Hooked {
             Ok(())
         })
     };
-    Hooked::new().await.before(yields).after(yields)
+    Intercepted::new().await.before(yields).after(yields)
 }
 
 #[tokio::test]

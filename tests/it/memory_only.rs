@@ -8,7 +8,7 @@ use cqrs::{app::*, event::*, store::*, subscription::*};
 
 use super::cases::conflicts::foreign;
 use super::cases::following::{Shaky, fill, positions};
-use super::cases::hooked::Hooked;
+use super::cases::intercepted::Intercepted;
 use super::cases::ledger::{Ledger, LedgerError, LedgerEvent, put, take};
 use super::cases::repeated::lost;
 use super::fresh::fresh;
@@ -16,7 +16,7 @@ use super::fresh::fresh;
 #[tokio::test(start_paused = true)]
 async fn a_permanent_conflict_fails_after_the_last_retry() {
     for (retries, tries) in [(5, 6), (0, 1), (2, 3)] {
-        let store = Hooked::new().await.before(|_, inner| {
+        let store = Intercepted::new().await.before(|_, inner| {
             Box::pin(async move {
                 foreign(&inner, "a", LedgerEvent::Put(1)).await;
                 Ok(())
@@ -34,7 +34,7 @@ async fn a_permanent_conflict_fails_after_the_last_retry() {
 
 #[tokio::test(start_paused = true)]
 async fn retries_pause_and_keep_the_deadline() {
-    let store = Hooked::new().await.before(|_, inner| {
+    let store = Intercepted::new().await.before(|_, inner| {
         Box::pin(async move {
             foreign(&inner, "a", LedgerEvent::Put(1)).await;
             Ok(())
@@ -81,7 +81,7 @@ async fn a_permanent_failure_ends_the_subscription_with_an_error() {
 
 #[tokio::test(start_paused = true)]
 async fn an_append_with_an_unknown_outcome_is_repeated_with_the_same_events() {
-    let store = Hooked::new()
+    let store = Intercepted::new()
         .await
         .after(|nth, _| Box::pin(async move { if nth < 3 { Err(lost()) } else { Ok(()) } }));
     let app = App::new(store.clone());
@@ -94,7 +94,7 @@ async fn an_append_with_an_unknown_outcome_is_repeated_with_the_same_events() {
 
 #[tokio::test(start_paused = true)]
 async fn an_append_that_was_not_stored_is_repeated() {
-    let store = Hooked::new()
+    let store = Intercepted::new()
         .await
         .before(|nth, _| Box::pin(async move { if nth < 2 { Err(lost()) } else { Ok(()) } }));
     let app = App::new(store.clone());
@@ -113,7 +113,7 @@ async fn an_unknown_outcome_is_resolved_by_repeating_the_command_id() {
         };
         let store = if stored {
             // Only the first append is stored: later ones fail before they reach the store.
-            Hooked::new()
+            Intercepted::new()
                 .await
                 .after(move |nth, _| {
                     Box::pin(async move { if nth == 0 { failure(0) } else { Ok(()) } })
@@ -122,7 +122,7 @@ async fn an_unknown_outcome_is_resolved_by_repeating_the_command_id() {
                     Box::pin(async move { if nth == 0 { Ok(()) } else { failure(nth) } })
                 })
         } else {
-            Hooked::new().await.before(move |nth, _| Box::pin(async move { failure(nth) }))
+            Intercepted::new().await.before(move |nth, _| Box::pin(async move { failure(nth) }))
         };
         let app = App::builder(store.clone()).retries(20).build().unwrap();
         let id = CommandId::random();
@@ -140,7 +140,7 @@ async fn an_unknown_outcome_is_resolved_by_repeating_the_command_id() {
 
 #[tokio::test(start_paused = true)]
 async fn a_deadline_during_the_append_is_an_unknown_outcome() {
-    let store = Hooked::new().await.after(|nth, _| {
+    let store = Intercepted::new().await.after(|nth, _| {
         Box::pin(async move {
             if nth == 0 {
                 std::future::pending::<()>().await;
@@ -160,7 +160,7 @@ async fn a_deadline_during_the_append_is_an_unknown_outcome() {
 
 #[tokio::test(start_paused = true)]
 async fn a_deadline_before_the_append_reports_that_nothing_was_stored() {
-    let store = Hooked::new().await.before(|nth, _| {
+    let store = Intercepted::new().await.before(|nth, _| {
         Box::pin(async move {
             if nth == 0 {
                 std::future::pending::<()>().await;

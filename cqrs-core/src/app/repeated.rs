@@ -12,7 +12,7 @@ use crate::{Aggregate, Appended, AppendedStream, CommandKey, Payload, ReadError,
 
 impl<A: Aggregate> Decision<'_, A> {
     /// Returns the key under which the command is recorded, or `None` if the caller gave no id:
-    /// without one, nobody can send the same command again.
+    /// without one, the command cannot be sent again.
     pub(super) fn key(&self, command: &A::Command) -> Result<Option<CommandKey>, Failure<A>> {
         if self.options.command_id.is_none() {
             return Ok(None);

@@ -1,10 +1,10 @@
-//! Writers that meet in one stream.
+//! Concurrent writers of one stream.
 
 use super::fresh::{Store, fresh};
 use cqrs::{app::*, store::*};
 use futures_util::future::join_all;
 
-use super::hooked::Hooked;
+use super::intercepted::Intercepted;
 use super::ledger::{Ledger, LedgerError, LedgerEvent, What, change, put, take};
 
 pub async fn foreign(store: &Store, ledger: &str, event: LedgerEvent) {
@@ -13,7 +13,7 @@ pub async fn foreign(store: &Store, ledger: &str, event: LedgerEvent) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_hundred_deposits_at_once_all_succeed() {
+async fn a_hundred_concurrent_deposits_all_succeed() {
     let app = App::new(fresh().await);
     app.dispatch(put("a", 0)).await.unwrap();
     let tasks = (0..100).map(|_| tokio::spawn(app.dispatch(put("a", 1))));
@@ -25,9 +25,9 @@ async fn a_hundred_deposits_at_once_all_succeed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_applications_over_one_store_lose_and_double_nothing() {
+async fn two_applications_on_one_store_neither_lose_nor_duplicate_events() {
     let store = fresh().await;
-    // Each has a cache of its own, as two processes would.
+    // Each has its own cache, as two processes would.
     let apps: Vec<_> =
         (0..2).map(|_| App::builder(store.clone()).retries(1_000).build().unwrap()).collect();
     let tasks = (0..1_000).map(|n: usize| {
@@ -53,7 +53,7 @@ async fn two_applications_over_one_store_lose_and_double_nothing() {
                 LedgerEvent::Taken(amount) => at_every_version -= amount,
                 LedgerEvent::Poison | LedgerEvent::Note(_) => unreachable!(),
             }
-            assert!(at_every_version >= 0, "never below zero");
+            assert!(at_every_version >= 0, "below zero");
         }
         for app in &apps {
             let ledger = app.load::<Ledger>(&format!("l{n}")).await.unwrap();
@@ -65,8 +65,8 @@ async fn two_applications_over_one_store_lose_and_double_nothing() {
 }
 
 #[tokio::test]
-async fn a_conflict_reads_what_was_missed_and_decides_again() {
-    let store = Hooked::new().await.before(|nth, inner| {
+async fn after_a_conflict_new_events_are_read_and_the_command_is_decided_again() {
+    let store = Intercepted::new().await.before(|nth, inner| {
         Box::pin(async move {
             if nth == 1 {
                 foreign(&inner, "a", LedgerEvent::Put(500)).await;
@@ -80,14 +80,14 @@ async fn a_conflict_reads_what_was_missed_and_decides_again() {
     assert_eq!(outcome.version, Version::new(3));
     assert_eq!(outcome.state, Some(Ledger { sum: 1_600 }));
     assert_eq!(store.appends(), 3);
-    // The cached state followed the foreign event.
+    // The cached state contains the other writer's event.
     let outcome = app.dispatch(take("a", 1_600)).await.unwrap();
     assert_eq!(outcome.version, Version::new(4));
 }
 
 #[tokio::test]
-async fn the_rules_see_the_newer_state() {
-    let store = Hooked::new().await.before(|nth, inner| {
+async fn after_a_conflict_the_aggregate_decides_on_the_new_state() {
+    let store = Intercepted::new().await.before(|nth, inner| {
         Box::pin(async move {
             if nth == 1 {
                 foreign(&inner, "a", LedgerEvent::Taken(80)).await;
@@ -97,21 +97,21 @@ async fn the_rules_see_the_newer_state() {
     });
     let app = App::new(store);
     app.dispatch(put("a", 100)).await.unwrap();
-    let refused = app.dispatch(take("a", 50)).await.unwrap_err();
-    assert_eq!(refused.rejected(), Some(&LedgerError::NotEnough { wanted: 50, left: 20 }));
+    let rejected = app.dispatch(take("a", 50)).await.unwrap_err();
+    assert_eq!(rejected.rejected(), Some(&LedgerError::NotEnough { wanted: 50, left: 20 }));
 }
 
 #[tokio::test]
-async fn a_version_the_caller_insists_on_is_not_decided_again() {
-    let store = Hooked::new().await;
+async fn a_command_with_an_expected_version_is_not_decided_again() {
+    let store = Intercepted::new().await;
     let app = App::new(store.clone());
     app.dispatch(put("a", 1)).expected_version(ExpectedVersion::NoStream).await.unwrap();
     app.dispatch(put("a", 1)).expected_version(Version::new(1)).await.unwrap();
     foreign(&store.inner, "a", LedgerEvent::Put(1)).await;
     for (expected, what) in [
-        // Remembered as current: decided once, found out by the append.
+        // The cached version matches: decided once, and the append detects the conflict.
         (ExpectedVersion::Exact(Version::new(2)), What::Put(1)),
-        // Known to be wrong: the rule would panic if it were asked.
+        // The cached version does not match: `execute` would panic if it were called.
         (ExpectedVersion::Exact(Version::new(2)), What::Panic),
         (ExpectedVersion::Exact(Version::new(9)), What::Panic),
         (ExpectedVersion::NoStream, What::Panic),
@@ -128,8 +128,8 @@ async fn a_version_the_caller_insists_on_is_not_decided_again() {
 }
 
 #[tokio::test]
-async fn a_pinned_version_lost_in_the_race_is_a_conflict() {
-    let store = Hooked::new().await.before(|nth, inner| {
+async fn an_expected_version_that_passes_during_the_dispatch_is_a_conflict() {
+    let store = Intercepted::new().await.before(|nth, inner| {
         Box::pin(async move {
             if nth == 1 {
                 foreign(&inner, "a", LedgerEvent::Put(1)).await;
@@ -146,9 +146,11 @@ async fn a_pinned_version_lost_in_the_race_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn other_trouble_is_not_repeated() {
-    let store = Hooked::new().await.before(|_, _| {
-        Box::pin(async { Err(StoreError::new(StoreErrorKind::Unavailable, "it is night").into()) })
+async fn other_append_failures_are_not_retried() {
+    let store = Intercepted::new().await.before(|_, _| {
+        Box::pin(async {
+            Err(StoreError::new(StoreErrorKind::Unavailable, "connection refused").into())
+        })
     });
     let app = App::new(store.clone());
     let error = app.dispatch(put("a", 1)).await.unwrap_err();
@@ -161,26 +163,26 @@ async fn other_trouble_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_stale_memory_neither_refuses_nor_shrugs() {
+async fn rejections_and_empty_decisions_are_not_based_on_a_stale_cache() {
     let store = fresh().await;
     let (a, b) = (App::new(store.clone()), App::new(store));
     a.dispatch(put("x", 10)).await.unwrap();
     b.dispatch(put("x", 90)).await.unwrap();
-    // `a` remembers 10 and must not refuse on it.
+    // `a` has cached a sum of 10 and must not reject the command because of it.
     a.dispatch(take("x", 100)).await.unwrap();
-    // Nor say "nothing to do" at a version that has gone.
+    // Nor return "nothing to do" at an old version.
     b.dispatch(put("x", 5)).await.unwrap();
     let outcome = a.dispatch(change("x", What::Nothing)).await.unwrap();
     assert_eq!(outcome.version, Version::new(4));
 }
 
 #[tokio::test]
-async fn what_others_appended_is_taken_in_once_however_much_it_is() {
+async fn events_of_other_writers_are_applied_once() {
     let store = fresh().await;
     let app = App::new(store.clone());
     app.dispatch(put("a", 1)).await.unwrap();
     for round in 1..=3 {
-        // More than a page, so that the state that is remembered is far behind.
+        // More than a page, so that the cached state is far behind.
         let stream = StreamName::new("ledger-a").unwrap();
         let many = vec![LedgerEvent::Put(1); 1_500];
         store.append_events(&stream, ExpectedVersion::Any, &many).await.unwrap();

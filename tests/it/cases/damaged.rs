@@ -1,4 +1,4 @@
-//! Data that should not be there, and what it does not spoil.
+//! Events that cannot be decoded, and what they do not affect.
 
 use std::error::Error as _;
 
@@ -17,13 +17,13 @@ async fn damage(store: &Store, name: &str, version: u32, json: &'static str) {
 }
 
 #[tokio::test]
-async fn an_event_that_cannot_be_read_is_named_and_harms_one_aggregate() {
+async fn an_event_that_cannot_be_decoded_is_reported_and_affects_one_aggregate() {
     for (name, version, json) in [
         ("ledger.put", 1, BROKEN[0]),
         ("ledger.put", 1, BROKEN[1]),
         ("ledger.put", 1, "\"text\""),
         ("ledger.put", 9, "1"),
-        ("ledger.unheard-of", 1, "1"),
+        ("ledger.unknown", 1, "1"),
     ] {
         let store = fresh().await;
         let app = App::new(store.clone());
@@ -51,7 +51,7 @@ async fn an_event_that_cannot_be_read_is_named_and_harms_one_aggregate() {
 }
 
 #[tokio::test]
-async fn the_failure_says_what_is_wrong() {
+async fn the_error_gives_the_reason() {
     let failure = async |name: &str, version, json| {
         let store = fresh().await;
         damage(&store, name, version, json).await;

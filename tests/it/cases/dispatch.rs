@@ -1,4 +1,4 @@
-//! What a dispatch answers, and what it leaves in the log.
+//! The outcome of a dispatch, and what it stores.
 
 use super::fresh::fresh;
 use cqrs::{app::*, event::*, store::*};
@@ -10,7 +10,7 @@ async fn log(store: &impl EventStore) -> Vec<RecordedEvent> {
 }
 
 #[tokio::test]
-async fn events_are_stored_in_order_and_the_state_is_their_fold() {
+async fn events_are_stored_in_order_and_determine_the_state() {
     let store = fresh().await;
     let app = App::new(store.clone());
     app.dispatch(put("a", 10)).await.unwrap();
@@ -21,10 +21,10 @@ async fn events_are_stored_in_order_and_the_state_is_their_fold() {
     let events: Vec<_> = outcome.events.iter().map(|event| event.event.clone()).collect();
     assert_eq!(events, [LedgerEvent::Taken(3), LedgerEvent::Taken(4)]);
 
-    // What the outcome says is what the log says.
+    // The outcome contains the events as they are stored.
     let stored = log(&store).await;
-    for (told, stored) in outcome.events.iter().zip(&stored[1..]) {
-        assert_eq!(told, &stored.decode::<LedgerEvent>().unwrap());
+    for (returned, stored) in outcome.events.iter().zip(&stored[1..]) {
+        assert_eq!(returned, &stored.decode::<LedgerEvent>().unwrap());
     }
     let ledger = app.load::<Ledger>(&"a".into()).await.unwrap();
     assert_eq!((ledger.version(), ledger.state().sum), (Version::new(3), 3));
@@ -47,22 +47,22 @@ async fn a_decision_without_events_is_accepted_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_the_domains_own_error_and_stores_nothing() {
+async fn a_rejection_returns_the_domain_error_and_stores_nothing() {
     let store = fresh().await;
     let app = App::new(store.clone());
     app.dispatch(put("a", 100)).await.unwrap();
-    let refused = app.dispatch(take("a", 101)).await.unwrap_err();
+    let rejected = app.dispatch(take("a", 101)).await.unwrap_err();
     assert!(matches!(
-        refused,
+        rejected,
         DispatchError::Rejected(LedgerError::NotEnough { wanted: 101, left: 100 })
     ));
-    assert_eq!(refused.retry(), Retry::Never);
+    assert_eq!(rejected.retry(), Retry::Never);
     assert_eq!(store.head().await.unwrap(), Position::new(1));
     app.dispatch(take("a", 1)).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_panicking_rule_is_an_error_for_its_caller_and_nothing_else() {
+async fn a_panic_in_execute_is_an_error_for_the_caller_only() {
     let store = fresh().await;
     let app = App::new(store.clone());
     app.dispatch(put("a", 1)).await.unwrap();
@@ -75,13 +75,13 @@ async fn a_panicking_rule_is_an_error_for_its_caller_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_event_that_cannot_be_applied_is_told_as_stored_and_harms_one_aggregate() {
+async fn an_event_that_cannot_be_applied_is_stored_and_affects_one_aggregate() {
     let store = fresh().await;
     let app = App::new(store.clone());
-    // It is stored: an error here would make the caller ask again.
+    // It is stored: because of an error, the caller would send the command again.
     let outcome = app.dispatch(change("a", What::Poison)).with_state().await.unwrap();
     assert_eq!(outcome.version, Version::new(1));
-    assert_eq!(outcome.state, None, "the state behind it cannot be made");
+    assert_eq!(outcome.state, None, "there is no state after it");
     let error = app.dispatch(put("a", 1)).await.unwrap_err();
     assert!(matches!(error, DispatchError::Panicked { .. }));
     assert!(matches!(app.load::<Ledger>(&"a".into()).await, Err(LoadError::Panicked { .. })));
@@ -90,7 +90,7 @@ async fn an_event_that_cannot_be_applied_is_told_as_stored_and_harms_one_aggrega
 }
 
 #[tokio::test]
-async fn events_that_cannot_be_stored_leave_nothing() {
+async fn events_that_cannot_be_encoded_store_nothing() {
     let store = fresh().await;
     let app = App::new(store.clone());
     let error = app.dispatch(change("a", What::Unstorable)).await.unwrap_err();
@@ -100,7 +100,7 @@ async fn events_that_cannot_be_stored_leave_nothing() {
 }
 
 #[tokio::test]
-async fn metadata_is_on_every_event() {
+async fn every_event_carries_the_metadata() {
     let store = fresh().await;
     let app = App::new(store.clone());
     let id = CommandId::random();
@@ -126,7 +126,7 @@ async fn metadata_is_on_every_event() {
 }
 
 #[tokio::test]
-async fn a_given_cause_and_conversation_are_kept() {
+async fn a_given_causation_and_correlation_id_are_kept() {
     let store = fresh().await;
     let app = App::new(store.clone());
     let root = app.dispatch(put("a", 10)).await.unwrap();
@@ -145,7 +145,7 @@ async fn a_given_cause_and_conversation_are_kept() {
 }
 
 #[tokio::test]
-async fn the_outcome_has_everything_that_was_asked_for() {
+async fn the_outcome_contains_what_the_caller_asked_for() {
     let app = App::new(fresh().await);
     let outcome = app.dispatch(put("a", 10)).with_state().await.unwrap();
     assert_eq!(outcome.stream.as_str(), "ledger-a");
@@ -159,11 +159,11 @@ async fn the_outcome_has_everything_that_was_asked_for() {
 }
 
 #[tokio::test]
-async fn ids_that_cannot_name_a_stream_are_refused_before_anything_runs() {
+async fn invalid_ids_are_reported_before_anything_runs() {
     let store = fresh().await;
     let app = App::new(store.clone());
     for id in ["", "a\0b", &"x".repeat(10_000)] {
-        // The rule would panic if it were asked.
+        // `execute` would panic if it were called.
         let error = app.dispatch(change(id, What::Panic)).await.unwrap_err();
         assert!(matches!(error, DispatchError::InvalidId(_)), "{id:.20}: {error}");
         assert!(matches!(app.load::<Ledger>(&id.to_owned()).await, Err(LoadError::InvalidId(_))));
@@ -176,7 +176,7 @@ async fn ids_that_cannot_name_a_stream_are_refused_before_anything_runs() {
 }
 
 #[tokio::test]
-async fn an_aggregate_longer_than_a_page_is_loaded_whole() {
+async fn an_aggregate_longer_than_a_page_is_loaded_completely() {
     let store = fresh().await;
     let events: Vec<_> = (0..2_500).map(|_| LedgerEvent::Put(1)).collect();
     let stream = StreamName::new("ledger-a").unwrap();
@@ -191,7 +191,6 @@ async fn an_aggregate_longer_than_a_page_is_loaded_whole() {
 async fn a_deadline_that_passes_before_the_append_stores_nothing() {
     let store = fresh().await;
     let app = App::builder(store.clone()).deadline(std::time::Duration::ZERO).build().unwrap();
-    // A held turn makes the dispatch wait.
     let error = app.dispatch(put("a", 1)).await;
     if let Err(error) = error {
         assert!(matches!(error, DispatchError::DeadlineExceeded { .. }));
@@ -212,19 +211,19 @@ async fn a_dispatch_can_be_spawned_and_joined() {
 }
 
 #[tokio::test]
-async fn a_command_and_its_outcome_are_shown_for_logs() {
+async fn a_dispatch_has_a_debug_form_for_logs() {
     let app = App::new(fresh().await);
     let shown = format!("{:?}", app.dispatch(Change { ledger: "a".into(), what: What::Nothing }));
     assert!(shown.contains("ledger"), "{shown}");
 }
 
 #[test]
-fn a_typed_event_brings_its_name_and_a_raw_one_is_told_it() {
+fn a_typed_event_has_a_name_and_an_untyped_one_is_given_one() {
     let typed = NewEvent::of(&LedgerEvent::Put(1)).unwrap();
     assert_eq!((typed.name.as_str(), typed.schema_version), ("ledger.put", 1));
-    assert_eq!(NewEvent::json("told", &1).unwrap().name.as_str(), "told");
+    assert_eq!(NewEvent::json("noted", &1).unwrap().name.as_str(), "noted");
     assert!(matches!(NewEvent::json("", &1), Err(InvalidEvent::Name(_))));
-    assert!(matches!(NewEvent::json("told", "\0"), Err(InvalidEvent::Payload(_))));
+    assert!(matches!(NewEvent::json("noted", "\0"), Err(InvalidEvent::Payload(_))));
 }
 
 #[tokio::test]

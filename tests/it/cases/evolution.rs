@@ -1,4 +1,4 @@
-//! Events of last year read by the code of today.
+//! Old events that current code reads through upcasters.
 
 use std::collections::HashSet;
 
@@ -97,7 +97,7 @@ fn app(store: &Store, upcasters: Upcasters) -> App {
 }
 
 #[tokio::test]
-async fn every_reader_sees_todays_version() {
+async fn every_reader_sees_the_current_version() {
     let store = fresh().await;
     old_events(
         &store,
@@ -126,13 +126,13 @@ async fn every_reader_sees_todays_version() {
     let page = following.next_page().await.unwrap().unwrap();
     assert!(page.iter().all(|event| event.event.schema_version == 3));
 
-    // Not a byte was rewritten.
+    // Stored events are unchanged.
     let after = store.read(Read::all()).await.unwrap().collect().await.unwrap();
     assert_eq!(before[..], after[..3]);
 }
 
 #[tokio::test]
-async fn what_is_missing_or_wrong_is_found_at_start() {
+async fn missing_and_invalid_upcasters_are_reported_before_any_command() {
     let store = fresh().await;
     let build = |upcasters| {
         App::builder(store.clone())
@@ -151,11 +151,11 @@ async fn what_is_missing_or_wrong_is_found_at_start() {
     }
     let twice = steps().step("till.paid", 1, Ok).build();
     assert!(matches!(twice, Err(InvalidUpcasters::Repeated { version: 1, .. })));
-    let circle = Upcasters::builder()
+    let cycle = Upcasters::builder()
         .replace("a", 1, &[("b", 1)], |json, _| Ok(vec![json]))
         .replace("b", 1, &[("a", 1)], |json, _| Ok(vec![json]))
         .build();
-    assert!(matches!(circle, Err(InvalidUpcasters::Circular { .. })));
+    assert!(matches!(cycle, Err(InvalidUpcasters::Circular { .. })));
     assert!(matches!(Upcasters::builder().drop("", 1).build(), Err(InvalidUpcasters::Name(_))));
 
     let twice = App::builder(store.clone())
@@ -167,7 +167,7 @@ async fn what_is_missing_or_wrong_is_found_at_start() {
 }
 
 #[tokio::test]
-async fn an_application_that_names_nothing_checks_before_the_first_command() {
+async fn upcasters_of_unregistered_aggregates_are_checked_by_the_first_command() {
     let store = fresh().await;
     let app = App::new(store.clone());
     let error = app.dispatch(Pay { till: 1, cents: 1 }).await.unwrap_err();
@@ -177,7 +177,7 @@ async fn an_application_that_names_nothing_checks_before_the_first_command() {
 }
 
 #[tokio::test]
-async fn one_event_becomes_two_another_or_none() {
+async fn an_event_can_become_two_another_or_none() {
     let store = fresh().await;
     old_events(
         &store,
@@ -190,7 +190,7 @@ async fn one_event_becomes_two_another_or_none() {
     .await;
     let upcasters = steps()
         .replace("till.paid-twice", 1, &[("till.paid", 2), ("till.paid", 3)], |json, event| {
-            // The second part tells that a step may look at the record.
+            // The reason of the second part shows that a step has access to the record.
             let reason = event.version.to_string();
             Ok(vec![json!({"cents": json[0]}), json!({"cents": json[1], "reason": reason})])
         })
@@ -201,13 +201,13 @@ async fn one_event_becomes_two_another_or_none() {
     let till = app.load::<Till>(&1).await.unwrap();
     let expected = [(1, "card"), (10, "unknown"), (20, "2")];
     assert_eq!(till.state().payments, expected.map(|(cents, text)| (cents, text.to_owned())));
-    // The version counts what is stored, so that the next append fits.
+    // The version counts stored events, so that the next append does not conflict.
     assert_eq!(till.version(), Version::new(3));
     for _ in 0..2 {
         app.dispatch(Pay { till: 1, cents: 5 }).await.unwrap();
     }
 
-    // Asking for today's name finds what was stored under older ones.
+    // Reading by the current name finds events that are stored under older ones.
     let read = Read::all().of::<Paid>().page_size(1);
     let found = app.store().read_as::<Paid>(read).await.unwrap().collect().await.unwrap();
     assert_eq!(found.iter().map(|e| e.event.cents).collect::<Vec<_>>(), [1, 10, 20, 5, 5]);
@@ -216,7 +216,7 @@ async fn one_event_becomes_two_another_or_none() {
 }
 
 #[tokio::test]
-async fn a_step_that_fails_names_the_event() {
+async fn a_failing_upcaster_reports_the_event() {
     let store = fresh().await;
     old_events(&store, &[("till.paid", 1, json!({"amount": "a lot"}))]).await;
     let error = app(&store, steps().build().unwrap()).load::<Till>(&1).await.unwrap_err();
@@ -224,7 +224,7 @@ async fn a_step_that_fails_names_the_event() {
     assert!(matches!(error.failure, DecodeFailure::Upcast { .. }));
     assert_eq!((error.version, error.schema_version), (Version::new(1), 1));
 
-    // A step that returns the wrong number of parts is no better.
+    // A step that returns the wrong number of values fails, too.
     let store = fresh().await;
     old_events(&store, &[("till.paid", 1, json!({}))]).await;
     let wrong = Upcasters::builder()
@@ -237,7 +237,7 @@ async fn a_step_that_fails_names_the_event() {
 }
 
 #[tokio::test]
-async fn of_an_event_that_was_split_only_the_wanted_part_is_read() {
+async fn only_the_selected_part_of_a_split_event_is_read() {
     let store = fresh().await;
     old_events(&store, &[("till.moved", 1, json!({})), ("till.other", 1, json!({}))]).await;
     let upcasters = Upcasters::builder()

@@ -1,5 +1,5 @@
-//! The aggregate under test: a sum that never goes below zero. Written by hand, without derives,
-//! to show and keep true that this is short.
+//! The aggregate under test: a sum that is never below zero. Written without derives, to check that
+//! this stays short.
 
 use cqrs::{
     Aggregate, Command, Event,
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// A state of 666 cannot be written and panics when it is tried.
+    /// Serializing a sum of 666 panics.
     #[serde(serialize_with = "unlucky")]
     pub sum: i64,
 }
@@ -30,13 +30,13 @@ pub struct Change {
 pub enum What {
     Put(i64),
     Take(i64),
-    /// Takes each in turn, each over what the one before left.
+    /// Takes the amounts one after the other, in steps.
     TakeAll(Vec<i64>),
-    /// Accepted, nothing to do.
+    /// Is accepted without events.
     Nothing,
-    /// The rule itself breaks.
+    /// Panics in `execute`.
     Panic,
-    /// Decides an event that `apply` breaks on.
+    /// Decides an event for which `apply` panics.
     Poison,
     /// Decides an event that cannot be stored.
     Unstorable,

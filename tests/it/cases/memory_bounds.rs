@@ -1,4 +1,4 @@
-//! The cache: bounded, emptied when idle, and never the truth.
+//! The cache of aggregates: its bounds, and that results do not depend on it.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::fresh::{MANY, fresh};
 use cqrs::app::*;
 use cqrs_testing::ManualClock;
 
-use super::hooked::Hooked;
+use super::intercepted::Intercepted;
 use super::ledger::{Ledger, put, take};
 
 fn cached(app: &App) -> usize {
@@ -16,8 +16,8 @@ fn cached(app: &App) -> usize {
 }
 
 #[tokio::test]
-async fn cached_or_not_the_results_are_the_same() {
-    let (cached, uncached) = (Hooked::new().await, Hooked::new().await);
+async fn results_do_not_depend_on_the_cache() {
+    let (cached, uncached) = (Intercepted::new().await, Intercepted::new().await);
     let apps = [
         App::new(cached.clone()),
         App::builder(uncached.clone()).cache(CachePolicy::off()).build().unwrap(),
@@ -33,15 +33,15 @@ async fn cached_or_not_the_results_are_the_same() {
         }
         assert_eq!(answers[0], answers[1], "command {n}");
     }
-    // Uncached: one read for each command. Cached: one for each aggregate and each refusal.
+    // Without a cache, one read per command; with one, a read per aggregate and per rejection.
     assert_eq!(uncached.reads(), 200);
     assert!(cached.reads() <= 3 + 40, "{} reads", cached.reads());
 }
 
 #[tokio::test]
-async fn an_idle_aggregate_leaves_memory_and_a_busy_one_stays() {
+async fn an_idle_aggregate_is_evicted_and_a_busy_one_stays() {
     let clock = ManualClock::new();
-    let store = Hooked::new().await;
+    let store = Intercepted::new().await;
     let app = App::builder(store.clone())
         .clock(clock.clone())
         .cache(CachePolicy::default().idle(Duration::from_secs(60)))
@@ -54,13 +54,13 @@ async fn an_idle_aggregate_leaves_memory_and_a_busy_one_stays() {
         app.dispatch(put("busy", 1)).await.unwrap();
     }
     assert_eq!(cached(&app), 1);
-    assert_eq!(store.reads(), 2, "the busy one was read once and is still remembered");
+    assert_eq!(store.reads(), 2, "the busy one was read once and is still cached");
     app.dispatch(put("idle", 1)).await.unwrap();
     assert_eq!(store.reads(), 3, "the idle one is read again");
 }
 
 #[tokio::test]
-async fn looking_does_not_keep_an_aggregate_in_memory() {
+async fn loading_does_not_keep_an_aggregate_in_the_cache() {
     let clock = ManualClock::new();
     let idle = CachePolicy::default().idle(Duration::from_secs(60));
     let app = App::builder(fresh().await).clock(clock.clone()).cache(idle).build().unwrap();
@@ -73,7 +73,7 @@ async fn looking_does_not_keep_an_aggregate_in_memory() {
 }
 
 #[tokio::test]
-async fn memory_is_bounded_however_many_aggregates_there_are() {
+async fn the_cache_is_bounded_for_any_number_of_aggregates() {
     let capacity = CachePolicy::default().capacity(100);
     let app = App::builder(fresh().await).cache(capacity).build().unwrap();
     for n in 0..MANY {
@@ -87,14 +87,14 @@ async fn memory_is_bounded_however_many_aggregates_there_are() {
 }
 
 #[tokio::test]
-async fn the_least_recently_commanded_goes_first() {
-    let store = Hooked::new().await;
+async fn the_aggregate_with_the_oldest_command_is_evicted_first() {
+    let store = Intercepted::new().await;
     let capacity = CachePolicy::default().capacity(2);
     let app = App::builder(store.clone()).cache(capacity).build().unwrap();
     for ledger in ["a", "b", "a", "c", "a"] {
         app.dispatch(put(ledger, 1)).await.unwrap();
     }
-    assert_eq!(store.reads(), 3, "a was commanded again before c came, so b had to go");
+    assert_eq!(store.reads(), 3, "`a` was used after `b`, so `c` replaced `b`");
     app.dispatch(put("b", 1)).await.unwrap();
     assert_eq!(store.reads(), 4);
 }

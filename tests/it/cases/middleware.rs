@@ -1,4 +1,4 @@
-//! The hooks around a command.
+//! Middleware around a command.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use super::ledger::{Change, Ledger, What, change, put, take};
 
 type Journal = Arc<Mutex<Vec<String>>>;
 
-/// Writes down what it sees.
+/// Records the calls that it receives.
 #[derive(Debug)]
 struct Scribe(&'static str, Journal);
 
@@ -31,7 +31,7 @@ impl Middleware for Scribe {
     }
 }
 
-/// A closure that can be shown.
+/// A middleware made from a function.
 #[derive(Clone, Copy)]
 struct Before(fn(&mut CommandContext<'_>) -> Result<Flow, Denial>);
 
@@ -65,12 +65,12 @@ fn lines(journal: &Journal) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn hooks_run_once_in_order_and_see_the_result() {
+async fn middleware_runs_once_in_order_and_sees_the_result() {
     let (app, _, journal) = with(|_| Ok(Flow::Continue)).await;
     app.dispatch(put("a", 1)).await.unwrap();
-    let told =
+    let expected =
         ["first before ledger-a", "last before ledger-a", "first after v1 +1", "last after v1 +1"];
-    assert_eq!(lines(&journal), told);
+    assert_eq!(lines(&journal), expected);
     app.dispatch(take("a", 2)).await.unwrap_err();
     assert_eq!(
         lines(&journal)[2..],
@@ -81,7 +81,7 @@ async fn hooks_run_once_in_order_and_see_the_result() {
 }
 
 #[tokio::test]
-async fn a_refusal_stops_the_command_and_those_behind() {
+async fn a_denial_stops_the_command_and_later_middleware() {
     let (app, store, journal) = with(|context| {
         assert_eq!(context.command::<Ledger>().unwrap().what, What::Panic);
         Err(Denial::new("not today").field("amount", "is odd"))
@@ -95,7 +95,7 @@ async fn a_refusal_stops_the_command_and_those_behind() {
 }
 
 #[tokio::test]
-async fn a_hook_can_answer_in_the_aggregates_place() {
+async fn middleware_can_answer_in_place_of_the_aggregate() {
     let (app, store, journal) = with(|context| {
         let (stream, id) = (context.stream().clone(), context.command_id());
         Ok(Flow::answer(Outcome::<Ledger>::unchanged(stream, Version::new(7), id)))
@@ -108,7 +108,7 @@ async fn a_hook_can_answer_in_the_aggregates_place() {
 }
 
 #[tokio::test]
-async fn a_hook_can_change_the_command_its_destination_and_its_metadata() {
+async fn middleware_can_change_the_command_its_aggregate_and_its_metadata() {
     let (app, _, journal) = with(|context| {
         context.metadata.headers.insert("tenant".into(), "t1".into());
         let command: &mut Change = context.command_mut::<Ledger>().unwrap();
@@ -139,7 +139,7 @@ impl Middleware for Stopwatch {
 }
 
 #[tokio::test]
-async fn values_flow_from_before_to_after_and_commands_can_be_written_down() {
+async fn after_sees_the_values_kept_in_before_and_the_command_as_json() {
     let journal = Journal::default();
     let app = App::builder(fresh().await).middleware(Stopwatch(journal.clone())).build().unwrap();
     app.dispatch(put("a", 1)).await.unwrap();
@@ -156,7 +156,7 @@ impl Middleware for Broken {
 }
 
 #[tokio::test]
-async fn a_hook_that_panics_behind_a_command_does_not_undo_it() {
+async fn a_panic_in_after_does_not_affect_the_command() {
     let journal = Journal::default();
     let app = App::builder(fresh().await)
         .middleware(Broken)
@@ -168,7 +168,7 @@ async fn a_hook_that_panics_behind_a_command_does_not_undo_it() {
 }
 
 #[tokio::test]
-async fn a_hook_that_panics_before_a_command_is_an_error_for_its_caller() {
+async fn a_panic_in_before_is_an_error_for_the_caller() {
     let (app, store, _) = with(|_| panic!("no rules loaded")).await;
     let error = app.dispatch(put("a", 1)).await.unwrap_err();
     assert!(
@@ -177,7 +177,7 @@ async fn a_hook_that_panics_before_a_command_is_an_error_for_its_caller() {
     assert_eq!(store.head().await.unwrap(), Position::START);
 }
 
-/// Lets nobody take from a ledger that is nearly empty.
+/// Denies taking from a ledger that is nearly empty.
 #[derive(Debug)]
 struct Reserve(Journal);
 
@@ -190,14 +190,14 @@ impl Middleware for Reserve {
         let sum = state.downcast_ref::<Ledger>().unwrap().sum;
         self.0.lock().unwrap().push(format!("{} holds {sum}", context.stream()));
         match context.command::<Ledger>().unwrap().what {
-            What::Take(_) if sum < 10 => Err(Denial::new("the reserve is not for spending")),
+            What::Take(_) if sum < 10 => Err(Denial::new("the reserve must not be spent")),
             _ => Ok(()),
         }
     }
 }
 
 #[tokio::test]
-async fn a_hook_sees_the_state_and_can_refuse() {
+async fn middleware_can_deny_a_command_because_of_the_state() {
     let journal = Journal::default();
     let store = fresh().await;
     let app = App::builder(store.clone()).middleware(Reserve(journal.clone())).build().unwrap();
@@ -207,14 +207,14 @@ async fn a_hook_sees_the_state_and_can_refuse() {
     assert!(matches!(error, DispatchError::Denied(_)));
     assert_eq!(lines(&journal), ["ledger-a holds 0", "ledger-a holds 10", "ledger-a holds 8"]);
 
-    // It does not refuse on what is only remembered.
+    // A denial is not based on a cached state.
     App::new(store).dispatch(put("a", 100)).await.unwrap();
     app.dispatch(take("a", 2)).await.unwrap();
     assert_eq!(lines(&journal), ["ledger-a holds 8", "ledger-a holds 108"]);
 }
 
 #[tokio::test]
-async fn a_destination_that_a_hook_spoilt_is_told_to_the_hooks_behind() {
+async fn an_invalid_id_set_by_middleware_is_reported_to_after() {
     let (app, _, journal) = with(|context| {
         context.metadata.command_id = None;
         *context.command_mut::<Ledger>().unwrap() = put("", 1);
@@ -223,11 +223,11 @@ async fn a_destination_that_a_hook_spoilt_is_told_to_the_hooks_behind() {
     .await;
     let error = app.dispatch(put("a", 1)).await.unwrap_err();
     assert!(matches!(error, DispatchError::InvalidId(_)), "{error}");
-    assert_eq!(lines(&journal)[2..].len(), 2, "both were told");
+    assert_eq!(lines(&journal)[2..].len(), 2, "`after` ran for both");
 }
 
 #[tokio::test]
-async fn a_hook_cannot_take_the_commands_id_away() {
+async fn middleware_cannot_remove_the_command_id() {
     let (app, _, _) = with(|context| {
         context.metadata.command_id = None;
         Ok(Flow::Continue)

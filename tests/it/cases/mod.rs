@@ -1,11 +1,11 @@
-//! The tests that every store must pass, written once.
+//! Tests that run on every store.
 
 pub mod conflicts;
 mod damaged;
 mod dispatch;
 mod evolution;
 pub mod following;
-pub mod hooked;
+pub mod intercepted;
 pub mod ledger;
 mod memory_bounds;
 mod middleware;

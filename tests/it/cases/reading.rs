@@ -20,8 +20,8 @@ fn stream(name: &str) -> StreamName {
     StreamName::new(name).unwrap()
 }
 
-/// Positions 1 to 8: three times an `Added` in `cart-a`, an `Added` in `cart-b` and a `Paid` in
-/// `cart-a`, without the last.
+/// Stores events at positions 1 to 8: `Added` in `cart-a`, `Added` in `cart-b`, `Paid` in `cart-a`,
+/// and so on, without the last `Paid`.
 async fn filled() -> Store {
     let store = fresh().await;
     for n in 0..3 {

@@ -1,10 +1,10 @@
-//! Commands that come again, and answers that get lost.
+//! Commands that are sent again with the same id.
 
 use super::fresh::fresh;
 use cqrs::{app::*, event::*, store::*};
 use futures_util::future::join_all;
 
-use super::hooked::Hooked;
+use super::intercepted::Intercepted;
 use super::ledger::{Ledger, LedgerEvent, What, change, put, take};
 
 pub fn lost() -> AppendError {
@@ -12,7 +12,7 @@ pub fn lost() -> AppendError {
 }
 
 #[tokio::test]
-async fn a_known_command_is_answered_before_it_is_decided() {
+async fn a_known_command_returns_its_first_outcome_without_a_decision() {
     let store = fresh().await;
     let id = CommandId::random();
     let app = App::new(store.clone());
@@ -20,7 +20,8 @@ async fn a_known_command_is_answered_before_it_is_decided() {
     let first = app.dispatch(take("a", 80)).command_id(id).await.unwrap();
     assert!(!first.repeated);
 
-    // The same application, another one after a restart; 20 left would refuse another 80.
+    // The same application, and another one as after a restart. A sum of 20 would be too little to
+    // take another 80.
     for app in [app.clone(), App::new(store.clone())] {
         let again = app.dispatch(take("a", 80)).command_id(id).with_state().await.unwrap();
         assert!(again.repeated);
@@ -33,7 +34,7 @@ async fn a_known_command_is_answered_before_it_is_decided() {
 }
 
 #[tokio::test]
-async fn also_when_it_had_nothing_to_do() {
+async fn a_known_command_without_events_returns_its_first_outcome() {
     let store = fresh().await;
     let app = App::new(store.clone());
     let id = CommandId::random();
@@ -59,7 +60,7 @@ async fn the_same_id_for_another_command_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_refused_command_may_be_asked_again_under_its_id() {
+async fn a_rejected_command_can_be_sent_again_with_its_id() {
     let app = App::new(fresh().await);
     let id = CommandId::random();
     assert!(app.dispatch(take("a", 5)).command_id(id).await.unwrap_err().rejected().is_some());
@@ -68,13 +69,13 @@ async fn a_refused_command_may_be_asked_again_under_its_id() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_same_command_at_once_has_one_effect_and_one_answer() {
+async fn the_same_command_sent_concurrently_takes_effect_once() {
     for round in 0..50 {
         let store = fresh().await;
         let apps: Vec<_> = (0..4).map(|_| App::new(store.clone())).collect();
         apps[0].dispatch(put("a", 10)).await.unwrap();
         let id = CommandId::random();
-        // Two in each application, the applications not knowing each other.
+        // Two per application; the applications do not share a cache.
         let tasks =
             (0..8).map(|n: usize| tokio::spawn(apps[n % 4].dispatch(take("a", 7)).command_id(id)));
         let outcomes: Vec<_> =
@@ -86,11 +87,11 @@ async fn the_same_command_at_once_has_one_effect_and_one_answer() {
 }
 
 #[tokio::test]
-async fn accepted_elsewhere_between_looking_up_and_deciding() {
+async fn a_command_accepted_elsewhere_during_the_decision_is_recognized() {
     let id = CommandId::random();
-    // Just after this application found nothing, another one accepts the same command; what is
-    // left then would refuse it.
-    let store = Hooked::new().await.after_lookup(move |_, inner| {
+    // After this application has looked up the command, another one accepts it. The remaining sum
+    // would reject it.
+    let store = Intercepted::new().await.after_lookup(move |_, inner| {
         Box::pin(async move {
             App::new(inner).dispatch(take("a", 7)).command_id(id).await.unwrap();
             Ok(())

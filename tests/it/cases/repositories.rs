@@ -1,4 +1,4 @@
-//! The same domain over events, over a state row, and without the dispatcher.
+//! The same domain with events, with a stored state, and without dispatch.
 
 use super::fresh::{Store, fresh};
 use cqrs::{aggregate::*, app::*, event::*, repository::*, store::*};
@@ -17,7 +17,7 @@ fn state_stored(store: &Store) -> App {
 }
 
 #[tokio::test]
-async fn the_same_story_over_events_and_over_state() {
+async fn events_and_stored_states_give_the_same_results() {
     let (events, state) = (fresh().await, fresh().await);
     let apps = [App::new(events.clone()), state_stored(&state)];
     let story = [
@@ -38,7 +38,7 @@ async fn the_same_story_over_events_and_over_state() {
         }
         assert_eq!(answers[0], answers[1], "{command:?}");
     }
-    // The row is there, and it is what the events say.
+    // The state is stored, and equals the one computed from the events.
     let row = state.load_state(&stream()).await.unwrap().unwrap();
     let folded = apps[0].load::<Ledger>(&"a".into()).await.unwrap();
     assert_eq!(row.version, folded.version());
@@ -47,7 +47,7 @@ async fn the_same_story_over_events_and_over_state() {
 }
 
 #[tokio::test]
-async fn an_application_service_needs_no_dispatcher() {
+async fn a_repository_can_be_used_without_dispatch() {
     let store = fresh().await;
     let repositories: [Box<dyn Repository<Ledger>>; 2] = [
         Box::new(EventSourced::new(store.clone())),
@@ -63,27 +63,27 @@ async fn an_application_service_needs_no_dispatcher() {
         repository.save(&mut ledger, &changes).await.unwrap();
         assert_eq!((ledger.version(), ledger.state().sum), (Version::new(1), 10));
 
-        // Somebody who loaded before that is told, and nothing of it is stored.
+        // Another writer that loaded before gets a conflict, and nothing is stored.
         let events = stale.state().execute(put("x", 5)).unwrap();
         let changes = Changes::new(events, Metadata::default(), &RandomIds).unwrap();
         let error = repository.save(&mut stale, &changes).await.unwrap_err();
         assert!(matches!(error, AppendError::Conflict(_)));
         repository.refresh(&mut stale).await.unwrap();
         assert_eq!(stale.state(), ledger.state());
-        let refusal = stale.state().execute(take("x", 11)).unwrap_err();
-        assert_eq!(refusal, LedgerError::NotEnough { wanted: 11, left: 10 });
+        let rejection = stale.state().execute(take("x", 11)).unwrap_err();
+        assert_eq!(rejection, LedgerError::NotEnough { wanted: 11, left: 10 });
         assert_eq!(repository.load(stream).await.unwrap().version(), Version::new(1));
     }
 }
 
 #[tokio::test]
-async fn two_saves_of_one_version_of_a_state_conflict_once() {
+async fn of_two_saves_at_one_version_one_conflicts() {
     let store = fresh().await;
     let app = state_stored(&store);
     app.dispatch(put("a", 1)).await.unwrap();
     app.dispatch(put("a", 1)).await.unwrap();
     let repository = app.repository::<Ledger>().unwrap();
-    // Both have seen the same before either saves.
+    // Both are loaded before either saves.
     let loaded =
         [repository.load(stream()).await.unwrap(), repository.load(stream()).await.unwrap()];
     let saves = (0..).zip(loaded).map(|(n, mut ledger)| {
@@ -104,19 +104,19 @@ async fn two_saves_of_one_version_of_a_state_conflict_once() {
 }
 
 #[tokio::test]
-async fn a_state_row_that_is_behind_missing_or_of_another_shape_is_made_good() {
+async fn an_outdated_or_incompatible_stored_state_is_rebuilt() {
     let store = fresh().await;
     let app = state_stored(&store);
     app.dispatch(put("a", 10)).await.unwrap();
-    // Somebody appends without the row.
+    // Another writer appends without updating the state.
     store.append_events(&stream(), ExpectedVersion::Any, &[LedgerEvent::Taken(4)]).await.unwrap();
     let other = state_stored(&store);
-    let refused = other.dispatch(take("a", 7)).await.unwrap_err();
-    assert_eq!(refused.rejected(), Some(&LedgerError::NotEnough { wanted: 7, left: 6 }));
+    let rejected = other.dispatch(take("a", 7)).await.unwrap_err();
+    assert_eq!(rejected.rejected(), Some(&LedgerError::NotEnough { wanted: 7, left: 6 }));
     other.dispatch(take("a", 6)).await.unwrap();
     assert_eq!(store.load_state(&stream()).await.unwrap().unwrap().version, Version::new(3));
 
-    // The shape changed: the tag tells, the row is not believed, and the events are folded.
+    // With another tag, the stored state is ignored and rebuilt from the events.
     let wrong = State::new("1", Payload::encode(&Ledger { sum: 999 }).unwrap());
     let nothing = Append::to(stream(), Version::new(3), vec![]).with_state(wrong);
     store.append(nothing).await.unwrap();
@@ -130,7 +130,7 @@ async fn a_state_row_that_is_behind_missing_or_of_another_shape_is_made_good() {
 }
 
 #[tokio::test]
-async fn changes_that_were_saved_before_are_not_taken_in_twice() {
+async fn changes_that_were_saved_before_are_not_applied_twice() {
     let store = fresh().await;
     let repositories: [Box<dyn Repository<Ledger>>; 2] = [
         Box::new(EventSourced::new(store.clone())),
@@ -142,7 +142,7 @@ async fn changes_that_were_saved_before_are_not_taken_in_twice() {
         let changes =
             Changes::new(vec![LedgerEvent::Put(10)], Metadata::default(), &RandomIds).unwrap();
         assert!(!repository.save(&mut ledger, &changes).await.unwrap().repeated);
-        // The answer was lost, say: the same changes again.
+        // The same changes again, as after a lost answer.
         assert!(repository.save(&mut ledger, &changes).await.unwrap().repeated);
         assert_eq!((ledger.version(), ledger.state().sum), (Version::new(1), 10));
         repository.refresh(&mut ledger).await.unwrap();
@@ -151,12 +151,12 @@ async fn changes_that_were_saved_before_are_not_taken_in_twice() {
 }
 
 #[tokio::test]
-async fn a_panic_while_a_state_is_saved_leaves_nothing_and_claims_nothing() {
+async fn a_panic_while_saving_a_state_stores_nothing_and_leaves_the_outcome_unknown() {
     let store = fresh().await;
     let app = state_stored(&store);
     app.dispatch(put("a", 1)).await.unwrap();
     for command in [put("a", 665), change("a", What::Poison)] {
-        // Whether the store was reached is more than the caller of a panic can know.
+        // The caller cannot know whether the store was reached before the panic.
         let error = app.dispatch(command).await.unwrap_err();
         assert!(matches!(error, DispatchError::OutcomeUnknown { .. }), "{error}");
     }

@@ -1,4 +1,4 @@
-//! What only one may have at a time.
+//! Unique keys that only one aggregate may hold at a time.
 
 use cqrs::{
     Aggregate, App, Command, Event, EventStoreExt, StreamName,
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fresh::fresh;
 
-/// Somebody with an address that nobody else has.
+/// A user whose e-mail addresses are unique.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct User {
     emails: Vec<String>,
@@ -35,7 +35,7 @@ enum UserEvent {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("refused")]
+#[error("rejected")]
 struct Rejected;
 
 impl Aggregate for User {
@@ -75,9 +75,11 @@ fn change(user: &str, take: &[&str], give: &[&str]) -> Change {
     Change { user: user.to_owned(), take: owned(take), give: owned(give) }
 }
 
-fn refusal(answer: Result<cqrs::Outcome<User>, DispatchError<Rejected>>) -> ReservationError {
+fn reservation_error(
+    answer: Result<cqrs::Outcome<User>, DispatchError<Rejected>>,
+) -> ReservationError {
     match answer {
-        Err(DispatchError::Reservation(refused)) => refused,
+        Err(DispatchError::Reservation(error)) => error,
         other => panic!("{other:?}"),
     }
 }
@@ -92,44 +94,47 @@ async fn emails(app: &App, user: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn of_many_that_want_the_same_at_once_one_wins() {
+async fn of_many_concurrent_reservations_of_a_key_one_succeeds() {
     let store = fresh().await;
-    // Two applications, so that nothing in one's memory helps.
+    // Two applications, so that the cache of one does not help.
     let apps = [App::new(store.clone()), App::new(store.clone())];
-    let asked = (0..50).map(|n| {
+    let dispatches = (0..50).map(|n| {
         let command = change(&format!("u{n}"), &["a@b.c"], &[]);
         apps[n % 2].dispatch(command)
     });
-    let answers = join_all(asked).await;
+    let answers = join_all(dispatches).await;
     let won = answers.iter().filter(|answer| answer.is_ok()).count();
     assert_eq!(won, 1);
     let holder = apps[0].unique_key_owner(&key("A@B.C")).await.unwrap().unwrap();
     let winner = answers.iter().position(Result::is_ok).unwrap();
     assert_eq!(holder.as_str(), format!("user-u{winner}"));
     for answer in answers.into_iter().filter(Result::is_err) {
-        assert_eq!(refusal(answer), taken("a@b.c", &format!("u{winner}")));
+        assert_eq!(reservation_error(answer), taken("a@b.c", &format!("u{winner}")));
     }
     let log = store.read_as::<UserEvent>(Read::all().of::<UserEvent>()).await.unwrap();
     let log = log.collect().await.unwrap();
     assert_eq!(log.len(), 1);
-    // Also for an application that starts now.
+    // The same for an application that starts later.
     let later = App::new(store).dispatch(change("late", &["a@b.c"], &[])).await;
-    assert_eq!(refusal(later), taken("a@b.c", &format!("u{winner}")));
+    assert_eq!(reservation_error(later), taken("a@b.c", &format!("u{winner}")));
 }
 
 #[tokio::test]
-async fn taken_kept_given_up_and_taken_by_another() {
+async fn a_key_can_be_reserved_by_another_aggregate_after_its_release() {
     let app = App::new(fresh().await);
     app.dispatch(change("ann", &["a@x"], &[])).await.unwrap();
     app.dispatch(change("ann", &["a@x"], &[])).await.unwrap();
-    assert_eq!(refusal(app.dispatch(change("bob", &["a@x"], &[])).await), taken("a@x", "ann"));
-    // A new one for the old one, in one decision.
+    assert_eq!(
+        reservation_error(app.dispatch(change("bob", &["a@x"], &[])).await),
+        taken("a@x", "ann")
+    );
+    // Replaces one key with another in one decision.
     app.dispatch(change("ann", &["b@x"], &["a@x"])).await.unwrap();
     app.dispatch(change("bob", &["a@x"], &[])).await.unwrap();
-    let foreign = refusal(app.dispatch(change("bob", &[], &["b@x"])).await);
+    let foreign = reservation_error(app.dispatch(change("bob", &[], &["b@x"])).await);
     assert_eq!(foreign, ReservationError::NotHeld { key: key("b@x") });
     assert_eq!(app.unique_key_owner(&key("b@x")).await.unwrap().unwrap().as_str(), "user-ann");
-    // Given up and taken again within one decision.
+    // Releases and reserves the same key in one decision.
     app.dispatch(change("bob", &["a@x"], &["a@x"])).await.unwrap();
     assert_eq!(app.unique_key_owner(&key("a@x")).await.unwrap().unwrap().as_str(), "user-bob");
     app.dispatch(change("bob", &[], &["a@x"])).await.unwrap();
@@ -138,34 +143,37 @@ async fn taken_kept_given_up_and_taken_by_another() {
 }
 
 #[tokio::test]
-async fn of_several_all_are_granted_or_none() {
+async fn several_keys_are_reserved_together_or_not_at_all() {
     let app = App::new(fresh().await);
     app.dispatch(change("ann", &["B@x"], &[])).await.unwrap();
-    let clash = refusal(app.dispatch(change("bob", &["a@x", "b@X"], &[])).await);
+    let clash = reservation_error(app.dispatch(change("bob", &["a@x", "b@X"], &[])).await);
     assert_eq!(clash, taken("b@x", "ann"));
     assert_eq!(clash.to_string(), "e-mail `b@x` is already taken");
     assert_eq!(app.unique_key_owner(&key("a@x")).await.unwrap(), None);
     assert!(emails(&app, "bob").await.is_empty());
     let long = "x".repeat(3_000);
-    let refused = refusal(app.dispatch(change("bob", &[&long], &[])).await);
-    assert!(matches!(refused, ReservationError::Invalid { .. }), "{refused:?}");
+    let invalid = reservation_error(app.dispatch(change("bob", &[&long], &[])).await);
+    assert!(matches!(invalid, ReservationError::Invalid { .. }), "{invalid:?}");
     let hostile = ["", "'; drop table events; --", "%", "\u{1f}", "ü🦀"];
     for email in hostile {
         app.dispatch(change("bob", &[email], &[])).await.unwrap();
-        assert_eq!(refusal(app.dispatch(change("eve", &[email], &[])).await), taken(email, "bob"));
+        assert_eq!(
+            reservation_error(app.dispatch(change("eve", &[email], &[])).await),
+            taken(email, "bob")
+        );
     }
     assert_eq!(emails(&app, "bob").await, hostile);
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_found_out_under_the_same_command_id() {
+async fn a_repeated_command_does_not_conflict_with_its_own_reservation() {
     let store = fresh().await;
     let (first, second) = (App::new(store.clone()), App::new(store));
     let id = Uuid::from_u128(7);
-    let done = first.dispatch(change("ann", &["a@x"], &[])).command_id(id).await.unwrap();
-    // It does not find its own reservation in its way.
+    let outcome = first.dispatch(change("ann", &["a@x"], &[])).command_id(id).await.unwrap();
+    // Its own reservation does not conflict with it.
     let again = second.dispatch(change("ann", &["a@x"], &[])).command_id(id).await.unwrap();
     assert!(again.repeated);
-    assert_eq!((again.version, again.position), (done.version, done.position));
+    assert_eq!((again.version, again.position), (outcome.version, outcome.position));
     assert_eq!(emails(&second, "ann").await, ["a@x"]);
 }

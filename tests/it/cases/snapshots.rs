@@ -1,4 +1,4 @@
-//! Snapshots save reading and are never needed.
+//! Snapshots save reads, and commands work without them.
 
 use super::fresh::{BROKEN, Store, fresh};
 use cqrs::{app::*, event::*, repository::*, store::*};
@@ -36,7 +36,7 @@ async fn snapshot_reaches(store: &Store, version: u64) {
 }
 
 #[tokio::test]
-async fn off_means_off() {
+async fn disabled_snapshots_are_neither_used_nor_written() {
     let store = fresh().await;
     let wrong = Payload::encode(&Ledger { sum: 999 }).unwrap();
     let foreign = Snapshot::new(stream(), Version::new(1), "1", wrong, Timestamp::UNIX_EPOCH);
@@ -50,7 +50,7 @@ async fn off_means_off() {
 }
 
 #[tokio::test]
-async fn one_is_due_so_many_events_after_the_last() {
+async fn a_snapshot_is_written_after_the_configured_number_of_events() {
     let store = fresh().await;
     let every_ten = || app(&store, SnapshotPolicy::every(10));
     let app = every_ten();
@@ -62,14 +62,14 @@ async fn one_is_due_so_many_events_after_the_last() {
     snapshot_reaches(&store, 10).await;
     app.dispatch(put("a", 1)).await.unwrap();
     assert_eq!(snapshot_version(&store).await, 10);
-    // After a restart the count goes on where it was.
+    // After a restart, the count continues from the last snapshot.
     let app = every_ten();
     app.dispatch(change("a", What::TakeAll(vec![1; 10]))).await.unwrap();
     snapshot_reaches(&store, 21).await;
 }
 
 #[tokio::test]
-async fn eleven_events_at_once() {
+async fn a_command_with_many_events_can_make_a_snapshot_due() {
     let store = fresh().await;
     let app = app(&store, SnapshotPolicy::every(10));
     app.dispatch(put("a", 100)).await.unwrap();
@@ -78,7 +78,7 @@ async fn eleven_events_at_once() {
 }
 
 #[tokio::test]
-async fn snapshot_and_tail_are_the_full_replay_and_read_little() {
+async fn loading_from_a_snapshot_equals_a_full_replay_and_reads_less() {
     let store = fresh().await;
     let app = app(&store, SnapshotPolicy::every(100));
     for n in 1..=1_050_u64 {
@@ -90,8 +90,8 @@ async fn snapshot_and_tail_are_the_full_replay_and_read_little() {
     let full = App::new(store.clone()).load::<Ledger>(&"a".into()).await.unwrap();
     assert_eq!((full.version().get(), full.state().sum), (1_050, 1_050));
 
-    // Whoever reads more than the snapshot and a hundred events would see this one.
-    let counting = super::hooked::Hooked::new().await;
+    // The same stream behind a store that counts the events it returns.
+    let counting = super::intercepted::Intercepted::new().await;
     let events: Vec<_> = (0..1_050).map(|_| LedgerEvent::Put(1)).collect();
     counting.inner.append_events(&stream(), ExpectedVersion::Any, &events).await.unwrap();
     let payload = Payload::encode(&Ledger { sum: 1_000 }).unwrap();
@@ -106,7 +106,7 @@ async fn snapshot_and_tail_are_the_full_replay_and_read_little() {
 }
 
 #[tokio::test]
-async fn a_snapshot_that_does_not_fit_is_passed_over() {
+async fn an_incompatible_snapshot_is_ignored() {
     let good = Payload::encode(&Ledger { sum: 77 }).unwrap();
     for (what, version, tag, payload) in [
         ("another tag", 2, "0", good.clone()),
@@ -128,7 +128,7 @@ async fn a_snapshot_that_does_not_fit_is_passed_over() {
 }
 
 #[tokio::test]
-async fn an_aggregate_that_is_gone_has_no_use_for_its_snapshot() {
+async fn a_snapshot_of_a_missing_stream_is_ignored() {
     let store = fresh().await;
     let payload = Payload::encode(&Ledger { sum: 77 }).unwrap();
     let orphan = Snapshot::new(stream(), Version::new(5), "1", payload, Timestamp::UNIX_EPOCH);
@@ -138,7 +138,7 @@ async fn an_aggregate_that_is_gone_has_no_use_for_its_snapshot() {
     assert!(app.dispatch(take("a", 1)).await.unwrap_err().rejected().is_some());
 }
 
-/// Counts what it keeps.
+/// Counts the snapshots that are saved.
 #[derive(Clone, Debug)]
 struct Counting {
     inner: Store,
@@ -160,7 +160,7 @@ impl SnapshotStore for Counting {
 }
 
 #[tokio::test]
-async fn nothing_is_kept_in_between() {
+async fn no_snapshot_is_written_before_it_is_due() {
     let counting = Counting { inner: fresh().await, saved: Arc::default() };
     let policy = SnapshotPolicy::every(10);
     let app = App::builder(counting.inner.clone())
@@ -174,7 +174,7 @@ async fn nothing_is_kept_in_between() {
     assert_eq!(counting.saved.load(Ordering::SeqCst), 3);
 }
 
-/// Keeps nothing and is slow about it.
+/// Fails to load and never finishes saving.
 #[derive(Debug)]
 struct Stuck;
 
@@ -192,7 +192,7 @@ impl SnapshotStore for Stuck {
 }
 
 #[tokio::test]
-async fn a_snapshot_that_cannot_be_kept_neither_fails_nor_delays_a_command() {
+async fn a_failing_snapshot_store_neither_fails_nor_delays_commands() {
     let app = App::builder(fresh().await)
         .aggregate::<Ledger>(Persistence::events_with_snapshots(Stuck, SnapshotPolicy::every(1)))
         .cache(CachePolicy::off())
@@ -204,7 +204,7 @@ async fn a_snapshot_that_cannot_be_kept_neither_fails_nor_delays_a_command() {
 }
 
 #[test]
-fn rich_states_survive_a_snapshot() {
+fn complex_states_can_be_decoded_from_a_snapshot() {
     use std::collections::BTreeMap;
 
     type Rich = (Timestamp, BTreeMap<i128, Option<Version>>, Vec<(CorrelationId, String)>, f64);
@@ -215,7 +215,7 @@ fn rich_states_survive_a_snapshot() {
 }
 
 #[tokio::test]
-async fn a_state_that_panics_when_it_is_written_fails_no_command() {
+async fn a_panic_while_encoding_a_snapshot_fails_no_command() {
     let store = fresh().await;
     let app = app(&store, SnapshotPolicy::every(1));
     assert_eq!(app.dispatch(put("a", 666)).await.unwrap().version, Version::new(1));

@@ -6,7 +6,7 @@ use cqrs_testing::given;
 use super::ledger::{Ledger, LedgerError, LedgerEvent, What, change};
 
 #[test]
-fn each_step_sees_what_the_steps_before_left() {
+fn each_step_sees_the_state_after_the_earlier_ones() {
     let ledger = Ledger { sum: 10 };
     let events = ledger.execute(change("a", What::TakeAll(vec![4, 5, 1]))).unwrap();
     assert_eq!(events, [LedgerEvent::Taken(4), LedgerEvent::Taken(5), LedgerEvent::Taken(1)]);
@@ -14,17 +14,17 @@ fn each_step_sees_what_the_steps_before_left() {
 }
 
 #[test]
-fn the_refusal_of_one_step_drops_the_events_of_all() {
-    let refused = Ledger { sum: 10 }.execute(change("a", What::TakeAll(vec![4, 5, 2])));
-    assert_eq!(refused, Err(LedgerError::NotEnough { wanted: 2, left: 1 }));
+fn an_error_of_one_step_drops_the_events_of_all() {
+    let rejected = Ledger { sum: 10 }.execute(change("a", What::TakeAll(vec![4, 5, 2])));
+    assert_eq!(rejected, Err(LedgerError::NotEnough { wanted: 2, left: 1 }));
 }
 
 #[test]
-fn states_can_be_named_and_steps_nested() {
+fn intermediate_states_can_be_kept_and_steps_nested() {
     let ledger = Ledger { sum: 10 };
     let mut steps = Steps::new(&ledger);
     let half = steps.then(|ledger| Ok(vec![LedgerEvent::Taken(ledger.sum / 2)])).unwrap().clone();
-    // A step that is itself made of steps; its names stay its own.
+    // A step that consists of steps.
     steps.then(|ledger| ledger.execute(change("a", What::TakeAll(vec![1, 1])))).unwrap();
     steps.then(|ledger| Ok(vec![LedgerEvent::Put(half.sum - ledger.sum)])).unwrap();
     assert_eq!(steps.state().sum, half.sum);
@@ -33,7 +33,7 @@ fn states_can_be_named_and_steps_nested() {
 }
 
 #[test]
-fn steps_read_as_sentences_too() {
+fn decisions_in_steps_work_with_given_when_then() {
     given::<Ledger>([LedgerEvent::Put(10)])
         .when(change("a", What::TakeAll(vec![4, 5])))
         .then([LedgerEvent::Taken(4), LedgerEvent::Taken(5)])

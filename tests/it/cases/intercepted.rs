@@ -1,4 +1,4 @@
-//! A real store with something happening in front of or behind each append and read.
+//! A store that runs callbacks before and after appends and look-ups.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,29 +15,30 @@ use cqrs::{
 use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 
-type Hook = dyn Fn(u64, Store) -> BoxFuture<'static, Result<(), AppendError>> + Send + Sync;
+type Callback = dyn Fn(u64, Store) -> BoxFuture<'static, Result<(), AppendError>> + Send + Sync;
 
-/// Counts appends, stream reads and the events they gave; a hook that fails stands for the answer.
+/// Counts appends, reads of streams and the events they return. The error of a callback replaces the
+/// store's answer.
 #[derive(Clone)]
-pub struct Hooked {
+pub struct Intercepted {
     pub inner: Store,
     pub appends: Arc<AtomicU64>,
     pub reads: Arc<AtomicU64>,
     pub events: Arc<AtomicU64>,
-    before: Arc<Hook>,
-    after: Arc<Hook>,
-    after_lookup: Arc<Hook>,
+    before: Arc<Callback>,
+    after: Arc<Callback>,
+    after_lookup: Arc<Callback>,
 }
 
-impl std::fmt::Debug for Hooked {
+impl std::fmt::Debug for Intercepted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Hooked")
+        f.write_str("Intercepted")
     }
 }
 
-impl Hooked {
+impl Intercepted {
     pub async fn new() -> Self {
-        let quiet: Arc<Hook> = Arc::new(|_, _| Box::pin(async { Ok(()) }));
+        let quiet: Arc<Callback> = Arc::new(|_, _| Box::pin(async { Ok(()) }));
         Self {
             inner: fresh().await,
             appends: Arc::default(),
@@ -51,26 +52,35 @@ impl Hooked {
 
     pub fn before(
         mut self,
-        hook: impl Fn(u64, Store) -> BoxFuture<'static, Result<(), AppendError>> + Send + Sync + 'static,
+        callback: impl Fn(u64, Store) -> BoxFuture<'static, Result<(), AppendError>>
+        + Send
+        + Sync
+        + 'static,
     ) -> Self {
-        self.before = Arc::new(hook);
+        self.before = Arc::new(callback);
         self
     }
 
     pub fn after(
         mut self,
-        hook: impl Fn(u64, Store) -> BoxFuture<'static, Result<(), AppendError>> + Send + Sync + 'static,
+        callback: impl Fn(u64, Store) -> BoxFuture<'static, Result<(), AppendError>>
+        + Send
+        + Sync
+        + 'static,
     ) -> Self {
-        self.after = Arc::new(hook);
+        self.after = Arc::new(callback);
         self
     }
 
-    /// Runs behind each look-up of a command, with the number of appends so far.
+    /// Runs a callback after each look-up of a command, with the number of appends.
     pub fn after_lookup(
         mut self,
-        hook: impl Fn(u64, Store) -> BoxFuture<'static, Result<(), AppendError>> + Send + Sync + 'static,
+        callback: impl Fn(u64, Store) -> BoxFuture<'static, Result<(), AppendError>>
+        + Send
+        + Sync
+        + 'static,
     ) -> Self {
-        self.after_lookup = Arc::new(hook);
+        self.after_lookup = Arc::new(callback);
         self
     }
 
@@ -88,7 +98,7 @@ impl Hooked {
 }
 
 #[async_trait]
-impl EventStore for Hooked {
+impl EventStore for Intercepted {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let nth = self.appends.fetch_add(1, Ordering::SeqCst);
         (self.before)(nth, self.inner.clone()).await?;
