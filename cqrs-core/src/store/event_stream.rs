@@ -25,16 +25,26 @@ pub(super) type Batches = BoxStream<'static, Result<Vec<RecordedEvent>, ReadErro
 /// The stream ends after the first error.
 ///
 /// ```
-/// use cqrs_core::{EventStore, EventStoreExt, store::{Read, ReadError}};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[derive(Clone, Debug, PartialEq, cqrs_core::Event)]
+/// # #[event(crate = cqrs_core)]
+/// # enum CartEvent { #[event(name = "cart.item-added")] Added(String) }
+/// # use cqrs_core::{ExpectedVersion, StreamName};
+/// # let store = cqrs_memory::MemoryStore::new();
+/// # let cart = StreamName::new("cart-7")?;
+/// # store.append_events(&cart, ExpectedVersion::Any, &[CartEvent::Added("abc".into())]).await?;
+/// use cqrs_core::{EventStoreExt, store::Read};
 ///
-/// async fn print_log(store: &impl EventStore) -> Result<(), ReadError> {
-///     let mut events = store.read(Read::all()).await?;
-///     while let Some(event) = events.next().await {
-///         let event = event?;
-///         println!("{} {} in {}", event.position, event.event.name, event.stream);
-///     }
-///     Ok(())
+/// let mut events = store.read(Read::all()).await?;
+/// let mut count = 0;
+/// while let Some(event) = events.next().await {
+///     let event = event?;
+///     println!("{} {} in {}", event.position, event.event.name, event.stream);
+///     count += 1;
 /// }
+/// assert_eq!(count, 1);
+/// # Ok(()) }
 /// ```
 pub struct EventStream<E = RawEvent> {
     batches: Batches,

@@ -26,17 +26,20 @@ pub trait EventStoreExt: EventStore {
     /// append the same value again.
     ///
     /// ```
-    /// use cqrs_core::{Event, EventStore, EventStoreExt, ExpectedVersion, StreamName, Version};
-    /// use cqrs_core::store::AppendError;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[derive(Clone, Debug, PartialEq, cqrs_core::Event)]
+    /// # #[event(crate = cqrs_core)]
+    /// # enum CartEvent { #[event(name = "cart.item-added")] Added(String) }
+    /// use cqrs_core::{EventStoreExt, ExpectedVersion, StreamName};
+    /// use cqrs_memory::MemoryStore;
     ///
-    /// async fn record<E: Event>(
-    ///     store: &impl EventStore,
-    ///     stream: &StreamName,
-    ///     events: &[E],
-    /// ) -> Result<Version, AppendError> {
-    ///     let appended = store.append_events(stream, ExpectedVersion::NoStream, events).await?;
-    ///     Ok(appended.version())
-    /// }
+    /// let store = MemoryStore::new();
+    /// let cart = StreamName::new("cart-7")?;
+    /// let added = [CartEvent::Added("abc".into()), CartEvent::Added("xyz".into())];
+    /// let appended = store.append_events(&cart, ExpectedVersion::NoStream, &added).await?;
+    /// assert_eq!(appended.version().get(), 2);
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -60,12 +63,21 @@ pub trait EventStoreExt: EventStore {
     /// failures are reported here; further pages are fetched on demand.
     ///
     /// ```
-    /// use cqrs_core::{EventStore, EventStoreExt, store::{Category, Read, ReadError}};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[derive(Clone, Debug, PartialEq, cqrs_core::Event)]
+    /// # #[event(crate = cqrs_core)]
+    /// # enum CartEvent { #[event(name = "cart.item-added")] Added(String) }
+    /// # let store = cqrs_memory::MemoryStore::new();
+    /// use cqrs_core::{EventStoreExt, ExpectedVersion, StreamName, store::{Category, Read}};
     ///
-    /// async fn count(store: &impl EventStore, category: Category) -> Result<usize, ReadError> {
-    ///     let events = store.read(Read::category(category)).await?.collect().await?;
-    ///     Ok(events.len())
-    /// }
+    /// let cart = StreamName::new("cart-7")?;
+    /// store.append_events(&cart, ExpectedVersion::NoStream, &[CartEvent::Added("abc".into())]).await?;
+    ///
+    /// let carts = Read::category(Category::new("cart")?);
+    /// let events = store.read(carts).await?.collect().await?;
+    /// assert_eq!(events[0].event.name.as_str(), "cart.item-added");
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -85,16 +97,22 @@ pub trait EventStoreExt: EventStore {
     /// [`Read::of`] if the streams contain others.
     ///
     /// ```
-    /// use cqrs_core::{Event, EventStore, EventStoreExt, StreamName, store::{Read, ReadError}};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[derive(Clone, Debug, PartialEq, cqrs_core::Event)]
+    /// # #[event(crate = cqrs_core)]
+    /// # enum CartEvent { #[event(name = "cart.item-added")] Added(String) }
+    /// # let store = cqrs_memory::MemoryStore::new();
+    /// use cqrs_core::{EventStoreExt, ExpectedVersion, StreamName, store::Read};
     ///
-    /// async fn newest<E: Event>(
-    ///     store: &impl EventStore,
-    ///     stream: StreamName,
-    /// ) -> Result<Option<E>, ReadError> {
-    ///     let read = Read::stream(stream).backward().limit(1);
-    ///     let newest = store.read_as::<E>(read).await?.next().await.transpose()?;
-    ///     Ok(newest.map(|recorded| recorded.event))
-    /// }
+    /// let cart = StreamName::new("cart-7")?;
+    /// let added = [CartEvent::Added("abc".into()), CartEvent::Added("xyz".into())];
+    /// store.append_events(&cart, ExpectedVersion::NoStream, &added).await?;
+    ///
+    /// let newest = Read::stream(cart).backward().limit(1);
+    /// let events = store.read_as::<CartEvent>(newest).await?.collect().await?;
+    /// assert_eq!(events[0].event, CartEvent::Added("xyz".into()));
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -112,19 +130,23 @@ pub trait EventStoreExt: EventStore {
     /// that does not end.
     ///
     /// ```
-    /// use cqrs_core::{EventStore, EventStoreExt, store::StoreError};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[derive(Clone, Debug, PartialEq, cqrs_core::Event)]
+    /// # #[event(crate = cqrs_core)]
+    /// # enum CartEvent { #[event(name = "cart.item-added")] Added(String) }
+    /// # let store = cqrs_memory::MemoryStore::new();
+    /// use cqrs_core::{EventStoreExt, ExpectedVersion, StreamName};
     /// use cqrs_core::subscription::{Start, SubscriptionOptions};
     ///
-    /// async fn log_new_events(store: &(impl EventStore + Clone)) -> Result<(), StoreError> {
-    ///     let options = SubscriptionOptions::all().from(Start::Now);
-    ///     let mut subscription = store.subscribe(options).await?;
-    ///     while let Some(Ok(events)) = subscription.next_page().await {
-    ///         for event in events {
-    ///             println!("{}", event.event.name);
-    ///         }
-    ///     }
-    ///     Ok(())
-    /// }
+    /// let new_events = SubscriptionOptions::all().from(Start::Now);
+    /// let mut subscription = store.subscribe(new_events).await?;
+    ///
+    /// let cart = StreamName::new("cart-7")?;
+    /// store.append_events(&cart, ExpectedVersion::Any, &[CartEvent::Added("abc".into())]).await?;
+    /// let event = subscription.next().await.expect("a subscription does not end")?;
+    /// assert_eq!(event.stream, cart);
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors

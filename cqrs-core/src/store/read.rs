@@ -29,26 +29,32 @@ pub struct OneStream;
 /// `Read` where one variable holds either.
 ///
 /// ```
-/// use cqrs_core::{EventStore, EventStoreExt, StreamName};
-/// use cqrs_core::store::{Read, ReadError};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[derive(Clone, Debug, PartialEq, cqrs_core::Event)]
+/// # #[event(crate = cqrs_core)]
+/// # enum CartEvent { #[event(name = "cart.item-added")] Added(String) }
+/// # use cqrs_core::ExpectedVersion;
+/// # let store = cqrs_memory::MemoryStore::new();
+/// # let cart = cqrs_core::StreamName::new("cart-7")?;
+/// # let added = [CartEvent::Added("abc".into()), CartEvent::Added("xyz".into())];
+/// # store.append_events(&cart, ExpectedVersion::Any, &added).await?;
+/// use cqrs_core::{EventStoreExt, StreamName, store::{Read, ReadError}};
 ///
-/// async fn run(store: &impl EventStore, cart: StreamName) -> Result<(), ReadError> {
-///     // The whole log, oldest first.
-///     let log = store.read(Read::all()).await?.collect().await?;
+/// // The whole log, oldest first.
+/// let log = store.read(Read::all()).await?.collect().await?;
+/// assert_eq!(log.len(), 2);
 ///
-///     // The newest event of a stream, if there is one.
-///     let mut newest = store.read(Read::stream(cart.clone()).backward().limit(1)).await?;
-///     if let Some(event) = newest.next().await {
-///         println!("version {} of {} events", event?.version, log.len());
-///     }
+/// // The newest event of a stream.
+/// let newest = store.read(Read::stream(cart).backward().limit(1)).await?.collect().await?;
+/// assert_eq!(newest[0].version.get(), 2);
 ///
-///     // A stream without events is an empty read, unless it must exist.
-///     match store.read(Read::stream(cart).must_exist()).await {
-///         Err(ReadError::StreamNotFound { stream }) => println!("no {stream}"),
-///         events => println!("{} events", events?.collect().await?.len()),
-///     }
-///     Ok(())
-/// }
+/// // A stream without events is an empty read, unless it must exist.
+/// let none = StreamName::new("cart-8")?;
+/// assert!(store.read(Read::stream(none.clone())).await?.collect().await?.is_empty());
+/// let failed = store.read(Read::stream(none).must_exist()).await;
+/// assert!(matches!(failed, Err(ReadError::StreamNotFound { .. })));
+/// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "nothing is read until the request is passed to `EventStoreExt::read`"]
@@ -109,11 +115,22 @@ impl<Scope> Read<Scope> {
     /// [`Event`].
     ///
     /// ```
-    /// use cqrs_core::{Event, EventStore, EventStoreExt, Recorded, store::{Read, ReadError}};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[derive(Clone, Debug, PartialEq, cqrs_core::Event)]
+    /// # #[event(crate = cqrs_core)]
+    /// # enum CartEvent { #[event(name = "cart.item-added")] Added(String) }
+    /// # use cqrs_core::{ExpectedVersion, StreamName};
+    /// # let store = cqrs_memory::MemoryStore::new();
+    /// # let cart = StreamName::new("cart-7")?;
+    /// # store.append_events(&cart, ExpectedVersion::Any, &[CartEvent::Added("abc".into())]).await?;
+    /// use cqrs_core::{EventStoreExt, store::Read};
     ///
-    /// async fn all_of<E: Event>(store: &impl EventStore) -> Result<Vec<Recorded<E>>, ReadError> {
-    ///     store.read_as::<E>(Read::all().of::<E>()).await?.collect().await
-    /// }
+    /// // Skips the events that other types describe.
+    /// let read = Read::all().of::<CartEvent>();
+    /// let events = store.read_as::<CartEvent>(read).await?.collect().await?;
+    /// assert_eq!(events[0].event, CartEvent::Added("abc".into()));
+    /// # Ok(()) }
     /// ```
     pub fn of<E: Event>(mut self) -> Self {
         self.request.filter.types.extend(E::TYPES.iter().map(|known| known.event_name()));

@@ -34,14 +34,30 @@ pub enum AckError {
 /// event that was delivered last: after the lease is lost, take a new one.
 ///
 /// ```
-/// use cqrs_core::event::RecordedEvent;
-/// use cqrs_core::subscription::{AckError, Acks};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[derive(Clone, Debug, PartialEq, cqrs_core::Event)]
+/// # #[event(crate = cqrs_core)]
+/// # enum CartEvent { #[event(name = "cart.item-added")] Added(String) }
+/// # use cqrs_core::{ExpectedVersion, StreamName};
+/// # let store = cqrs_memory::MemoryStore::new();
+/// # let cart = StreamName::new("cart-7")?;
+/// # let added = [CartEvent::Added("abc".into()), CartEvent::Added("xyz".into())];
+/// # store.append_events(&cart, ExpectedVersion::Any, &added).await?;
+/// use cqrs_core::{EventStoreExt, Position};
+/// use cqrs_core::subscription::{DurableOptions, SubscriptionName, SubscriptionOptions};
 ///
-/// /// Events may finish in any order; the checkpoint waits for the slowest one.
-/// async fn handle(event: RecordedEvent, acks: Acks) -> Result<(), AckError> {
-///     println!("handled {}", event.id);
-///     acks.ack_one(event.position).await
-/// }
+/// let billing = DurableOptions::new(SubscriptionName::new("billing")?, SubscriptionOptions::all());
+/// let mut events = store.subscribe_durable(store.clone(), billing);
+/// let (first, second) = (events.next().await?, events.next().await?);
+///
+/// // Events may finish in any order; the checkpoint waits for the slowest one.
+/// let acks = events.acks();
+/// acks.ack_one(second.position).await?;
+/// assert_eq!(acks.checkpoint(), Some(Position::START));
+/// acks.ack_one(first.position).await?;
+/// assert_eq!(acks.checkpoint(), Some(second.position));
+/// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Acks {

@@ -23,15 +23,25 @@ use crate::{Position, RecordedEvent};
 /// seen.
 ///
 /// ```
-/// use cqrs_core::{EventStore, EventStoreExt, Position};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[derive(Clone, Debug, PartialEq, cqrs_core::Event)]
+/// # #[event(crate = cqrs_core)]
+/// # enum CartEvent { #[event(name = "cart.item-added")] Added(String) }
+/// # use cqrs_core::{ExpectedVersion, StreamName};
+/// # let store = cqrs_memory::MemoryStore::new();
+/// # let cart = StreamName::new("cart-7")?;
+/// # let added = [CartEvent::Added("abc".into()), CartEvent::Added("xyz".into())];
+/// # store.append_events(&cart, ExpectedVersion::Any, &added).await?;
+/// use cqrs_core::{EventStoreExt, Position};
 /// use cqrs_core::subscription::{Start, SubscriptionOptions};
 ///
-/// async fn follow(store: &(impl EventStore + Clone), seen: Position) -> Option<Position> {
-///     let options = SubscriptionOptions::all().from(Start::After(seen));
-///     let mut subscription = store.subscribe(options).await.ok()?;
-///     let event = subscription.next().await?.ok()?;
-///     Some(event.position)
-/// }
+/// let seen = Position::new(1);
+/// let options = SubscriptionOptions::all().from(Start::After(seen));
+/// let mut subscription = store.subscribe(options).await?;
+/// let event = subscription.next().await.expect("a subscription does not end")?;
+/// assert_eq!(event.position, Position::new(2));
+/// # Ok(()) }
 /// ```
 pub struct Subscription {
     pages: Pages<Position>,

@@ -114,6 +114,29 @@ pub enum CheckpointError {
 /// Implemented by backends and by wrappers around them. `# Behavior` lists the laws of each
 /// method; the conformance suite of `cqrs-testing` has a case for each. Times are measured by the
 /// store, so that processes need not agree on a clock.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = cqrs_memory::MemoryStore::new();
+/// use std::time::Duration;
+/// use cqrs_core::{Position, event::Uuid};
+/// use cqrs_core::subscription::{AcquireError, CheckpointStore, SubscriptionName};
+///
+/// let (billing, minute) = (SubscriptionName::new("billing")?, Duration::from_secs(60));
+/// let (owner, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+/// let lease = store.acquire(&billing, Position::START, owner, minute).await?;
+/// store.save_checkpoint(&lease, Position::new(41)).await?;
+///
+/// let held = store.acquire(&billing, Position::START, other, minute).await;
+/// assert!(matches!(held, Err(AcquireError::Held { .. })));
+///
+/// // Operators read a checkpoint, or move it to deliver events again.
+/// let checkpoint = store.find_checkpoint(&billing).await?.expect("it was acquired");
+/// assert_eq!(checkpoint.position, Position::new(41));
+/// assert!(store.reset_checkpoint(&billing, Position::new(7)).await?);
+/// # Ok(()) }
+/// ```
 #[async_trait]
 pub trait CheckpointStore: std::fmt::Debug + Send + Sync + 'static {
     /// Acquires the lease on a subscription for the given duration.

@@ -49,24 +49,29 @@ pub enum DurableError {
 /// stand by; when it closes or crashes, another one takes over.
 ///
 /// ```
-/// use cqrs_core::{EventStore, EventStoreExt};
-/// use cqrs_core::subscription::{
-///     CheckpointStore, DurableOptions, SubscriptionName, SubscriptionOptions,
-/// };
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[derive(Clone, Debug, PartialEq, cqrs_core::Event)]
+/// # #[event(crate = cqrs_core)]
+/// # enum CartEvent { #[event(name = "cart.item-added")] Added(String) }
+/// # use cqrs_core::{ExpectedVersion, StreamName};
+/// # let store = cqrs_memory::MemoryStore::new();
+/// # let cart = StreamName::new("cart-7")?;
+/// # let added = [CartEvent::Added("abc".into()), CartEvent::Added("xyz".into())];
+/// # store.append_events(&cart, ExpectedVersion::Any, &added).await?;
+/// use cqrs_core::{EventStoreExt, Position};
+/// use cqrs_core::subscription::{DurableOptions, SubscriptionName, SubscriptionOptions};
 ///
-/// async fn bill<S>(store: S) -> Result<(), Box<dyn std::error::Error>>
-/// where
-///     S: EventStore + CheckpointStore + Clone,
-/// {
-///     let name = SubscriptionName::new("billing")?;
-///     let options = DurableOptions::new(name, SubscriptionOptions::all());
-///     let mut events = store.subscribe_durable(store.clone(), options);
-///     loop {
-///         let event = events.next().await?;
-///         println!("bill {}", event.id);
-///         events.acks().ack(event.position).await?;
-///     }
-/// }
+/// let billing = DurableOptions::new(SubscriptionName::new("billing")?, SubscriptionOptions::all());
+/// let mut events = store.subscribe_durable(store.clone(), billing.clone());
+/// let event = events.next().await?;
+/// events.acks().ack(event.position).await?;
+/// events.close().await?;
+///
+/// // Opened again, it continues after the acknowledged event.
+/// let mut events = store.subscribe_durable(store.clone(), billing);
+/// assert_eq!(events.next().await?.position, Position::new(2));
+/// # Ok(()) }
 /// ```
 #[derive(Debug)]
 pub struct DurableSubscription {
