@@ -37,31 +37,33 @@ pub use transaction::{MemoryTransaction, MissingModel};
 /// model as of the last commit without waiting.
 ///
 /// ```
-/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
 /// use std::collections::HashMap;
-/// use cqrs_memory::{MemoryReadStore, MemoryStore, MemoryTransaction};
+/// use std::time::Duration;
 ///
-/// # struct Added(String);
-/// # impl Event for Added {
-/// #     const TYPES: &'static [EventType] = &[EventType::new("cart.added", 1)];
-/// #     fn event_type(&self) -> EventType { Self::TYPES[0] }
-/// #     fn encode(&self) -> Result<Payload, PayloadError> { Payload::encode(&self.0) }
-/// #     fn decode(_: &str, p: &Payload) -> Result<Self, DecodeFailure> { Ok(Self(p.decode()?)) }
-/// # }
-/// #[derive(Clone, Default)]
-/// struct Popular(HashMap<String, u32>);
+/// use cqrs::memory::{MemoryReadStore, MemoryStore, MemoryTransaction};
+/// use cqrs::projection::ProjectError;
+/// use cqrs::{
+///     App, Event, EventStoreExt, ExpectedVersion, Projections, Projector, ReadModel, Recorded,
+///     StreamName,
+/// };
 ///
-/// struct CountAdded;
-///
-/// impl ReadModel for CountAdded {
-///     type Event = Added;
-///     const NAME: &'static str = "popular";
-///     const VERSION: u32 = 1;
+/// #[derive(Event)]
+/// #[event(name = "cart.added")]
+/// struct Added {
+///     product: String,
 /// }
 ///
-/// impl Projector<MemoryReadStore> for CountAdded {
+/// /// How often each product was added to a cart.
+/// #[derive(Clone, Default)]
+/// struct Counts(HashMap<String, u32>);
+///
+/// #[derive(ReadModel)]
+/// #[read_model(name = "popular", version = 1, event = Added)]
+/// struct Popular;
+///
+/// impl Projector<MemoryReadStore> for Popular {
 ///     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
-///         tx.put(Popular::default());
+///         tx.put(Counts::default());
 ///         Ok(())
 ///     }
 ///
@@ -70,24 +72,27 @@ pub use transaction::{MemoryTransaction, MissingModel};
 ///         tx: &mut MemoryTransaction,
 ///         event: &Recorded<Added>,
 ///     ) -> Result<(), ProjectError> {
-///         *tx.model::<Popular>()?.0.entry(event.event.0.clone()).or_default() += 1;
+///         *tx.model::<Counts>()?.0.entry(event.event.product.clone()).or_default() += 1;
 ///         Ok(())
 ///     }
 /// }
 ///
-/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let (store, read) = (MemoryStore::new(), MemoryReadStore::new());
-/// let popular = read.view::<Popular>("popular")?;
-/// let projections =
-///     Projections::builder_over(store.clone(), read).projector(CountAdded).start().await?;
+/// let popular = read.view::<Counts>("popular")?;
+/// let app = App::new(store.clone());
+/// let projections = Projections::builder(&app, read).projector(Popular).start().await?;
 ///
-/// let cart = StreamName::new("cart-1")?;
-/// let appended =
-///     store.append_events(&cart, ExpectedVersion::Any, &[Added("tea".into())]).await?;
-/// projections.wait_until_built("popular", std::time::Duration::from_secs(5)).await?;
-/// projections.wait_for("popular", appended.position(), std::time::Duration::from_secs(5)).await?;
+/// let (cart, tea) = (StreamName::new("cart-1")?, Added { product: "tea".into() });
+/// let appended = store.append_events(&cart, ExpectedVersion::Any, &[tea]).await?;
+///
+/// let timeout = Duration::from_secs(5);
+/// projections.wait_until_built("popular", timeout).await?;
+/// projections.wait_for("popular", appended.position(), timeout).await?;
 /// assert_eq!(popular.get().unwrap().0["tea"], 1);
-/// # Ok(()) }
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct MemoryReadStore {
