@@ -22,42 +22,53 @@ const LOOK: Duration = Duration::from_millis(50);
 /// transactions and checkpoint.
 ///
 /// ```
-/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
-/// # use cqrs_memory::{MemoryReadStore, MemoryStore, MemoryTransaction};
-/// # use cqrs_testing::{given_events, project};
-/// # struct Added(String);
-/// # impl Event for Added {
-/// #     const TYPES: &'static [EventType] = &[EventType::new("cart.added", 1)];
-/// #     fn event_type(&self) -> EventType { Self::TYPES[0] }
-/// #     fn encode(&self) -> Result<Payload, PayloadError> { Payload::encode(&self.0) }
-/// #     fn decode(_: &str, p: &Payload) -> Result<Self, DecodeFailure> { Ok(Self(p.decode()?)) }
-/// # }
-/// # #[derive(Clone, Default)] struct Sizes(std::collections::BTreeMap<String, u32>);
-/// # struct CartSizes;
-/// # impl ReadModel for CartSizes {
-/// #     type Event = Added;
-/// #     const NAME: &'static str = "sizes";
-/// #     const VERSION: u32 = 1;
-/// # }
-/// #
-/// # impl Projector<MemoryReadStore> for CartSizes {
-/// #     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
-/// #         tx.put(Sizes::default());
-/// #         Ok(())
-/// #     }
-/// #     async fn project(&self, tx: &mut MemoryTransaction, event: &Recorded<Added>) -> Result<(), ProjectError> {
-/// #         *tx.model::<Sizes>()?.0.entry(event.stream.as_str().to_owned()).or_default() += 1;
-/// #         Ok(())
-/// #     }
-/// # }
-/// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// let (store, read) = (MemoryStore::new(), MemoryReadStore::new());
-/// let sizes = read.view::<Sizes>("sizes").unwrap();
+/// use std::collections::BTreeMap;
 ///
-/// given_events(&store, [("cart-1", Added("tea".into())), ("cart-2", Added("milk".into()))]).await;
+/// use cqrs::{Event, Projector, ReadModel, Recorded, projection::ProjectError};
+/// use cqrs::memory::{MemoryReadStore, MemoryStore, MemoryTransaction};
+/// use cqrs_testing::{given_events, project};
+///
+/// #[derive(Event)]
+/// #[event(name = "cart.added")]
+/// struct Added { item: String }
+///
+/// #[derive(Clone, Default)]
+/// struct Sizes(BTreeMap<String, u32>);
+///
+/// struct CartSizes;
+///
+/// impl ReadModel for CartSizes {
+///     type Event = Added;
+///     const NAME: &'static str = "sizes";
+///     const VERSION: u32 = 1;
+/// }
+///
+/// impl Projector<MemoryReadStore> for CartSizes {
+///     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
+///         tx.put(Sizes::default());
+///         Ok(())
+///     }
+///
+///     async fn project(
+///         &self,
+///         tx: &mut MemoryTransaction,
+///         event: &Recorded<Added>,
+///     ) -> Result<(), ProjectError> {
+///         *tx.model::<Sizes>()?.0.entry(event.stream.to_string()).or_default() += 1;
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (store, read) = (MemoryStore::new(), MemoryReadStore::new());
+/// let added = |item: &str| Added { item: item.into() };
+///
+/// given_events(&store, [("cart-1", added("tea")), ("cart-2", added("milk"))]).await;
 /// project(store.clone(), read.clone(), CartSizes).await;
+///
+/// let sizes = read.view::<Sizes>("sizes")?;
 /// assert_eq!(sizes.get().unwrap().0["cart-1"], 1);
-/// # }
+/// # Ok(()) }
 /// ```
 ///
 /// # Panics

@@ -15,25 +15,25 @@ use tokio::sync::Semaphore;
 /// all of its events were allowed.
 ///
 /// ```
-/// # use cqrs_core::{*, aggregate::*, app::*, event::*, process::*, projection::*, repository::*, store::*, subscription::*, upcast::*};
-/// # use cqrs_memory::{MemoryReadStore, MemoryStore, MemoryTransaction};
-/// # use cqrs_testing::{ManualClock, given_events, step_by_step};
-/// # use std::time::Duration;
-/// # struct Added(String);
-/// # impl Event for Added {
-/// #     const TYPES: &'static [EventType] = &[EventType::new("cart.added", 1)];
-/// #     fn event_type(&self) -> EventType { Self::TYPES[0] }
-/// #     fn encode(&self) -> Result<Payload, PayloadError> { Payload::encode(&self.0) }
-/// #     fn decode(_: &str, p: &Payload) -> Result<Self, DecodeFailure> { Ok(Self(p.decode()?)) }
-/// # }
-/// # #[derive(Clone, Default)] struct Size(u32);
+/// use std::time::Duration;
+///
+/// # use cqrs::{Event, Projector, ReadModel, Recorded, projection::ProjectError};
+/// # use cqrs::memory::MemoryTransaction;
+/// use cqrs::{Position, Projections, projection::ProjectorOptions};
+/// use cqrs::memory::{MemoryReadStore, MemoryStore};
+/// use cqrs_testing::{ManualClock, given_events, step_by_step};
+/// #
+/// # #[derive(Event)]
+/// # #[event(name = "cart.added")]
+/// # struct Added { item: String }
+/// # #[derive(Clone, Default)]
+/// # struct Size(u32);
 /// # struct CartSize;
 /// # impl ReadModel for CartSize {
 /// #     type Event = Added;
 /// #     const NAME: &'static str = "size";
 /// #     const VERSION: u32 = 1;
 /// # }
-/// #
 /// # impl Projector<MemoryReadStore> for CartSize {
 /// #     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
 /// #         tx.put(Size::default());
@@ -45,6 +45,7 @@ use tokio::sync::Semaphore;
 /// #     }
 /// # }
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+///
 /// let clock = ManualClock::new();
 /// let (store, read) = (MemoryStore::builder().clock(clock.clone()).build(), MemoryReadStore::new());
 /// let size = read.view::<Size>("size")?;
@@ -57,7 +58,8 @@ use tokio::sync::Semaphore;
 /// let within = Duration::from_secs(10);
 /// running.wait_until_built("size", within).await?;
 ///
-/// given_events(&store, [("cart-1", Added("tea".into())), ("cart-1", Added("milk".into()))]).await;
+/// let added = |item: &str| Added { item: item.into() };
+/// given_events(&store, [("cart-1", added("tea")), ("cart-1", added("milk"))]).await;
 /// clock.advance(Duration::from_secs(5));
 /// steps.allow(1);
 /// running.wait_for("size", Position::new(1), within).await?;

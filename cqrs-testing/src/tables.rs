@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use async_trait::async_trait;
 use cqrs_core::projection::{ProjectError, ReadStore};
 
 /// How the cases write rows to a read store and read them. Implement it once for a backend, to run
 /// [`read_store_conformance!`](crate::read_store_conformance); the module
 /// [`read_conformance`](crate::read_conformance) has an example.
-#[async_trait]
 pub trait Tables: Send + Sync + 'static {
     /// The read store.
     type Store: ReadStore;
@@ -17,22 +15,27 @@ pub trait Tables: Send + Sync + 'static {
     ///
     /// # Errors
     /// Any error of the store.
-    async fn create(tx: &mut <Self::Store as ReadStore>::Transaction) -> Result<(), ProjectError>;
+    fn create(
+        tx: &mut <Self::Store as ReadStore>::Transaction,
+    ) -> impl Future<Output = Result<(), ProjectError>> + Send;
 
     /// Adds an amount to the row of a key with [`Row::add`]. A new row starts as
     /// [`Row::default`].
     ///
     /// # Errors
     /// Any error of the store.
-    async fn add(
+    fn add(
         tx: &mut <Self::Store as ReadStore>::Transaction,
         key: &str,
         amount: i64,
         position: u64,
-    ) -> Result<(), ProjectError>;
+    ) -> impl Future<Output = Result<(), ProjectError>> + Send;
 
     /// Returns the rows that readers see, or `None` if the projector has no live generation.
-    async fn rows(store: &Self::Store, projector: &str) -> Option<BTreeMap<String, Row>>;
+    fn rows(
+        store: &Self::Store,
+        projector: &str,
+    ) -> impl Future<Output = Option<BTreeMap<String, Row>>> + Send;
 }
 
 /// The row of a key.

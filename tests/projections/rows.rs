@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use async_trait::async_trait;
 use cqrs::projection::ProjectError;
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
 use cqrs_postgres::{PgReadStore, PgReadTransaction};
@@ -15,7 +14,6 @@ pub struct MemoryTables;
 #[derive(Clone, Default)]
 struct Model(BTreeMap<String, Row>);
 
-#[async_trait]
 impl Tables for MemoryTables {
     type Store = MemoryReadStore;
 
@@ -42,7 +40,6 @@ impl Tables for MemoryTables {
 /// Rows in Postgres.
 pub struct PgTables;
 
-#[async_trait]
 impl Tables for PgTables {
     type Store = PgReadStore;
 

@@ -229,3 +229,15 @@ cases! { ($)
         separate_stores_share_nothing: "Two stores share no streams, snapshots, states, commands or positions.",
     }
 }
+
+/// A skipped case must exist.
+///
+/// ```compile_fail,E0425
+/// cqrs_testing::conformance! {
+///     store = cqrs_memory::MemoryStore::new(),
+///     skip = [no_such_case => "a typing error"],
+/// }
+/// # fn main() {}
+/// ```
+#[cfg(doctest)]
+struct SkippedCasesExist;

@@ -7,7 +7,7 @@
 //! ```
 //! use std::collections::BTreeMap;
 //!
-//! use cqrs_core::{projection::ProjectError, store::async_trait};
+//! use cqrs_core::projection::ProjectError;
 //! use cqrs_memory::{MemoryReadStore, MemoryTransaction};
 //! use cqrs_testing::{Row, Tables};
 //!
@@ -16,7 +16,6 @@
 //!
 //! struct MemoryTables;
 //!
-//! #[async_trait]
 //! impl Tables for MemoryTables {
 //!     type Store = MemoryReadStore;
 //!

@@ -364,7 +364,6 @@ pub(crate) struct BrokenTables;
 #[derive(Clone, Default)]
 struct Model(BTreeMap<String, Row>);
 
-#[async_trait]
 impl Tables for BrokenTables {
     type Store = BrokenRead;
 
