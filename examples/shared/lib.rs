@@ -1,16 +1,15 @@
-//! Where an example keeps its events: in memory, or in Postgres. All that differs is here.
+//! What the examples share: the `--store` argument, and stores in memory or in Postgres.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
 mod processes;
 
-use std::error::Error;
 use std::sync::Arc;
 
 use cqrs::memory::{MemoryReadStore, MemoryStore};
 use cqrs::postgres::{PgReadStore, PgStore};
-use cqrs::{EventStore, app::Clock, store::StoreError};
+use cqrs::{EventStore, app::Clock};
 pub use processes::Automation;
 
 /// The arguments that choose a store.
@@ -26,11 +25,11 @@ pub struct StoreArguments {
     )]
     pub store: String,
 
-    /// The schema to keep the tables in. They are made when they are not there.
-    #[arg(long, value_name = "NAME", help = "where in the database the tables are")]
+    /// The schema of the tables, which are created if they do not exist.
+    #[arg(long, value_name = "NAME", help = "the database schema of the tables")]
     pub schema: Option<String>,
 
-    /// What `--store postgres` stands for.
+    /// The address that `--store postgres` stands for.
     #[arg(skip = std::env::var("DATABASE_URL").ok())]
     pub database_url: Option<String>,
 }
@@ -42,34 +41,35 @@ impl Default for StoreArguments {
 }
 
 impl StoreArguments {
-    /// A Postgres store at an address.
+    /// Returns arguments for a Postgres store at an address.
     #[must_use]
     pub fn postgres(url: &str) -> Self {
         Self { store: url.to_owned(), ..Self::default() }
     }
 
-    /// The address of the database; `None` for memory.
+    /// Returns the address of the database, or `None` for memory.
     fn url(&self) -> Result<Option<&str>, String> {
         match self.store.as_str() {
             "memory" => Ok(None),
             "postgres" => match &self.database_url {
                 Some(url) => Ok(Some(url)),
                 None => {
-                    Err("`--store postgres` needs the database's address in DATABASE_URL".into())
+                    Err("`--store postgres` needs the address of the database in DATABASE_URL"
+                        .into())
                 }
             },
             url if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
                 Ok(Some(url))
             }
-            other => Err(format!("`--store {other}`: use memory or postgres://...")),
+            other => Err(format!("unknown store `{other}`: use memory or postgres://...")),
         }
     }
 
-    /// Opens the read store beside the store: in the same database, in schemas that begin with
-    /// `schema` unless the arguments say otherwise.
+    /// Opens the read store in the same database, in schemas that begin with `schema` or with that of the
+    /// arguments.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// Those of [`open`](Self::open).
     pub async fn open_read(&self, schema: &str) -> Result<OpenReadStore, String> {
         let Some(url) = self.url()? else {
             return Ok(OpenReadStore::Memory(MemoryReadStore::new()));
@@ -77,14 +77,14 @@ impl StoreArguments {
         let schema = self.schema.as_deref().unwrap_or(schema);
         let read = PgReadStore::builder().url(url);
         let read = read.schema(&format!("{schema}_read")).prefix(&format!("{schema}_"));
-        let read = read.migrate().await.map_err(|error| explained(&error))?;
+        let read = read.migrate().await.map_err(|error| cqrs::error_chain(&error))?;
         Ok(OpenReadStore::Postgres(read))
     }
 
-    /// Opens the store of processes beside the store, in the same database.
+    /// Opens the store of processes in the same database.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// Those of [`open`](Self::open).
     pub async fn open_processes(&self, schema: &str) -> Result<OpenReadStore, String> {
         let Some(url) = self.url()? else {
             return Ok(OpenReadStore::Memory(MemoryReadStore::new()));
@@ -92,15 +92,15 @@ impl StoreArguments {
         let schema = self.schema.as_deref().unwrap_or(schema);
         let kept = PgReadStore::for_processes().url(url);
         let kept = kept.schema(&format!("{schema}_processes")).prefix(&format!("{schema}_p_"));
-        let kept = kept.migrate().await.map_err(|error| explained(&error))?;
+        let kept = kept.migrate().await.map_err(|error| cqrs::error_chain(&error))?;
         Ok(OpenReadStore::Postgres(kept))
     }
 
-    /// Opens the store. Its time is that of `clock`; its tables stand in `schema` unless the
-    /// arguments say otherwise.
+    /// Opens the event store with this clock. Its tables are in `schema`, unless the arguments name
+    /// another one.
     ///
     /// # Errors
-    /// For the person who wrote the arguments: an unknown word, or why the database is not there.
+    /// If the arguments are invalid or the database cannot be used; the message says why.
     pub async fn open(
         &self,
         schema: &str,
@@ -111,11 +111,13 @@ impl StoreArguments {
         };
         let schema = self.schema.as_deref().unwrap_or(schema);
         let store = PgStore::builder().url(url).schema(schema).clock(clock).migrate().await;
-        store.map(|store| Arc::new(store) as Arc<dyn EventStore>).map_err(|error| explained(&error))
+        store
+            .map(|store| Arc::new(store) as Arc<dyn EventStore>)
+            .map_err(|error| cqrs::error_chain(&error))
     }
 }
 
-/// Where read models are kept.
+/// An open read store or store of processes.
 #[derive(Clone, Debug)]
 pub enum OpenReadStore {
     /// In memory.
@@ -125,28 +127,18 @@ pub enum OpenReadStore {
 }
 
 impl OpenReadStore {
-    /// Throws all read models away, with everything that is known about them, as an operator may
-    /// do at any time. Whoever uses them has to stop first.
+    /// Drops all read models and their records, which is possible at any time. Stop the projectors that
+    /// use them first.
     ///
     /// # Errors
-    /// Why the database refuses.
+    /// If the database reports an error.
     pub async fn drop_everything(self) -> Result<(), String> {
         match self {
-            // It is gone with its last handle.
+            // It is dropped with its last handle.
             Self::Memory(_) => Ok(()),
-            Self::Postgres(read) => read.drop_everything().await.map_err(|error| explained(&error)),
+            Self::Postgres(read) => {
+                read.drop_everything().await.map_err(|error| cqrs::error_chain(&error))
+            }
         }
     }
-}
-
-/// An error with its causes, on one line.
-fn explained(error: &StoreError) -> String {
-    let mut told = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        told.push_str(": ");
-        told.push_str(&error.to_string());
-        cause = error.source();
-    }
-    told
 }

@@ -1,4 +1,4 @@
-//! What happens by itself in an example, in memory or on Postgres.
+//! Running the processes of an example, in memory or on Postgres.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use cqrs::{App, Processes, app::Clock, process::ProcessStore, projection::StartE
 
 use crate::OpenReadStore;
 
-/// Processes, handlers and schedules that go together.
+/// A set of processes, handlers and recurring commands.
 pub trait Automation {
-    /// Adds all of them.
+    /// Adds all of them to a builder.
     fn add_to<S: ProcessStore>(self, processes: ProcessesBuilder<S>) -> ProcessesBuilder<S>;
 }
 
 impl OpenReadStore {
-    /// Runs processes that are kept here. Others take over when they are silent for a `lease`.
+    /// Runs processes on this store. If this program stops, others take over after `lease`.
     ///
     /// # Errors
     /// [`StartError`].

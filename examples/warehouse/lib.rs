@@ -1,4 +1,4 @@
-//! A warehouse on the `cqrs` crates; its README says where to look for what.
+//! A warehouse on the `cqrs` crates; `README.md` describes the modules.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]

@@ -1,4 +1,4 @@
-//! The read side at work, and its queries.
+//! All read models together: running projectors, and queries.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::domain::Sku;
 use crate::low_stock::{self, Item, ToDo};
 use crate::read::{Products, ProductsModel, QueryError, products_in};
 
-/// The warehouse's read models at work, in memory or in Postgres.
+/// The running read models of the warehouse, in memory or in Postgres.
 #[derive(Clone, Debug)]
 pub struct ReadModels {
     projections: Projections,
     rows: Rows,
 }
 
-/// Where the rows are.
+/// Where the rows are stored.
 #[derive(Clone, Debug)]
 enum Rows {
     Memory { products: MemoryView<ProductsModel>, to_do: MemoryView<low_stock::Model> },
@@ -30,7 +30,8 @@ enum Rows {
 }
 
 impl ReadModels {
-    /// Starts the projectors; up to `threshold` pieces are few. What is missing is built.
+    /// Starts the projectors, which build the read models that do not exist yet. Stock is low at
+    /// `threshold` pieces or fewer.
     ///
     /// # Errors
     /// [`StartError`].
@@ -61,13 +62,13 @@ impl ReadModels {
         })
     }
 
-    /// The projectors, to ask for their health, to rebuild.
+    /// Returns the projections, for health and rebuilds.
     #[must_use]
     pub const fn projections(&self) -> &Projections {
         &self.projections
     }
 
-    /// Every product and what is on hand.
+    /// Returns all products and the quantity on hand.
     ///
     /// # Errors
     /// [`QueryError`].
@@ -78,7 +79,7 @@ impl ReadModels {
         }
     }
 
-    /// What is to be done about each product.
+    /// Returns the state of the low-stock notification of each product.
     ///
     /// # Errors
     /// [`QueryError`].
@@ -89,17 +90,22 @@ impl ReadModels {
         }
     }
 
-    /// Waits until the rows know everything up to a position. Says whether they do.
+    /// Waits until the read models contain everything up to a position. Returns `false` if that takes
+    /// longer than `within`.
     ///
     /// # Errors
     /// [`OperatorError`].
-    pub async fn knows(&self, position: Position, within: Duration) -> Result<bool, OperatorError> {
-        let mut knows = true;
+    pub async fn wait_for(
+        &self,
+        position: Position,
+        within: Duration,
+    ) -> Result<bool, OperatorError> {
+        let mut caught_up = true;
         for name in ["products", "to_do"] {
-            knows &= self.projections.wait_until_built(name, within).await?;
+            caught_up &= self.projections.wait_until_built(name, within).await?;
             let waited = self.projections.wait_for(name, position, within).await?;
-            knows &= waited == Waited::CaughtUp;
+            caught_up &= waited == Waited::CaughtUp;
         }
-        Ok(knows)
+        Ok(caught_up)
     }
 }

@@ -1,4 +1,4 @@
-//! The read side as a whole: its projectors at work, and the queries.
+//! All read models together: running projectors, and queries.
 
 use std::sync::Arc;
 use std::time::Duration;

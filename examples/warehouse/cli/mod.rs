@@ -1,4 +1,4 @@
-//! The warehouse on the command line: its storyboard, step by step, and what an operator may do.
+//! The warehouse on the command line: runs a storyboard and operations on the read models.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -18,19 +18,19 @@ use crate::domain::product::{IncreaseProductQuantity, ShipProductQuantity};
 use crate::domain::{ProductCommand, ProductEvent, Quantity, Sku};
 use crate::low_stock::{Automation, Item, Log, LowStock, THRESHOLD};
 
-/// The longest wait for the products to know what was done.
+/// The longest time to wait for the read models and the notification.
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// How long nobody misses an automation that died.
+/// The time after which other processes take over from one that died.
 const LEASE: Duration = Duration::from_secs(3);
-/// How often it is looked whether everything is done.
-const LOOK: Duration = Duration::from_millis(2);
+/// The interval of checks whether everything is done.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Runs the warehouse's storyboard: 50 come in, 49 go out, 20 more are refused, somebody is told.
+/// Runs a storyboard: 50 pieces arrive, 49 are shipped, 20 more are rejected, a notification is sent.
 #[derive(Debug, Parser)]
 #[command(name = "warehouse")]
 struct Arguments {
-    /// What to do afterwards, in this order.
+    /// Operations to run at the end, in this order.
     #[arg(value_enum)]
     then: Vec<Operation>,
 
@@ -38,26 +38,26 @@ struct Arguments {
     store: StoreArguments,
 }
 
-/// What an operator may do.
+/// An operation on the read models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Operation {
-    /// Says how far the products are behind the log.
+    /// Prints how far the read models lag behind the log.
     Lag,
-    /// Builds the products anew beside those that are shown.
+    /// Rebuilds the products; the old table stays in use.
     Rebuild,
-    /// Drops all tables; they come back from the log.
+    /// Drops all tables and rebuilds them from the log.
     DropRead,
 }
 
-/// Reads the arguments and runs the storyboard.
+/// Parses the arguments and runs the storyboard.
 #[must_use]
 pub fn main() -> ExitCode {
     let Arguments { then, store } = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let told = runtime
+    let result = runtime
         .map_err(Into::into)
         .and_then(|runtime| runtime.block_on(storyboard(&store, &then, &mut io::stdout().lock())));
-    match told {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("warehouse: {error}");
@@ -66,10 +66,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Tells the storyboard on a store and writes down what happens.
+/// Runs the storyboard and then the operations, and writes what happens to `out`.
 ///
 /// # Errors
-/// When the store or `out` fails; a refusal is part of the story.
+/// If the store or `out` fails. A rejected command is part of the storyboard.
 pub async fn storyboard(
     store: &StoreArguments,
     then: &[Operation],
@@ -94,7 +94,7 @@ pub async fn storyboard(
                     writeln!(out, "  {}  (v{version}, #{position})", shown(&recorded.event))?;
                 }
             }
-            Err(DispatchError::Rejected(refusal)) => writeln!(out, "  refused: {refusal}")?,
+            Err(DispatchError::Rejected(reason)) => writeln!(out, "  rejected: {reason}")?,
             Err(other) => return Err(other.into()),
         }
         list(&app, &read, out).await?;
@@ -106,7 +106,7 @@ pub async fn storyboard(
                 writeln!(out, "\n> lag")?;
                 for health in read.projections().health().await? {
                     let (name, state, lag) = (health.name, health.state, health.lag);
-                    writeln!(out, "  {name}: {state:?}, {lag} behind")?;
+                    writeln!(out, "  {name}: {state:?}, lag {lag}")?;
                 }
             }
             Operation::Rebuild => {
@@ -127,28 +127,28 @@ pub async fn storyboard(
     Ok(())
 }
 
-/// Works off what is to be done, as the last step of the storyboard.
+/// Sends the notification, as the last step of the storyboard.
 async fn send_notifications(
     store: &StoreArguments,
     app: &App,
     read: &ReadModels,
     out: &mut dyn Write,
 ) -> Result<(), Box<dyn Error>> {
-    writeln!(out, "\n> automation on")?;
+    writeln!(out, "\n> start the automation")?;
     let automation = Automation { low_stock: LowStock::new(THRESHOLD), notifier: Arc::new(Log) };
-    let kept = store.open_processes("warehouse").await?;
-    let running = kept.run(app, SystemClock, LEASE, automation).await?;
+    let processes = store.open_processes("warehouse").await?;
+    let running = processes.run(app, SystemClock, LEASE, automation).await?;
     let until = tokio::time::Instant::now() + WITHIN;
     while tokio::time::Instant::now() < until {
-        read.knows(app.store().head().await?, WITHIN).await?;
+        read.wait_for(app.store().head().await?, WITHIN).await?;
         if !read.to_do().await?.values().any(|item| matches!(item, Item::Open { .. })) {
             break;
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
-    let told = running.wait_until_started("send_notifications", WITHIN).await?;
+    let started = running.wait_until_started("send_notifications", WITHIN).await?;
     let head = app.store().head().await?;
-    if told {
+    if started {
         running.wait_for("send_notifications", head, WITHIN).await?;
     }
     running.stop().await;
@@ -160,10 +160,10 @@ async fn read_models(store: &StoreArguments, app: &App) -> Result<ReadModels, Bo
     Ok(ReadModels::start(app, read, THRESHOLD).await?)
 }
 
-/// The products, as soon as they know everything that happened.
+/// Lists the products, once the read models contain every event.
 async fn list(app: &App, read: &ReadModels, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
-    if !read.knows(app.store().head().await?, WITHIN).await? {
-        writeln!(out, "  what follows may be behind")?;
+    if !read.wait_for(app.store().head().await?, WITHIN).await? {
+        writeln!(out, "  warning: the following may be out of date")?;
     }
     let products = read.products().await?;
     if products.is_empty() {
@@ -172,7 +172,7 @@ async fn list(app: &App, read: &ReadModels, out: &mut dyn Write) -> Result<(), B
     let to_do = read.to_do().await?;
     for (sku, on_hand) in products {
         let item = match to_do.get(&sku) {
-            Some(Item::Open { left }) => format!(", to do: tell somebody that {left} are left"),
+            Some(Item::Open { left }) => format!(", to do: notify that {left} are left"),
             Some(Item::Notified) => ", notification sent".to_owned(),
             Some(Item::Nothing) | None => String::new(),
         };

@@ -1,4 +1,4 @@
-//! The rules of the warehouse: pure, synchronous, and without a database, a clock or a runtime.
+//! The rules of the warehouse: pure and synchronous, without a database, a clock or a runtime.
 
 pub mod order;
 pub mod product;

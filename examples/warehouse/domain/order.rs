@@ -1,5 +1,5 @@
-//! The order: an aggregate with parts of its own. A line lives and dies with its order, and its
-//! number means nothing outside.
+//! An order: an aggregate that contains entities. A line belongs to its order, and its number is unique
+//! only there.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{Quantity, Sku};
 
-/// What a customer wants.
+/// The state of an order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Order {
-    /// Its lines by number.
+    /// The lines by number.
     pub lines: BTreeMap<u32, Line>,
 }
 
-/// So many of one product.
+/// A quantity of one product.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Line {
@@ -23,7 +23,7 @@ pub struct Line {
     pub quantity: Quantity,
 }
 
-/// Adds a line under a number that is free.
+/// Adds a line under an unused number.
 #[derive(Clone, Debug, Serialize, Deserialize, Command)]
 #[command(aggregate = Order, id = order)]
 #[allow(missing_docs)]
@@ -42,7 +42,7 @@ pub struct RemoveLine {
     pub number: u32,
 }
 
-/// Everything an order can be asked.
+/// Every command to an order.
 #[derive(Clone, Debug, Serialize, Deserialize, Command)]
 #[command(aggregate = Order)]
 #[allow(missing_docs)]
@@ -51,7 +51,7 @@ pub enum OrderCommand {
     Remove(RemoveLine),
 }
 
-/// Everything that can happen to an order.
+/// Every event of an order.
 #[derive(Clone, Debug, PartialEq, Event)]
 #[allow(missing_docs)]
 pub enum OrderEvent {
@@ -61,13 +61,13 @@ pub enum OrderEvent {
     LineRemoved { number: u32 },
 }
 
-/// Why an order refuses.
+/// Why an order rejected a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum OrderError {
-    #[error("there is a line {number} already")]
+    #[error("line {number} already exists")]
     LineExists { number: u32 },
-    #[error("there is no line {number}")]
+    #[error("no line {number}")]
     NoSuchLine { number: u32 },
 }
 

@@ -1,18 +1,18 @@
-//! The product: how many pieces are on hand, and what may be done with them.
+//! A product and its quantity on hand.
 
 use cqrs_core::{Aggregate, Command, Event};
 use serde::{Deserialize, Serialize};
 
 use super::{Quantity, Sku};
 
-/// One product. A name that was never heard of is a product with nothing on hand.
+/// The state of a product. An unknown SKU is a product with nothing on hand.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Product {
-    /// Pieces on hand, never below zero.
+    /// The number of pieces on hand.
     pub on_hand: u64,
 }
 
-/// Pieces came in.
+/// Adds pieces to the stock.
 #[derive(Clone, Debug, Serialize, Deserialize, Command)]
 #[command(aggregate = Product, id = sku)]
 #[allow(missing_docs)]
@@ -21,7 +21,7 @@ pub struct IncreaseProductQuantity {
     pub quantity: Quantity,
 }
 
-/// Pieces are to go out.
+/// Ships pieces, if there are enough.
 #[derive(Clone, Debug, Serialize, Deserialize, Command)]
 #[command(aggregate = Product, id = sku)]
 #[allow(missing_docs)]
@@ -30,7 +30,7 @@ pub struct ShipProductQuantity {
     pub quantity: Quantity,
 }
 
-/// Somebody is to be told that little is left; that can be nothing at all.
+/// Requests a notification that stock is low; `quantity` may be 0.
 #[derive(Clone, Debug, Serialize, Deserialize, Command)]
 #[command(aggregate = Product, id = sku)]
 #[allow(missing_docs)]
@@ -39,7 +39,7 @@ pub struct NotifyLowProductQuantity {
     pub quantity: u64,
 }
 
-/// Everything a product can be asked.
+/// Every command to a product.
 #[derive(Clone, Debug, Serialize, Deserialize, Command)]
 #[command(aggregate = Product)]
 #[allow(missing_docs)]
@@ -49,8 +49,8 @@ pub enum ProductCommand {
     NotifyLow(NotifyLowProductQuantity),
 }
 
-/// Everything that can happen to a product. What is on hand afterwards goes with it, so that a
-/// reader can check itself.
+/// Every event of a product. Changes contain the quantity on hand afterwards, so that readers can check
+/// theirs.
 #[derive(Clone, Debug, PartialEq, Event)]
 #[allow(missing_docs)]
 pub enum ProductEvent {
@@ -63,7 +63,7 @@ pub enum ProductEvent {
 }
 
 impl ProductEvent {
-    /// Which product it happened to.
+    /// Returns the product.
     #[must_use]
     pub const fn sku(&self) -> &Sku {
         match self {
@@ -74,13 +74,13 @@ impl ProductEvent {
     }
 }
 
-/// Why a product refuses.
+/// Why a product rejected a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum ProductError {
-    #[error("Insufficient quantity on hand.")]
+    #[error("insufficient quantity: {on_hand} on hand, {requested} requested")]
     InsufficientQuantityOnHand { requested: u64, on_hand: u64 },
-    #[error("More than the warehouse can count.")]
+    #[error("the quantity on hand would exceed the maximum")]
     TooMany,
 }
 

@@ -1,11 +1,11 @@
-//! How many.
+//! Quantities of pieces.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A number of pieces that can be moved: 1 to 9,223,372,036,854,775,807.
+/// A number of pieces: 1 to 9,223,372,036,854,775,807.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct Quantity(u64);
@@ -13,22 +13,22 @@ pub struct Quantity(u64);
 /// Why a number is not a quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidQuantity {
-    /// `1.5`, `ten`, nothing at all.
+    /// Such as `1.5`, `ten` or an empty text.
     #[error("not a whole number")]
     NotAWholeNumber,
-    /// `0`, `-1`.
+    /// Such as `0` or `-1`.
     #[error("must be more than zero")]
     NotPositive,
-    /// More than can be kept.
+    /// Larger than [`Quantity::MAX`].
     #[error("too large")]
     TooLarge,
 }
 
 impl Quantity {
-    /// The largest, so that every database can keep it.
+    /// The maximum, which fits into a `bigint` column.
     pub const MAX: u64 = i64::MAX as u64;
 
-    /// The number of pieces.
+    /// Returns the number of pieces.
     #[must_use]
     pub const fn pieces(self) -> u64 {
         self.0
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn w04_every_bad_quantity_has_its_reason() {
+    fn invalid_quantities_report_the_reason() {
         for (text, reason) in [
             ("", InvalidQuantity::NotAWholeNumber),
             ("1.5", InvalidQuantity::NotAWholeNumber),

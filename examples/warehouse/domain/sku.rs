@@ -1,16 +1,16 @@
-//! What a product is called.
+//! Stock keeping units, which identify products.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The name of a product: 1 to 64 letters, digits, dots, dashes and underscores.
+/// The SKU of a product: 1 to 64 letters, digits, dots, dashes and underscores.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Sku(String);
 
-/// Why a text is not the name of a product.
+/// The text is not a SKU.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a SKU has 1 to 64 letters, digits, dots, dashes and underscores")]
 pub struct InvalidSku;

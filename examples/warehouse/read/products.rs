@@ -1,4 +1,4 @@
-//! Every product and what is on hand.
+//! The products and the quantity on hand.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use sqlx::Row;
 use super::query::QueryError;
 use crate::domain::{ProductEvent, Sku};
 
-/// What is on hand after an event, if the event says so. The event carries it, so a row never
-/// depends on what was there before.
+/// Returns the quantity on hand after an event. It is part of the event, so a row never depends on its
+/// earlier content.
 const fn on_hand(event: &ProductEvent) -> Option<(&Sku, u64)> {
     match event {
         ProductEvent::ProductQuantityIncreased { sku, on_hand_after, .. }
@@ -23,16 +23,16 @@ const fn on_hand(event: &ProductEvent) -> Option<(&Sku, u64)> {
     }
 }
 
-/// What is on hand of every product.
+/// The projector of the products.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Products;
 
-/// Products by name. One appears when something first happened to it.
+/// Quantities by product. A product appears with its first event.
 #[derive(Clone, Debug, Default)]
 pub struct ProductsModel(RedBlackTreeMapSync<Sku, u64>);
 
 impl ProductsModel {
-    /// Every product and what is on hand.
+    /// Returns all products and the quantity on hand.
     #[must_use]
     pub fn all(&self) -> BTreeMap<Sku, u64> {
         self.0.iter().map(|(sku, quantity)| (sku.clone(), *quantity)).collect()
@@ -81,7 +81,7 @@ impl Projector<PgReadStore> for Products {
         event: &Recorded<ProductEvent>,
     ) -> Result<(), ProjectError> {
         let Some((sku, quantity)) = on_hand(&event.event) else { return Ok(()) };
-        // Times of the events, so that a rebuild changes none.
+        // The times of events instead of the current time, so that a rebuild does not change them.
         let set = "insert into products values ($1, $2, $3, $3)
             on conflict (sku) do update
               set quantity = excluded.quantity, updated_at = excluded.updated_at";
@@ -95,7 +95,7 @@ impl Projector<PgReadStore> for Products {
     }
 }
 
-/// Every product and what is on hand, in Postgres.
+/// Returns all products and the quantity on hand from Postgres.
 ///
 /// # Errors
 /// [`QueryError`].

@@ -1,4 +1,4 @@
-//! Somebody is told when little is left: once for each time it becomes little.
+//! A notification is sent once each time stock becomes low.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -34,7 +34,7 @@ fn sku() -> Sku {
     "abc123".parse().unwrap()
 }
 
-/// Remembers what it told; fails as often as it is told to.
+/// Records notifications; fails a given number of times first.
 #[derive(Debug, Default)]
 struct Recording {
     told: Mutex<Vec<(EventId, u64)>>,
@@ -53,7 +53,7 @@ impl Notifier for Recording {
     }
 }
 
-/// A warehouse in memory and one on Postgres.
+/// Opens a warehouse in memory and one on Postgres.
 struct Warehouse {
     app: App,
     arguments: StoreArguments,
@@ -78,7 +78,7 @@ impl Warehouse {
         warehouses
     }
 
-    /// The automation; over the same store when it ran before.
+    /// Starts the automation, on the same store as before if it has run already.
     async fn automate(&self, threshold: u64) -> Processes {
         let kept = match self.arguments.open_processes("warehouse").await.unwrap() {
             example_shared::OpenReadStore::Memory(_) => {
@@ -98,7 +98,7 @@ impl Warehouse {
     }
 
     async fn to_do(&self, read: &ReadModels) -> BTreeMap<Sku, Item> {
-        assert!(read.knows(self.app.store().head().await.unwrap(), WITHIN).await.unwrap());
+        assert!(read.wait_for(self.app.store().head().await.unwrap(), WITHIN).await.unwrap());
         read.to_do().await.unwrap()
     }
 
@@ -116,7 +116,7 @@ impl Warehouse {
         self.app.store().read_as(Read::all()).await.unwrap().collect().await.unwrap()
     }
 
-    /// What was asked to be told, according to the log, when everything is done.
+    /// Returns the requested notifications in the log, after everything is done.
     async fn asked(&self, running: &Processes) -> Vec<u64> {
         self.rest(running).await;
         let events = self.log().await.into_iter();
@@ -128,7 +128,7 @@ impl Warehouse {
             .collect()
     }
 
-    /// Waits until nothing is left to be done.
+    /// Waits until nothing is left to do.
     async fn rest(&self, running: &Processes) {
         eventually(WITHIN, || async {
             let head = self.app.store().head().await.unwrap();
@@ -154,7 +154,7 @@ impl Warehouse {
 }
 
 #[tokio::test]
-async fn w07_w08_w09_w10_w11_once_for_each_time_it_becomes_little() {
+async fn a_notification_is_sent_once_each_time_stock_becomes_low() {
     let database = &Database::create().await;
     let cases = [
         (10, vec![10], vec![0]),
@@ -174,7 +174,7 @@ async fn w07_w08_w09_w10_w11_once_for_each_time_it_becomes_little() {
             assert_eq!(warehouse.asked(&running).await, expected, "{had}, then {shipments:?}");
             assert_eq!(warehouse.told(), expected);
             if shipments == [5, 1] {
-                // Filled up, it may become little once more.
+                // After a refill, stock can become low again.
                 warehouse.increase(10).await;
                 warehouse.ship(9).await;
                 assert_eq!(warehouse.asked(&running).await, [5, 5]);
@@ -187,7 +187,7 @@ async fn w07_w08_w09_w10_w11_once_for_each_time_it_becomes_little() {
 }
 
 #[tokio::test]
-async fn w13_effects_stand_behind_their_causes() {
+async fn effects_come_after_their_causes() {
     let database = Database::create().await;
     for warehouse in Warehouse::both(&database).await {
         let running = warehouse.automate(5).await;
@@ -211,7 +211,7 @@ async fn w13_effects_stand_behind_their_causes() {
 }
 
 #[tokio::test]
-async fn w16_a_restart_forgets_nothing_and_invents_nothing() {
+async fn a_restart_neither_loses_nor_repeats_notifications() {
     let database = Database::create().await;
     for warehouse in Warehouse::both(&database).await {
         let running = warehouse.automate(5).await;
@@ -234,7 +234,7 @@ async fn w16_a_restart_forgets_nothing_and_invents_nothing() {
 }
 
 #[tokio::test]
-async fn w36_what_is_to_do_is_shown_worked_off_once_and_closed() {
+async fn a_to_do_item_is_listed_handled_once_and_closed() {
     let database = Database::create().await;
     for warehouse in Warehouse::both(&database).await {
         let read = warehouse.read(5).await;
@@ -246,7 +246,7 @@ async fn w36_what_is_to_do_is_shown_worked_off_once_and_closed() {
         assert_eq!(warehouse.asked(&running).await, [4]);
         assert_eq!(warehouse.to_do(&read).await[&sku()], Item::Notified);
         running.stop().await;
-        // Whoever comes to it without any memory asks again, and is recognised.
+        // A process without state sends the command again, which is recognised.
         let forgetful = Warehouse {
             app: App::new(warehouse.arguments.open("warehouse", SystemClock).await.unwrap()),
             arguments: StoreArguments::default(),
@@ -258,7 +258,7 @@ async fn w36_what_is_to_do_is_shown_worked_off_once_and_closed() {
             assert_eq!(forgetful.asked(&running).await, [4]);
             running.stop().await;
         }
-        // Filled up, the item is open no more.
+        // A refill closes the item.
         warehouse.increase(2).await;
         assert_eq!(warehouse.to_do(&read).await[&sku()], Item::Nothing);
         read.projections().stop().await;
@@ -266,7 +266,7 @@ async fn w36_what_is_to_do_is_shown_worked_off_once_and_closed() {
 }
 
 #[tokio::test]
-async fn w36_a_notifier_that_fails_is_asked_again_under_the_same_id() {
+async fn a_failing_notifier_is_retried_with_the_same_event_id() {
     let database = Database::create().await;
     for warehouse in Warehouse::both(&database).await {
         warehouse.notifier.failures.store(2, Ordering::Release);
@@ -281,7 +281,7 @@ async fn w36_a_notifier_that_fails_is_asked_again_under_the_same_id() {
     }
 }
 
-/// Fails once, behind the others.
+/// Fails once, after the other projectors.
 #[derive(Debug, Default)]
 struct FailsOnce(AtomicUsize);
 
@@ -326,7 +326,7 @@ async fn nothing_happens_while_one_fails<S, R>(
 }
 
 #[tokio::test]
-async fn w15_one_that_fails_undoes_everything_and_the_same_request_succeeds_later() {
+async fn a_failing_inline_projector_rolls_back_and_a_repetition_succeeds() {
     let (store, read) = (MemoryStore::new(), MemoryReadStore::new());
     let view = read.view::<warehouse::read::ProductsModel>("products").unwrap();
     let inline = InlineStore::builder(store, read)

@@ -39,13 +39,13 @@ fn insufficient(requested: u64, on_hand: u64) -> ProductError {
 }
 
 #[test]
-fn w02_pieces_come_in() {
+fn arriving_pieces_increase_the_quantity() {
     given_nothing::<Product>().when(increase(50)).then([increased(50, 50)]);
     given::<Product>([increased(50, 50)]).when(increase(9)).then([increased(9, 59)]);
 }
 
 #[test]
-fn w03_the_storyboard() {
+fn the_storyboard_follows_the_rules() {
     given_nothing::<Product>()
         .when(increase(50))
         .then([increased(50, 50)])
@@ -54,16 +54,16 @@ fn w03_the_storyboard() {
         .and_when(ship(20))
         .then_error(insufficient(20, 1))
         .then_state(|product| assert_eq!(product.on_hand, 1));
-    assert_eq!(insufficient(20, 1).to_string(), "Insufficient quantity on hand.");
+    assert_eq!(insufficient(20, 1).to_string(), "insufficient quantity: 1 on hand, 20 requested");
 }
 
 #[test]
-fn w05_an_unknown_product_has_nothing_to_ship() {
+fn an_unknown_product_has_nothing_to_ship() {
     given_nothing::<Product>().when(ship(40)).then_error(insufficient(40, 0));
 }
 
 #[test]
-fn w06_more_than_there_is_is_refused() {
+fn shipping_more_than_is_on_hand_is_rejected() {
     given::<Product>([increased(10, 10)])
         .when(ship(11))
         .then_error(insufficient(11, 10))
@@ -71,7 +71,7 @@ fn w06_more_than_there_is_is_refused() {
 }
 
 #[test]
-fn w07_w08_w09_w10_what_is_left_is_told() {
+fn shipments_record_what_is_left() {
     for (on_hand, count, left) in [(10, 10, 0), (10, 5, 5), (10, 4, 6), (50, 40, 10)] {
         given::<Product>([increased(on_hand, on_hand)])
             .when(ship(count))
@@ -80,26 +80,26 @@ fn w07_w08_w09_w10_what_is_left_is_told() {
 }
 
 #[test]
-fn w07_a_notification_can_say_that_nothing_is_left() {
-    let told = ProductEvent::NotifiedLowProductQuantity { sku: sku(), quantity: 0 };
+fn a_notification_can_report_that_nothing_is_left() {
+    let notified = ProductEvent::NotifiedLowProductQuantity { sku: sku(), quantity: 0 };
     given::<Product>([increased(10, 10), shipped(10, 0)])
         .when(NotifyLowProductQuantity { sku: sku(), quantity: 0 })
-        .then([told])
+        .then([notified])
         .then_state(|product| assert_eq!(product.on_hand, 0));
 }
 
 #[test]
-fn counting_ends_where_databases_do() {
+fn quantities_above_the_maximum_are_rejected() {
     let full = || increased(Quantity::MAX, Quantity::MAX);
     given::<Product>([full()]).when(increase(1)).then_error(ProductError::TooMany);
     given::<Product>([full()]).when(increase(Quantity::MAX)).then_error(ProductError::TooMany);
     given::<Product>([full()]).when(ship(Quantity::MAX)).then([shipped(Quantity::MAX, 0)]);
-    // The log may hold what these rules would never have written.
+    // The log may contain events that these rules would not have produced.
     given::<Product>([increased(1, u64::MAX)]).when(increase(1)).then_error(ProductError::TooMany);
 }
 
 #[test]
-fn skus_are_plain() {
+fn skus_with_other_characters_are_rejected() {
     for text in ["", "a b", "a/b", "ä", "a\0", &"x".repeat(65)] {
         assert!(text.parse::<Sku>().is_err(), "{text:?}");
         assert!(serde_json::from_value::<Sku>(text.into()).is_err(), "{text:?}");
@@ -108,7 +108,7 @@ fn skus_are_plain() {
 }
 
 #[test]
-fn lines_live_in_their_order() {
+fn lines_belong_to_their_order() {
     let line = |name: &str| Line { sku: name.parse().unwrap(), quantity: pieces(1) };
     let add = |number, name| AddLine { order: 1, number, line: line(name) };
     let added = |number, name| OrderEvent::LineAdded { number, line: line(name) };
@@ -127,9 +127,9 @@ fn lines_live_in_their_order() {
     given_nothing::<Order>().when(AddLine { order: 2, ..add(1, "x") }).then([added(1, "x")]);
 }
 
-/// The stored form is for ever: what was written once must be written and read the same way.
+/// The stored form never changes: events must be written and read as they were before.
 #[test]
-fn stored_events_are_as_they_were() {
+fn events_are_stored_as_in_the_golden_files() {
     let events = [
         (increased(50, 50), include_str!("../golden/product-quantity-increased.v1.json")),
         (shipped(49, 1), include_str!("../golden/product-quantity-shipped.v1.json")),
@@ -147,7 +147,7 @@ fn stored_events_are_as_they_were() {
 }
 
 #[test]
-fn the_rules_use_only_the_core_and_serde() {
+fn domain_modules_depend_only_on_the_core_and_serde() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/domain");
     let mut looked_at = 0;
     for file in std::fs::read_dir(folder).unwrap() {

@@ -1,4 +1,4 @@
-//! Products over a store: many shipments at once, and the storyboard.
+//! Products on real stores: concurrent shipments, and the storyboard.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -19,7 +19,8 @@ fn ship(pieces: u64) -> ShipProductQuantity {
     ShipProductQuantity { sku: sku(), quantity: pieces.try_into().unwrap() }
 }
 
-/// Applications with ten pieces on hand: over events and over state rows, in memory and on Postgres.
+/// Opens applications with ten pieces on hand: from events and from stored states, in memory and on
+/// Postgres.
 async fn apps_with_ten(database: &Database) -> Vec<App> {
     let mut apps = Vec::new();
     for schema in ["events", "states"] {
@@ -46,7 +47,7 @@ fn over_states(store: impl EventStore, persistence: Persistence<Product>) -> App
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn w14_shipments_at_once_never_oversell() {
+async fn concurrent_shipments_never_exceed_the_stock() {
     for (shipments, pieces, accepted, left) in [(2, 8, 1, 2), (20, 1, 10, 0)] {
         let database = Database::create().await;
         for app in apps_with_ten(&database).await {
@@ -67,41 +68,41 @@ async fn w14_shipments_at_once_never_oversell() {
 }
 
 #[tokio::test]
-async fn w03_the_storyboard_on_the_command_line() {
+async fn the_storyboard_runs_on_both_stores() {
     let database = Database::create().await;
     for store in [StoreArguments::default(), StoreArguments::postgres(&database.url())] {
-        let mut told = Vec::new();
-        warehouse::cli::storyboard(&store, &[], &mut told).await.unwrap();
-        it_tells_the_storyboard(&String::from_utf8(told).unwrap());
+        let mut output = Vec::new();
+        warehouse::cli::storyboard(&store, &[], &mut output).await.unwrap();
+        check_storyboard(&String::from_utf8(output).unwrap());
     }
 }
 
 #[tokio::test]
-async fn w31_the_products_are_dropped_and_rebuilt_and_are_the_same() {
+async fn dropped_products_are_rebuilt_with_the_same_rows() {
     let database = Database::create().await;
     for store in [StoreArguments::default(), StoreArguments::postgres(&database.url())] {
-        let mut told = Vec::new();
+        let mut output = Vec::new();
         let then = [Operation::Lag, Operation::Rebuild, Operation::DropRead, Operation::Lag];
-        warehouse::cli::storyboard(&store, &then, &mut told).await.unwrap();
-        let told = String::from_utf8(told).unwrap();
-        let (_, afterwards) = told.split_once("> lag").unwrap();
-        assert_eq!(afterwards.matches("abc123            1 on hand").count(), 2, "{told}");
-        assert_eq!(afterwards.matches("products: Live, 0 behind").count(), 2, "{told}");
+        warehouse::cli::storyboard(&store, &then, &mut output).await.unwrap();
+        let output = String::from_utf8(output).unwrap();
+        let (_, afterwards) = output.split_once("> lag").unwrap();
+        assert_eq!(afterwards.matches("abc123            1 on hand").count(), 2, "{output}");
+        assert_eq!(afterwards.matches("products: Live, lag 0").count(), 2, "{output}");
     }
 }
 
-fn it_tells_the_storyboard(told: &str) {
+fn check_storyboard(output: &str) {
     let steps = [
         "no products yet",
         "50 on hand",
         "1 on hand",
-        "refused: Insufficient quantity on hand.",
+        "rejected: insufficient quantity: 1 on hand, 20 requested",
         "1 on hand",
     ];
-    let mut rest = told;
+    let mut rest = output;
     for step in steps {
-        let (_, behind) = rest.split_once(step).unwrap_or_else(|| panic!("{step}, then:\n{told}"));
-        rest = behind;
+        let (_, after) = rest.split_once(step).unwrap_or_else(|| panic!("{step}, then:\n{output}"));
+        rest = after;
     }
-    assert!(told.lines().all(|line| line.chars().count() <= 80));
+    assert!(output.lines().all(|line| line.chars().count() <= 80));
 }

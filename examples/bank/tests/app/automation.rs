@@ -1,4 +1,4 @@
-//! What happens by itself besides transfers, and what comes a second time; on both stores.
+//! Handlers, recurring commands, repeated events and seeds, on both stores.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ impl Bank {
         [open(StoreArguments::default()).await, open(postgres).await]
     }
 
-    /// Everything that happens by itself, kept under a name.
+    /// Starts all processes, which are stored under a name.
     async fn start(&self, kept: &str) -> ProcessSide {
         let store = match self.arguments.open_processes(kept).await.unwrap() {
             OpenReadStore::Memory(_) if kept == "bank" => {
@@ -71,7 +71,7 @@ impl Bank {
         assert_eq!(waited, Waited::CaughtUp);
     }
 
-    async fn over(&self, running: &ProcessSide, transfer: TransferId) {
+    async fn ended(&self, running: &ProcessSide, transfer: TransferId) {
         eventually(WITHIN, || async {
             match running.transfer(transfer).await.unwrap() {
                 Some(found) if found.status == InstanceStatus::Ended && !found.is_busy() => Ok(()),
@@ -100,7 +100,7 @@ async fn a_large_withdrawal_is_flagged_once_even_if_it_is_handled_again() {
         let SuspicionEvent::SuspiciousActivityFlagged { account_id, amount, .. } = flagged[0].event;
         assert_eq!((account_id, amount), (account(1), eur("10000.01")));
         assert!(flagged[0].stream.as_str().ends_with(&account(1).to_string()));
-        // Somebody without any memory handles everything once more.
+        // Another consumer without a checkpoint handles everything again.
         running.stop().await;
         let again = bank.start("again").await;
         bank.handled(&again, FlagLargeWithdrawals::NAME).await;
@@ -120,22 +120,22 @@ async fn repeated_and_late_events_have_no_effect() {
         let (source_id, target_id, amount, at) = (account(1), account(2), eur("30.00"), noon());
         let start = StartTransfer { transfer_id, source_id, target_id, amount, at };
         bank.app.dispatch(start).await.unwrap();
-        bank.over(&running, transfer_id).await;
+        bank.ended(&running, transfer_id).await;
         let head = bank.app.store().head().await.unwrap();
-        // B27: late answers.
+        // A late answer has no effect.
         let late = MarkTransferAsCredited { transfer_id, at };
         assert!(bank.app.dispatch(late).await.unwrap().events.is_empty());
         running.stop().await;
-        // B26: every event once more, to a process that remembers nothing.
+        // A process without any state handles every event again.
         let again = bank.start("again").await;
-        bank.over(&again, transfer_id).await;
+        bank.ended(&again, transfer_id).await;
         assert_eq!(bank.app.store().head().await.unwrap(), head);
-        // A deposit that names a transfer which is over is a deposit, and nothing follows.
+        // A deposit for a transfer that has ended is stored and has no further effect.
         let mut paid = deposit(2, "1.00");
         paid.transfer_id = Some(transfer_id);
         let position = bank.app.dispatch(paid).await.unwrap().position;
         bank.handled(&again, MoneyTransfer::NAME).await;
-        bank.over(&again, transfer_id).await;
+        bank.ended(&again, transfer_id).await;
         assert_eq!(bank.app.store().head().await.unwrap(), position);
         assert_eq!((bank.balance(1).await, bank.balance(2).await), (eur("70.00"), eur("81.00")));
         again.stop().await;
@@ -165,7 +165,7 @@ async fn each_day_is_closed_once_and_missed_days_are_closed_later() {
         assert_eq!(closed(1).await, ["2026-03-01"]);
         one.stop().await;
         other.stop().await;
-        // The bank is shut for a long weekend.
+        // No bank is running for three days.
         bank.clock.advance(Day::LENGTH * 3);
         let later = bank.start("bank").await;
         let days = ["2026-03-01", "2026-03-02", "2026-03-03", "2026-03-04"];
@@ -231,7 +231,7 @@ async fn an_account_with_snapshots_decides_like_one_without() {
         for _ in 0..500 {
             app.dispatch(deposit(1, "1.00")).await.unwrap();
         }
-        // As after a restart. That little is read then is shown for every store by l28.
+        // The cache is empty, as after a restart.
         let app = with(postgres);
         let outcome = app.dispatch(withdraw(1, "1.00")).await.unwrap();
         assert_eq!(outcome.version.get(), 502);

@@ -1,4 +1,4 @@
-//! What the rules promise holds in the log as well.
+//! The rules hold in the log as well.
 
 use bank::domain::transfer::StartTransfer;
 use bank::domain::{Account, AccountError, AccountEvent, TransferError};
@@ -23,14 +23,14 @@ async fn alice_with(balance: &str) -> (MemoryStore, App) {
 async fn a_rejected_command_stores_nothing() {
     let store = MemoryStore::new();
     let app = App::new(store.clone());
-    for (command, refusal) in [
+    for (command, reason) in [
         (open(A, "Alice", "-0.01"), AccountError::NegativeInitialBalance),
         (open(A, "", "1.00"), AccountError::BlankOwner),
         (open(A, &"a".repeat(300), "1.00"), AccountError::OwnerTooLong),
         (open(A, "\0", "1.00"), AccountError::OwnerUnprintable),
     ] {
         let error = app.dispatch(command).await.unwrap_err();
-        assert_eq!(error.rejected(), Some(&refusal));
+        assert_eq!(error.rejected(), Some(&reason));
     }
     let error = app.dispatch(deposit(A, "1.00")).await.unwrap_err();
     assert!(matches!(error, DispatchError::Rejected(AccountError::AccountNotFound)));
@@ -52,8 +52,8 @@ async fn an_account_accepts_commands_after_a_rejection() {
     let (store, app) = alice_with("100.00").await;
     let error = app.dispatch(withdraw(A, "100.01")).await.unwrap_err();
     let (balance, requested) = (eur("100.00"), eur("100.01"));
-    let refusal = AccountError::InsufficientFunds { balance, requested };
-    assert_eq!(error.rejected(), Some(&refusal));
+    let reason = AccountError::InsufficientFunds { balance, requested };
+    assert_eq!(error.rejected(), Some(&reason));
     assert_eq!(store.head().await.unwrap(), Position::new(1));
     app.dispatch(withdraw(A, "1.00")).await.unwrap();
     let loaded = app.load::<Account>(&account(A)).await.unwrap();
@@ -70,19 +70,19 @@ async fn a_rejected_transfer_has_no_stream() {
         at: noon(),
     };
     for (_, app, _) in crate::read::banks().await {
-        for (command, refusal) in [
+        for (command, reason) in [
             (start(A, "10.00"), TransferError::SameAccount),
             (start(0xB, "0.00"), TransferError::NonPositiveAmount),
             (start(0xB, "-5.00"), TransferError::NonPositiveAmount),
         ] {
             let error = app.dispatch(command).await.unwrap_err();
-            assert_eq!(error.rejected(), Some(&refusal));
+            assert_eq!(error.rejected(), Some(&reason));
         }
         assert_eq!(app.store().head().await.unwrap(), Position::START);
     }
 }
 
-/// Withdraws 20.00 ten times at once, each task over the application it is given.
+/// Withdraws 20.00 in ten concurrent tasks, each with its own application.
 async fn ten_withdrawals(store: &MemoryStore, apps: [App; 10]) {
     let start = std::sync::Arc::new(tokio::sync::Barrier::new(apps.len()));
     let tasks = apps.map(|app| {
@@ -92,7 +92,7 @@ async fn ten_withdrawals(store: &MemoryStore, apps: [App; 10]) {
             app.dispatch(withdraw(A, "20.00")).await
         })
     });
-    let mut refused = 0;
+    let mut rejected = 0;
     for task in tasks {
         match task.await.unwrap() {
             Ok(outcome) => assert_eq!(outcome.events.len(), 1),
@@ -101,12 +101,12 @@ async fn ten_withdrawals(store: &MemoryStore, apps: [App; 10]) {
                 requested,
             })) => {
                 assert_eq!((balance, requested), (eur("0.00"), eur("20.00")));
-                refused += 1;
+                rejected += 1;
             }
             Err(error) => panic!("{error:?}"),
         }
     }
-    assert_eq!(refused, 5);
+    assert_eq!(rejected, 5);
     let stream = StreamName::of("account", &account(A)).unwrap();
     let read = Read::stream(stream).from_version(2);
     let events = store.read_as::<AccountEvent>(read).await.unwrap().collect().await.unwrap();
@@ -128,7 +128,7 @@ async fn of_ten_concurrent_withdrawals_only_the_covered_ones_succeed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_withdrawals_are_safe_across_ten_applications() {
-    // Each has a cache of its own, so they meet in the store: conflicts are decided again.
+    // Each application has its own cache, so conflicts occur in the store and are retried.
     let (store, _) = alice_with("100.00").await;
     ten_withdrawals(
         &store,

@@ -1,8 +1,9 @@
-//! The bank over a store, through the same doors as its users.
+//! The bank on real stores, through its public API.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // tests fail by panicking
 
 mod automation;
+mod crashes;
 mod history;
 mod ledger;
 mod postgres;

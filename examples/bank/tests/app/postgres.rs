@@ -1,4 +1,4 @@
-//! The same bank on Postgres: nothing in its rules knows.
+//! The same bank on Postgres.
 
 use bank::cli::{Colors, DEFAULT_STORY, run};
 use cluster::Database;
@@ -10,7 +10,7 @@ use bank::domain::Account;
 
 use crate::{account, deposit, eur, open, withdraw};
 
-fn told(store: &StoreArguments, story: &[u8]) -> String {
+fn output(store: &StoreArguments, story: &[u8]) -> String {
     let (mut out, mut errors) = (Vec::new(), Vec::new());
     run(store, "story.txt", story, Colors::Off, &mut out, &mut errors).unwrap();
     assert!(errors.is_empty());
@@ -25,7 +25,7 @@ fn database() -> Database {
 #[test]
 fn the_default_story_prints_the_same_on_postgres() {
     let database = database();
-    let out = told(&StoreArguments::postgres(&database.url()), DEFAULT_STORY.as_bytes());
+    let out = output(&StoreArguments::postgres(&database.url()), DEFAULT_STORY.as_bytes());
     assert_eq!(out, include_str!("../../golden/story.out"));
 }
 
@@ -33,13 +33,13 @@ fn the_default_story_prints_the_same_on_postgres() {
 fn events_survive_a_restart() {
     let database = database();
     let store = StoreArguments::postgres(&database.url());
-    told(&store, b"open ann \"Ann\" 10.00\ndeposit ann 2.50");
-    let out = told(&store, b"open ann \"Mallory\" 1.00\nwithdraw ann 0.50\nbalance ann");
+    output(&store, b"open ann \"Ann\" 10.00\ndeposit ann 2.50");
+    let out = output(&store, b"open ann \"Mallory\" 1.00\nwithdraw ann 0.50\nbalance ann");
     assert!(out.contains("balance 12.00"), "{out}");
     assert!(out.contains("rejected"), "{out}");
     // Another schema is another bank.
     let elsewhere = StoreArguments { schema: Some("elsewhere".to_owned()), ..store };
-    assert!(told(&elsewhere, b"open ann \"Ann\" 3.00").contains("balance 3.00"));
+    assert!(output(&elsewhere, b"open ann \"Ann\" 3.00").contains("balance 3.00"));
 }
 
 #[test]
@@ -48,8 +48,11 @@ fn an_unreachable_database_is_reported_on_one_line() {
     let (mut out, mut errors) = (Vec::new(), Vec::new());
     let story = DEFAULT_STORY.as_bytes();
     let failed = run(&missing, "-", story, Colors::Off, &mut out, &mut errors).unwrap_err();
-    let told = failed.to_string();
-    assert!(told.starts_with("the database is not available: ") && !told.contains('\n'), "{told}");
+    let message = failed.to_string();
+    assert!(
+        message.starts_with("the database is not available: ") && !message.contains('\n'),
+        "{message}"
+    );
     for wrong in ["postgres", "oracle://x"] {
         let wrong = StoreArguments { store: wrong.to_owned(), ..StoreArguments::default() };
         assert!(run(&wrong, "-", story, Colors::Off, &mut out, &mut errors).is_err());
@@ -62,21 +65,21 @@ async fn of_ten_concurrent_withdrawals_only_the_covered_ones_succeed() {
     let database = Database::create().await;
     let store =
         || async { PgStore::builder().options(database.options()).migrate().await.unwrap() };
-    // As two processes: each has a connection and a memory of its own.
+    // Like two processes: each has its own connection and cache.
     let stores = [store().await, store().await];
     let apps = stores.clone().map(App::new);
     apps[0].dispatch(open(1, "Alice", "100.00")).await.unwrap();
     let tills: Vec<_> =
         (0..10).map(|till| tokio::spawn(apps[till % 2].dispatch(withdraw(1, "20.00")))).collect();
-    let (mut paid, mut refused) = (0, 0);
+    let (mut paid, mut rejected) = (0, 0);
     for till in tills {
         match till.await.unwrap() {
             Ok(_) => paid += 1,
-            Err(error) if error.rejected().is_some() => refused += 1,
+            Err(error) if error.rejected().is_some() => rejected += 1,
             Err(error) => panic!("{error}"),
         }
     }
-    assert_eq!((paid, refused), (5, 5));
+    assert_eq!((paid, rejected), (5, 5));
     assert_eq!(apps[1].dispatch(deposit(1, "0.01")).await.unwrap().version.get(), 7);
     let account = apps[0].load::<Account>(&account(1)).await.unwrap();
     assert_eq!(account.state().balance(), Ok(eur("0.01")));

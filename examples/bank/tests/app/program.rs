@@ -1,4 +1,4 @@
-//! The program itself: arguments, standard input, exit codes.
+//! The program: arguments, standard input and exit codes.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -11,7 +11,7 @@ fn bank(arguments: &[&str], input: &[u8]) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // It may have ended without reading.
+    // The program may exit without reading its input.
     let _ = bank.stdin.take().unwrap().write_all(input);
     bank.wait_with_output().unwrap()
 }
@@ -28,17 +28,17 @@ fn the_default_story_succeeds_in_plain_text_when_piped() {
     assert_eq!(text(&output.stderr), "");
 }
 
-/// Money that arrives, money that comes back, and a withdrawal that is flagged.
+/// A transfer, a refund, and a flagged withdrawal.
 const SHORT: &str = "open a \"Ann\" 20000.00\nopen b \"Ben\" 0.00\ntransfer a b 30.00\n\
-                     transfer a nobody 1.00\nwithdraw a 10000.01\nwithdraw b 99.00\n";
+                     transfer a carol 1.00\nwithdraw a 10000.01\nwithdraw b 99.00\n";
 
 #[test]
 fn the_story_survives_a_crash_at_every_step() {
     let output = bank(&["-", "--crash-test"], SHORT.as_bytes());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    let told = text(&output.stdout);
-    let survived: usize = told.split(' ').next().unwrap().parse().unwrap();
-    assert!(survived > 100, "{told}");
+    let report = text(&output.stdout);
+    let survived: usize = report.split(' ').next().unwrap().parse().unwrap();
+    assert!(survived > 100, "{report}");
 }
 
 #[test]
@@ -47,9 +47,9 @@ fn the_story_survives_being_killed() {
     let database = runtime.block_on(cluster::Database::create());
     let output = bank(&["-", "--crash-test", "--store", &database.url()], SHORT.as_bytes());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    let told = text(&output.stdout);
-    let survived: usize = told.split(' ').next().unwrap().parse().unwrap();
-    assert!(survived > 2, "{told}");
+    let report = text(&output.stdout);
+    let survived: usize = report.split(' ').next().unwrap().parse().unwrap();
+    assert!(survived > 2, "{report}");
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_story_can_come_from_standard_input() {
 
 #[test]
 fn an_invalid_line_changes_the_exit_code_and_a_rejection_does_not() {
-    assert_eq!(bank(&["-"], b"deposit nobody 1.00\n").status.code(), Some(0));
+    assert_eq!(bank(&["-"], b"deposit carol 1.00\n").status.code(), Some(0));
     let output = bank(&["-"], b"\xff\n");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(text(&output.stderr), "-:1: the line is not UTF-8\n");

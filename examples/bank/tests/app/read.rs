@@ -17,7 +17,7 @@ use crate::{account, close, deposit, eur, noon, open, withdraw};
 
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// A bank with its read side, in memory and in a database of its own.
+/// Opens a bank in memory and one in a new database.
 pub(crate) async fn banks() -> Vec<(&'static str, App, StoreArguments)> {
     let database = Database::create().await;
     let postgres = StoreArguments::postgres(&database.url());
@@ -39,7 +39,7 @@ async fn start_in(app: &App, read: OpenReadStore) -> ReadModels {
     ReadModels::start(app, read).await.unwrap()
 }
 
-/// Waits until everything is shown.
+/// Waits until the read models contain every event.
 async fn shown(app: &App, read: &ReadModels) -> Position {
     assert!(read.wait_until_built(WITHIN).await.unwrap());
     let head = app.store().head().await.unwrap();
@@ -69,7 +69,7 @@ fn start_transfer(n: u128, amount: &str) -> StartTransfer {
 async fn accounts_are_listed_with_current_balances_oldest_first() {
     for (name, app, arguments) in banks().await {
         let read = start(&app, &arguments).await;
-        // Ids in the other order than the openings.
+        // The order of the ids differs from the order in which the accounts were opened.
         app.dispatch(open(2, "Alice", "100.00")).await.unwrap();
         app.dispatch(open(1, "Bob", "0.00")).await.unwrap();
         app.dispatch(deposit(2, "25.50")).await.unwrap();
@@ -124,7 +124,7 @@ async fn a_transfer_shows_its_progress() {
     }
 }
 
-/// Everything a read side shows.
+/// Returns the rows of all read models as text.
 async fn everything(read: &ReadModels) -> String {
     let month: Month = "2026-03".parse().unwrap();
     let accounts = read.accounts().await.unwrap();

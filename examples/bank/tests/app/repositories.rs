@@ -1,4 +1,4 @@
-//! The same account over events, over a row with its state, and without the dispatcher.
+//! The same account from events, from a stored state, and without the dispatcher.
 
 use bank::domain::{Account, AccountCommand, AccountError, AccountEvent};
 use cqrs::memory::MemoryStore;
@@ -12,10 +12,10 @@ use crate::{account, close, deposit, eur, open, withdraw};
 
 const A: u128 = 0xA;
 
-/// What a teller answers: the events, or the bank's refusal.
+/// The stored events, or why the bank rejected the command.
 type Answer = Result<Vec<AccountEvent>, AccountError>;
 
-/// Three ways of putting the same question.
+/// Three ways to execute a command.
 enum Teller {
     App(App),
     /// An application service: load, decide, save.
@@ -28,7 +28,7 @@ impl Teller {
         match self {
             Self::App(app) => match app.dispatch(command).await {
                 Ok(outcome) => Ok(outcome.events.into_iter().map(|e| e.event).collect()),
-                Err(DispatchError::Rejected(refusal)) => Err(refusal),
+                Err(DispatchError::Rejected(reason)) => Err(reason),
                 Err(error) => panic!("{error:?}"),
             },
             Self::Service(repository) => {
@@ -54,28 +54,31 @@ impl Teller {
     }
 }
 
-/// The rules of an account, one after the other, and what they leave behind.
+/// Checks the rules of an account and the events that they store.
 async fn account_suite(teller: Teller) {
-    let refused = |answer: Answer| answer.unwrap_err();
+    let rejection = |answer: Answer| answer.unwrap_err();
     let accepted = |answer: Answer| assert_eq!(answer.unwrap().len(), 1);
 
-    assert_eq!(refused(teller.ask(deposit(A, "1.00")).await), AccountError::AccountNotFound);
-    assert_eq!(refused(teller.ask(open(A, " ", "1.00")).await), AccountError::BlankOwner);
+    assert_eq!(rejection(teller.ask(deposit(A, "1.00")).await), AccountError::AccountNotFound);
+    assert_eq!(rejection(teller.ask(open(A, " ", "1.00")).await), AccountError::BlankOwner);
     assert_eq!(teller.state().await, (Version::ZERO, Account::Unopened));
 
     accepted(teller.ask(open(A, "Alice", "100.00")).await);
-    assert_eq!(refused(teller.ask(open(A, "Mallory", "5.00")).await), AccountError::AlreadyOpened);
+    assert_eq!(
+        rejection(teller.ask(open(A, "Mallory", "5.00")).await),
+        AccountError::AlreadyOpened
+    );
     accepted(teller.ask(deposit(A, "25.50")).await);
-    assert_eq!(refused(teller.ask(deposit(A, "0.00")).await), AccountError::NonPositiveAmount);
+    assert_eq!(rejection(teller.ask(deposit(A, "0.00")).await), AccountError::NonPositiveAmount);
     let (balance, requested) = (eur("125.50"), eur("125.51"));
-    let refusal = AccountError::InsufficientFunds { balance, requested };
-    assert_eq!(refused(teller.ask(withdraw(A, "125.51")).await), refusal);
-    assert_eq!(refused(teller.ask(close(A)).await), AccountError::BalanceLeft { balance });
+    let reason = AccountError::InsufficientFunds { balance, requested };
+    assert_eq!(rejection(teller.ask(withdraw(A, "125.51")).await), reason);
+    assert_eq!(rejection(teller.ask(close(A)).await), AccountError::BalanceLeft { balance });
     accepted(teller.ask(withdraw(A, "125.50")).await);
     assert_eq!(teller.state().await, (Version::new(3), Account::Open { balance: eur("0.00") }));
 
     accepted(teller.ask(close(A)).await);
-    assert_eq!(refused(teller.ask(deposit(A, "1.00")).await), AccountError::AccountClosed);
+    assert_eq!(rejection(teller.ask(deposit(A, "1.00")).await), AccountError::AccountClosed);
     assert_eq!(teller.state().await, (Version::new(4), Account::Closed));
 }
 

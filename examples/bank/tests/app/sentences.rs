@@ -1,4 +1,4 @@
-//! The transfer of money as sentences: when this has happened, that is to be done.
+//! The transfer process with the test kit: given events, when an event, then effects.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use cqrs_testing::{GivenProcess, given_process};
 use crate::{account, eur, noon};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// When refusals are told, by the clock of the kit.
+/// The time of rejections on the clock of the test kit.
 const THEN: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn id() -> TransferId {
@@ -79,11 +79,12 @@ fn a_transfer_debits_and_credits_step_by_step() {
 
 #[test]
 fn a_rejected_debit_fails_the_transfer() {
-    let refused = AccountError::InsufficientFunds { balance: eur("1.00"), requested: eur("30.00") };
+    let rejected =
+        AccountError::InsufficientFunds { balance: eur("1.00"), requested: eur("30.00") };
     let reason = FailureReason::InsufficientFunds;
     a_transfer()
         .given([started()])
-        .when_rejected(&id().to_string(), withdraw(), refused)
+        .when_rejected(&id().to_string(), withdraw(), rejected)
         .then(Effects::new().cancel_timer("too long").dispatch(fail(reason, false, THEN)));
 }
 
@@ -108,7 +109,7 @@ fn a_timeout_revokes_the_commands_and_refunds() {
         .after(PATIENCE)
         .when_timer(&id().to_string(), "too long")
         .then(Effects::new().revoke_commands::<Account>())
-        // It arrived after all.
+        // The credit was accepted in time after all.
         .when(deposited(2, false))
         .then(
             Effects::new()

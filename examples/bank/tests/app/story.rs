@@ -1,10 +1,10 @@
-//! Stories run in this process, and what they print.
+//! Runs stories in this process and checks what they print.
 
 use bank::cli::{Colors, DEFAULT_STORY, Summary, run};
 use example_shared::StoreArguments;
 
-/// What goes to standard output and to standard error, and how it went.
-fn told(story: &[u8]) -> (String, String, Summary) {
+/// Returns the standard output, the standard error and the summary of a story.
+fn output(story: &[u8]) -> (String, String, Summary) {
     let (mut out, mut errors) = (Vec::new(), Vec::new());
     let summary =
         run(&StoreArguments::default(), "story.txt", story, Colors::Off, &mut out, &mut errors)
@@ -12,18 +12,18 @@ fn told(story: &[u8]) -> (String, String, Summary) {
     (String::from_utf8(out).unwrap(), String::from_utf8(errors).unwrap(), summary)
 }
 
-/// The widest a line can be on a terminal: whatever is not ASCII may take two columns.
+/// Returns the maximum width of a line on a terminal; a non-ASCII character may take two columns.
 fn columns(line: &str) -> usize {
     line.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum()
 }
 
 #[test]
 fn the_default_story_prints_the_golden_output() {
-    let (out, errors, summary) = told(DEFAULT_STORY.as_bytes());
+    let (out, errors, summary) = output(DEFAULT_STORY.as_bytes());
     assert_eq!(errors, "");
     assert!(summary.is_clean() && summary.rejected > 3, "{summary:?}");
     let recorded = include_str!("../../golden/story.out");
-    assert_eq!(out, recorded, "the story has changed: look at it, then renew golden/story.out");
+    assert_eq!(out, recorded, "the output has changed: review it, then update golden/story.out");
     for line in out.lines() {
         assert!(columns(line) <= 80 && line.trim_end() == line, "{line:?}");
     }
@@ -33,7 +33,7 @@ fn the_default_story_prints_the_golden_output() {
 fn an_invalid_line_is_reported_and_the_rest_runs() {
     let story =
         b"open a \"Ann\" 1.00\r\nsteal a 5\r\n\r\ndeposit a 10.005\ndeposit a\ndeposit a 2.00";
-    let (out, errors, summary) = told(story);
+    let (out, errors, summary) = output(story);
     assert_eq!(
         errors.lines().collect::<Vec<_>>(),
         [
@@ -49,12 +49,12 @@ fn an_invalid_line_is_reported_and_the_rest_runs() {
 
 #[test]
 fn bytes_that_are_not_utf8_are_an_invalid_line() {
-    let (out, errors, summary) = told(b"\xff\xfe\nopen a \"Ann\" 1.00\n\"\xc3\n");
+    let (out, errors, summary) = output(b"\xff\xfe\nopen a \"Ann\" 1.00\n\"\xc3\n");
     assert_eq!(errors, "story.txt:1: the line is not UTF-8\nstory.txt:3: the line is not UTF-8\n");
     assert!(out.contains("balance 1.00"));
     assert_eq!(summary.invalid, 2);
-    // A byte order mark is no part of the first line.
-    assert!(told("\u{feff}show".as_bytes()).2.is_clean());
+    // A byte order mark is not part of the first line.
+    assert!(output("\u{feff}show".as_bytes()).2.is_clean());
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn long_lines_and_unusual_names_fit_the_screen() {
          open c \"\u{1b}[2J\" 1\nshow\nhistory a\n{long}\ndeposit a {long}\ndeposit {long} 1\n",
         "b".repeat(36)
     );
-    let (out, errors, summary) = told(story.as_bytes());
+    let (out, errors, summary) = output(story.as_bytes());
     assert_eq!((summary.rejected, summary.invalid), (2, 3), "{errors}");
     for line in out.lines().chain(errors.lines()) {
         assert!(columns(line) <= 100 && !line.contains('\u{1b}'), "{line:?}");
@@ -84,7 +84,7 @@ fn long_sentences_wrap_and_lose_nothing() {
         "open {name} \"Ann\" {most}\nopen a \"Ann\" 46116860184273879.03\nwithdraw a {most}\n\
          balance {name} at 2999-12-31T23:59:59.999999Z\nhistory {name}\n"
     );
-    let (out, errors, _) = told(story.as_bytes());
+    let (out, errors, _) = output(story.as_bytes());
     assert_eq!(errors, "");
     assert!(out.lines().all(|line| columns(line) <= 80), "{out}");
     let text = out.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -99,7 +99,7 @@ fn long_sentences_wrap_and_lose_nothing() {
 #[test]
 fn ordinary_amounts_take_one_line_per_event() {
     let story = "time 2026-03-02T09:00:00.123456Z\nopen a \"Ann\" 1234567.89\nhistory a\nshow\n";
-    let (out, _, _) = told(story.as_bytes());
+    let (out, _, _) = output(story.as_bytes());
     let event = "1   bank.account-opened   2026-03-02T09:00:00Z   1234567.89   1234567.89";
     assert!(out.contains(event), "{out}");
 }
@@ -110,7 +110,7 @@ fn past_balances_can_be_queried_and_the_clock_never_goes_back() {
         deposit a 2.00\nbalance a version 1\nbalance a at 2026-03-02T09:59:59.999999Z\n\
         balance a at 2026-03-02T10:00:00Z\nbalance a version 99\nbalance carol\n\
         time 2026-03-02T09:00:00Z\n";
-    let (out, errors, summary) = told(story.as_bytes());
+    let (out, errors, summary) = output(story.as_bytes());
     for said in [
         "a at version 1: 1.00",
         "a at 2026-03-02T09:59:59.999999Z (version 1): 1.00",
@@ -132,13 +132,13 @@ fn colours_are_used_only_when_enabled() {
     let out = String::from_utf8(out).unwrap();
     assert!(out.contains("\u{1b}[32m  + v1 bank.account-opened"), "{out:?}");
     assert!(out.contains("\u{1b}[31m  x rejected"), "{out:?}");
-    assert!(!told(story).0.contains('\u{1b}'));
+    assert!(!output(story).0.contains('\u{1b}'));
 }
 
 proptest::proptest! {
     #[test]
     fn no_input_panics_or_overflows_the_screen(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
-        let (out, _, _) = told(&bytes);
+        let (out, _, _) = output(&bytes);
         proptest::prop_assert!(out.lines().all(|line| columns(line) <= 80));
     }
 
@@ -149,7 +149,7 @@ proptest::proptest! {
             0..20,
         )
     ) {
-        let (out, _, _) = told(lines.join("\n").as_bytes());
+        let (out, _, _) = output(lines.join("\n").as_bytes());
         proptest::prop_assert!(out.lines().all(|line| columns(line) <= 80));
     }
 }

@@ -54,7 +54,7 @@ fn closed() -> AccountEvent {
     AccountEvent::AccountClosed { account_id: account(A), at: noon() }
 }
 
-/// Alice's account with this much on it.
+/// Returns Alice's account with a balance.
 fn alice_with(balance: &str) -> Given<Account> {
     given([opened("Alice", balance)])
 }
@@ -90,15 +90,15 @@ fn an_account_opens_once() {
 
 #[test]
 fn the_name_of_an_owner_must_be_printable() {
-    let refused = |owner: &str, error| {
+    let rejected = |owner: &str, error| {
         given_nothing::<Account>().when(open(owner, "1.00")).then_error(error);
     };
-    refused("", AccountError::BlankOwner);
-    refused("   ", AccountError::BlankOwner);
-    refused(&"a".repeat(300), AccountError::OwnerTooLong);
-    refused("Alice\n", AccountError::OwnerUnprintable);
-    refused("\u{1b}[2J", AccountError::OwnerUnprintable);
-    // Characters count, not bytes.
+    rejected("", AccountError::BlankOwner);
+    rejected("   ", AccountError::BlankOwner);
+    rejected(&"a".repeat(300), AccountError::OwnerTooLong);
+    rejected("Alice\n", AccountError::OwnerUnprintable);
+    rejected("\u{1b}[2J", AccountError::OwnerUnprintable);
+    // The limit is in characters, not bytes.
     let longest = "ä".repeat(MAX_OWNER_CHARS);
     given_nothing::<Account>().when(open(&longest, "1.00")).then([opened(&longest, "1.00")]);
 }

@@ -1,4 +1,4 @@
-//! The domain knows no runtime, no store and no clock.
+//! The domain depends on no runtime, no store and no clock.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ fn domain_modules_depend_only_on_the_core_and_serde() {
         let path = file.unwrap().path();
         let source = std::fs::read_to_string(&path).unwrap();
         files += 1;
-        // Imports of a module stand at the start of a line.
+        // The imports of a module are not indented.
         for line in source.lines() {
             let line = line.strip_prefix("pub ").unwrap_or(line);
             let Some(used) = line.strip_prefix("use ") else { continue };

@@ -22,7 +22,7 @@ fn transfer() -> TransferId {
     Uuid::from_u128(0x71).into()
 }
 
-/// `eur("100.00")`
+/// Parses an amount: `eur("100.00")`.
 fn eur(text: &str) -> Money {
     text.parse().unwrap()
 }

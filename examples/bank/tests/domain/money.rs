@@ -41,7 +41,7 @@ fn ten_cents_and_twenty_are_thirty() {
     let sum = Money::ZERO.checked_add(eur("0.10")).and_then(|sum| sum.checked_add(eur("0.20")));
     assert_eq!(sum, Some(eur("0.30")));
     assert_eq!(serde_json::to_string(&sum).unwrap(), r#""0.30""#);
-    // A number might have been a float somewhere.
+    // A JSON number may have been a float somewhere.
     assert!(serde_json::from_str::<Money>("0.3").is_err());
 }
 
