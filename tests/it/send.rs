@@ -28,12 +28,12 @@ fn application(app: &App, id: &String, stream: StreamName, waiter: &Waiter) {
 
 fn store<S: EventStore + Clone, E: Event>(
     store: &S,
-    name: StreamName,
+    name: &StreamName,
     mut stream: EventStream<E>,
     mut subscription: Subscription,
     events: &[E],
 ) {
-    send(store.append_events(&name, ExpectedVersion::Any, events));
+    send(store.append_events(name, ExpectedVersion::Any, events));
     send(store.read(Read::stream(name.clone()).must_exist()));
     send(store.read_as::<E>(Read::all()));
     send(stream.next());

@@ -271,7 +271,8 @@ impl Appended {
         self.streams.first().map_or(Version::ZERO, |stream| stream.version)
     }
 
-    /// Returns the position of the last event, or [`Position::START`] if there were no events.
+    /// Returns the position of the last event, or [`Position::START`] if there were no events, so
+    /// that waiting for this position ends at once.
     #[must_use]
     pub fn position(&self) -> Position {
         self.streams.iter().map(|stream| stream.position).max().unwrap_or_default()
