@@ -45,6 +45,9 @@ use crate::{
 /// # Ok(()) }
 /// ```
 ///
+/// Do not add `#[async_trait]`: the compiler then reports that the lifetime parameters of the method
+/// do not match the trait.
+///
 /// # Order
 ///
 /// Middleware runs in the order in which it was added, in both directions, once per dispatch. If a

@@ -208,7 +208,6 @@ impl App {
 
     /// Returns the headers that a command inherits from the event or command that caused it: those
     /// named with [`AppBuilder::propagate`].
-    #[allow(dead_code)] // until processes use it
     pub(crate) fn propagated(&self, cause: &Metadata) -> BTreeMap<String, Value> {
         let headers = cause.headers.iter();
         headers

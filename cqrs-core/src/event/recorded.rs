@@ -205,11 +205,8 @@ pub enum DecodeFailure {
         expected: u32,
     },
     /// An upcaster failed on the stored content.
-    #[error("the upcaster failed: {reason}")]
-    Upcast {
-        /// The error of the upcaster.
-        reason: String,
-    },
+    #[error("the upcaster failed")]
+    Upcast(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The content does not have the shape of the Rust type.
     #[error("the stored content does not match the type")]
     Malformed(#[from] serde_json::Error),

@@ -182,13 +182,12 @@ impl Upcasters {
         let (mut open, mut done) = (vec![(start, json)], Vec::new());
         while let Some((at, json)) = open.pop() {
             if let Some(upcaster) = self.find(at.name.as_str(), at.version) {
-                let next = (upcaster.step)(json, event).map_err(|reason| {
-                    failed(DecodeFailure::Upcast { reason: reason.to_string() })
-                })?;
+                let next = (upcaster.step)(json, event)
+                    .map_err(|reason| failed(DecodeFailure::Upcast(reason)))?;
                 open.extend(next.into_iter().rev());
             } else {
                 let payload = Payload::encode(&json)
-                    .map_err(|error| failed(DecodeFailure::Upcast { reason: error.to_string() }))?;
+                    .map_err(|error| failed(DecodeFailure::Upcast(error.into())))?;
                 done.push(event.with_event(RawEvent::new(at.name, at.version, payload)));
             }
         }

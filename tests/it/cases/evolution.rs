@@ -221,7 +221,7 @@ async fn a_failing_upcaster_reports_the_event() {
     old_events(&store, &[("till.paid", 1, json!({"amount": "a lot"}))]).await;
     let error = app(&store, steps().build().unwrap()).load::<Till>(&1).await.unwrap_err();
     let LoadError::Read { source: ReadError::Decode(error), .. } = error else { panic!("{error}") };
-    assert!(matches!(error.failure, DecodeFailure::Upcast { .. }));
+    assert!(matches!(error.failure, DecodeFailure::Upcast(_)));
     assert_eq!((error.version, error.schema_version), (Version::new(1), 1));
 
     // A step that returns the wrong number of values fails, too.

@@ -1,0 +1,7 @@
+struct Checks;
+
+fn start(store: cqrs::memory::MemoryStore) {
+    let _ = cqrs::App::builder(store).middleware(Checks).build();
+}
+
+fn main() {}
