@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use cqrs_core::{
     Aggregate, Event,
     aggregate::{Reservations, UniqueKey},
+    app::CommandOf,
     event::Payload,
 };
 use similar::{ChangeTag, TextDiff};
@@ -100,10 +101,10 @@ impl<A: Aggregate> Given<A> {
     /// Executes a command.
     #[must_use = "nothing is tested before `then`"]
     #[track_caller]
-    pub fn when(self, command: impl Into<A::Command>) -> Then<A> {
+    pub fn when(self, command: impl CommandOf<A>) -> Then<A> {
         let Self { mut state } = self;
         let decided = state
-            .execute(through_json(command.into()))
+            .execute(through_json(command.into_command()))
             .map(|events| events.into_iter().map(stored).collect::<Vec<_>>());
         let reservations = match &decided {
             Ok(events) => state.reservations(events),
@@ -239,7 +240,7 @@ where
     /// Executes another command. The one before must have been accepted.
     #[must_use = "nothing is tested before `then`"]
     #[track_caller]
-    pub fn and_when(self, command: impl Into<A::Command>) -> Self {
+    pub fn and_when(self, command: impl CommandOf<A>) -> Self {
         self.accepted();
         Given { state: self.state }.when(command)
     }
