@@ -1,4 +1,4 @@
-//! What a process does, written once for every pair of stores.
+//! Process managers, written once for every pair of stores.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use cqrs_testing::{ManualClock, eventually};
 use futures_util::future::join_all;
 
 use super::fresh::Kept;
-use crate::script::{Failure, Heard, Said, Script, say};
+use crate::script::{Failure, Said, Script, Words, say};
 
 const WITHIN: Duration = Duration::from_secs(60);
 const NAME: &str = "script";
@@ -56,14 +56,14 @@ impl World {
         running
     }
 
-    /// Says something and waits until the process has taken it in.
+    /// Says a word and waits until the process has handled it.
     async fn say(&self, running: &Processes, word: &str) {
         let position = self.app.dispatch(say("us", word)).await.unwrap().position;
         let waited = running.wait_for(NAME, position, WITHIN).await.unwrap();
         assert_eq!(waited, Waited::CaughtUp);
     }
 
-    /// What somebody has said.
+    /// The words of a speaker.
     async fn said_by(&self, speaker: &str) -> Vec<String> {
         let stream = cqrs::StreamName::new(format!("speaker-{speaker}")).unwrap();
         let all: Vec<Recorded<Said>> =
@@ -94,7 +94,7 @@ async fn find(running: &Processes, id: &str) -> Option<Instance> {
 }
 
 async fn words(running: &Processes, id: &str) -> Vec<String> {
-    find(running, id).await.unwrap().state.decode::<Heard>().unwrap().words
+    find(running, id).await.unwrap().state.decode::<Words>().unwrap().words
 }
 
 async fn until(running: &Processes, id: &str, check: impl Fn(&Instance) -> bool) {
@@ -108,17 +108,21 @@ async fn until(running: &Processes, id: &str, check: impl Fn(&Instance) -> bool)
 }
 
 #[tokio::test]
-async fn events_find_their_instances() {
+async fn events_are_routed_to_their_instances() {
     let world = World::new().await;
     let running = world.start(&Script::<1>::default()).await;
-    for word in ["start:a", "start:a", "start:b", "if_started:c", "end:c", "nobody", "start:a,b,d"]
+    for word in
+        ["start:a", "start:a", "start:b", "if_started:c", "end:c", "unrouted", "start:a,b,d"]
     {
         world.say(&running, word).await;
     }
     assert_eq!(words(&running, "a").await, ["start:a", "start:a", "start:a,b,d"]);
     assert_eq!(words(&running, "b").await, ["start:b", "start:a,b,d"]);
-    assert!(find(&running, "c").await.is_none(), "what is not there is not joined");
-    // The last event counts, and what comes later does not.
+    assert!(
+        find(&running, "c").await.is_none(),
+        "continue_if_started and end do not start an instance"
+    );
+    // The last event is handled; later ones are ignored.
     world.say(&running, "end:a!say=other/bye").await;
     world.say(&running, "start:a").await;
     world.say(&running, "existing:a").await;
@@ -133,7 +137,7 @@ async fn events_find_their_instances() {
 }
 
 #[tokio::test]
-async fn strict_routes_that_do_not_fit_wait_for_people() {
+async fn strict_routes_suspend_instances_that_do_not_match() {
     let world = World::new().await;
     let running = world.start(&Script::<1>::default()).await;
     for word in ["new:a", "new:a", "existing:b", "start:c"] {
@@ -145,7 +149,7 @@ async fn strict_routes_that_do_not_fit_wait_for_people() {
 }
 
 #[tokio::test]
-async fn a_command_waits_until_a_process_knows_it() {
+async fn a_dispatch_can_wait_until_a_process_has_handled_its_events() {
     let world = World::new().await;
     let running = world.start(&Script::<1>::default()).await;
     let waiter = running.waiter([NAME]).unwrap();
@@ -157,7 +161,7 @@ async fn a_command_waits_until_a_process_knows_it() {
 }
 
 #[tokio::test]
-async fn a_route_that_panics_stops_visibly_and_loses_nothing() {
+async fn a_panic_in_route_stops_the_process_and_loses_no_event() {
     let world = World::new().await;
     let script = Script::<1>::default();
     script.panics.store(true, Ordering::Release);
@@ -181,7 +185,7 @@ async fn a_route_that_panics_stops_visibly_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_process_begins_where_it_is_told() {
+async fn a_process_starts_where_its_options_say_only_the_first_time() {
     let world = World::new().await;
     world.app.dispatch(say("us", "start:old!say=other/old")).await.unwrap();
     let now = impatient().start(Start::Now);
@@ -190,7 +194,7 @@ async fn a_process_begins_where_it_is_told() {
     world.until_said("other", &["new"]).await;
     assert!(find(&running, "old").await.is_none());
     running.stop().await;
-    // Later it goes on where it was, whatever it is told.
+    // A restart continues from the checkpoint, whatever the options say.
     world.app.dispatch(say("us", "start:new!say=other/more")).await.unwrap();
     let running = world.start_with(&Script::<1>::default(), now).await;
     world.until_said("other", &["new", "more"]).await;
@@ -198,7 +202,7 @@ async fn a_process_begins_where_it_is_told() {
 }
 
 #[tokio::test]
-async fn commands_are_sent_in_order_with_their_cause() {
+async fn commands_are_sent_in_order_and_name_their_cause() {
     let world = World::new().await;
     let running = world.start(&Script::<1>::default()).await;
     world.say(&running, "start:a!say=other/1!say=other/2!say=other/3").await;
@@ -217,12 +221,12 @@ async fn commands_are_sent_in_order_with_their_cause() {
 }
 
 #[tokio::test]
-async fn a_restart_goes_on_where_it_was() {
+async fn a_restart_continues_from_the_checkpoint() {
     let world = World::new().await;
     for round in 0..3 {
         let running = world.start(&Script::<1>::default()).await;
         world.say(&running, &format!("start:a!say=other/{round}")).await;
-        world.say(&running, "nothing to it").await;
+        world.say(&running, "ignored").await;
         assert_eq!(words(&running, "a").await.len(), round + 1);
         running.stop().await;
     }
@@ -232,7 +236,7 @@ async fn a_restart_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_answered_and_may_wait_for_people() {
+async fn a_rejection_calls_on_rejected_which_may_suspend_the_instance() {
     let world = World::new().await;
     let running = world.start(&Script::<1>::default()).await;
     world.say(&running, "start:a!say=other/no!say=other/then").await;
@@ -241,7 +245,7 @@ async fn a_refusal_is_answered_and_may_wait_for_people() {
     assert_eq!(words(&running, "a").await[1], "rejected no");
     world.say(&running, "start:b!say=other/no, never").await;
     until(&running, "b", Instance::is_suspended).await;
-    // It keeps the command, for another try.
+    // The command is kept, so that it can be retried.
     assert_eq!(find(&running, "b").await.unwrap().commands.len(), 1);
     assert!(running.end(NAME, "b").await.unwrap());
     until(&running, "b", |found| found.status == InstanceStatus::Ended).await;
@@ -249,7 +253,7 @@ async fn a_refusal_is_answered_and_may_wait_for_people() {
 }
 
 #[tokio::test]
-async fn a_failing_instance_waits_and_the_others_go_on() {
+async fn a_failing_instance_is_suspended_and_the_others_continue() {
     let world = World::new().await;
     let script = Script::<1>::default();
     script.panics.store(true, Ordering::Release);
@@ -262,8 +266,8 @@ async fn a_failing_instance_waits_and_the_others_go_on() {
     world.until_said("other", &["first"]).await;
     let stuck = find(&running, "a").await.unwrap();
     assert_eq!(stuck.waiting.len(), 2);
-    assert_eq!(words(&running, "a").await, ["start:a"], "nothing of the failed turn is left");
-    // Not mended: it fails again and waits on, in order.
+    assert_eq!(words(&running, "a").await, ["start:a"], "the failed call leaves no trace");
+    // It fails again and keeps its waiting events in order.
     running.retry(NAME, "a").await.unwrap();
     eventually(WITHIN, || async {
         let again = find(&running, "a").await.unwrap();
@@ -282,7 +286,7 @@ async fn a_failing_instance_waits_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn a_slow_instance_delays_nobody_and_is_not_retried_for_ever() {
+async fn a_slow_instance_delays_no_other_and_is_suspended_after_its_retries() {
     let world = World::new().await;
     world.failure.0.store(true, Ordering::Release);
     let running = world.start(&Script::<1>::default()).await;
@@ -295,7 +299,7 @@ async fn a_slow_instance_delays_nobody_and_is_not_retried_for_ever() {
         if said == 20 { Ok(()) } else { Err(said) }
     })
     .await;
-    // Four tries without an answer.
+    // Four attempts without an answer.
     until(&running, "a", Instance::is_suspended).await;
     assert!(world.said_by("slow").await.is_empty());
     world.failure.0.store(false, Ordering::Release);
@@ -304,7 +308,7 @@ async fn a_slow_instance_delays_nobody_and_is_not_retried_for_ever() {
 }
 
 #[tokio::test]
-async fn timers_go_off_once_at_their_time_also_after_a_restart() {
+async fn timers_fire_once_when_they_are_due_also_after_a_restart() {
     let world = World::new().await;
     let running = world.start(&Script::<1>::default()).await;
     world.say(&running, "start:a!timer=early/10!timer=late/2592000!timer=never/20").await;
@@ -325,9 +329,9 @@ async fn timers_go_off_once_at_their_time_also_after_a_restart() {
 }
 
 #[tokio::test]
-async fn hundreds_of_timers_at_once_all_go_off() {
+async fn hundreds_of_timers_fire_at_once() {
     let world = World::new().await;
-    // Each command needs a connection, of which there are few, and so does the process itself.
+    // Each command needs one of a few connections, and so does the process itself.
     let running = world.start_with(&Script::<1>::default(), ProcessOptions::new()).await;
     let said = (0..600)
         .map(|n| world.app.dispatch(say(&n.to_string(), &format!("start:a{n}!timer=own{n}/10"))));
@@ -343,13 +347,13 @@ async fn hundreds_of_timers_at_once_all_go_off() {
 }
 
 #[tokio::test]
-async fn what_happened_in_time_cancels_a_timer_however_late_it_is_noticed() {
+async fn an_event_recorded_in_time_cancels_a_timer_however_late_it_is_handled() {
     let world = World::new().await;
     let running = world.start(&Script::<1>::default()).await;
     world.say(&running, "start:a!timer=cancelled/10!timer=kept/20").await;
     running.stop().await;
     world.clock.advance(Duration::from_secs(5));
-    // Much happens while nobody is at work, and at the end of it the cancellation.
+    // While nothing runs, many events are recorded, the last of which cancels the timer.
     for n in 0..300 {
         world.app.dispatch(say("us", &format!("start:b{n}"))).await.unwrap();
     }
@@ -370,27 +374,27 @@ async fn a_state_of_an_earlier_version_is_upcast() {
     world.say(&running, "start:a!say=other/now").await;
     assert_eq!(words(&running, "a").await, ["start:a", "upcast from 1", "start:a!say=other/now"]);
     running.stop().await;
-    // A later version than ours: nobody guesses.
+    // A state that is newer than the process manager.
     let running = world.start(&Script::<2>::default()).await;
     world.say(&running, "start:a").await;
     until(&running, "a", Instance::is_suspended).await;
-    let unknown = running.instances("nobody", &InstanceQuery::page()).await.unwrap_err();
-    assert_eq!(unknown.to_string(), "no process `nobody`");
+    let unknown = running.instances("unknown", &InstanceQuery::page()).await.unwrap_err();
+    assert_eq!(unknown.to_string(), "no process `unknown`");
 }
 
 #[tokio::test]
-async fn what_an_operator_ended_sends_nothing_any_more() {
+async fn an_instance_that_an_operator_ended_sends_no_commands() {
     let world = World::new().await;
     world.failure.0.store(true, Ordering::Release);
     let running = world.start(&Script::<1>::default()).await;
     world.say(&running, "start:a!say=slow/hello").await;
     running.stop().await;
-    // Asked for while nobody runs it: the next run finds it together with the command.
+    // Requested while nothing runs: the next start finds the request together with the command.
     assert!(running.end(NAME, "a").await.unwrap());
     world.failure.0.store(false, Ordering::Release);
     let running = world.start(&Script::<1>::default()).await;
     until(&running, "a", |found| found.status == InstanceStatus::Ended).await;
-    // Another one's command is sent later than it would have been.
+    // A command that is sent later than the ended instance's would have been.
     world.say(&running, "start:b!say=other/done").await;
     world.until_said("other", &["done"]).await;
     assert!(world.said_by("slow").await.is_empty());

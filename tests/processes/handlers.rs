@@ -1,4 +1,4 @@
-//! What a handler does, written once for every pair of stores.
+//! Event handlers, written once for every pair of stores.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,28 +21,28 @@ use crate::script::{Said, say};
 const WITHIN: Duration = Duration::from_secs(60);
 const NAME: &str = "echo";
 
-/// Says what it hears once more, and does as it is told.
+/// Repeats every word, and fails or waits if the word says so.
 #[derive(Debug)]
 struct Echo {
-    heard: Mutex<Vec<(String, String)>>,
-    /// How often `fail` fails.
+    handled_words: Mutex<Vec<(String, String)>>,
+    /// How often `fail` and `panic` fail from now on.
     failures: AtomicUsize,
-    /// Lets `wait` go on.
+    /// Releases `wait`.
     gate: Semaphore,
-    /// How many wait at once.
+    /// How many events wait.
     waiting: AtomicUsize,
 }
 
 impl Default for Echo {
     fn default() -> Self {
-        let (heard, failures) = (Mutex::default(), AtomicUsize::new(0));
-        Self { heard, failures, gate: Semaphore::new(0), waiting: AtomicUsize::new(0) }
+        let (handled_words, failures) = (Mutex::default(), AtomicUsize::new(0));
+        Self { handled_words, failures, gate: Semaphore::new(0), waiting: AtomicUsize::new(0) }
     }
 }
 
 impl Echo {
-    fn heard(&self) -> Vec<String> {
-        self.heard.lock().unwrap().iter().map(|(_, word)| word.clone()).collect()
+    fn handled_words(&self) -> Vec<String> {
+        self.handled_words.lock().unwrap().iter().map(|(_, word)| word.clone()).collect()
     }
 
     fn fails(&self) -> bool {
@@ -64,11 +64,11 @@ impl EventHandler for Echo {
             return Ok(());
         }
         let Said::Said { word } = &event.event;
-        self.heard.lock().unwrap().push((event.stream.to_string(), word.clone()));
+        self.handled_words.lock().unwrap().push((event.stream.to_string(), word.clone()));
         context.dispatch(say("echo", word)).await?;
         match &**word {
-            "fail" if self.fails() => Err("as told".into()),
-            "panic" if self.fails() => panic!("as told"),
+            "fail" if self.fails() => Err("as scripted".into()),
+            "panic" if self.fails() => panic!("as scripted"),
             "wait" => {
                 self.waiting.fetch_add(1, Ordering::AcqRel);
                 self.gate.acquire().await?.forget();
@@ -94,13 +94,13 @@ impl World {
     }
 
     async fn start(&self, echo: &Arc<Echo>, options: HandlerOptions) -> Processes {
-        let running = self.start_unbuilt(echo, options).await;
+        let running = self.start_without_waiting(echo, options).await;
         assert!(running.wait_until_started(NAME, WITHIN).await.unwrap());
         running
     }
 
-    /// Without waiting until it is at the head.
-    async fn start_unbuilt(&self, echo: &Arc<Echo>, options: HandlerOptions) -> Processes {
+    /// Starts the handler without waiting until it has caught up.
+    async fn start_without_waiting(&self, echo: &Arc<Echo>, options: HandlerOptions) -> Processes {
         Processes::builder(&self.app, self.kept.clone())
             .clock(self.clock.clone())
             .lease(Duration::from_millis(300))
@@ -129,7 +129,7 @@ impl World {
     }
 }
 
-async fn handled(running: &Processes, position: Position) {
+async fn wait_until_handled(running: &Processes, position: Position) {
     let waited = running.wait_for(NAME, position, WITHIN).await.unwrap();
     assert_eq!(waited, Waited::CaughtUp);
 }
@@ -139,7 +139,7 @@ fn quick() -> FailurePolicy {
 }
 
 #[tokio::test]
-async fn each_event_in_order_and_commands_with_their_cause() {
+async fn events_are_handled_in_order_and_commands_name_their_cause() {
     let world = World::new().await;
     let echo = Arc::new(Echo::default());
     let running = world.start(&echo, HandlerOptions::new()).await;
@@ -147,8 +147,8 @@ async fn each_event_in_order_and_commands_with_their_cause() {
         world.say("us", &format!("{n}")).await;
     }
     let last = world.say("them", "5").await;
-    handled(&running, last).await;
-    assert_eq!(echo.heard(), ["0", "1", "2", "3", "4", "5"]);
+    wait_until_handled(&running, last).await;
+    assert_eq!(echo.handled_words(), ["0", "1", "2", "3", "4", "5"]);
     let log = world.log().await;
     for said in log.iter().filter(|event| event.stream.as_str() != "speaker-echo") {
         let Said::Said { word } = &said.event;
@@ -161,16 +161,16 @@ async fn each_event_in_order_and_commands_with_their_cause() {
         assert_eq!(metadata.actor.as_deref(), Some("handler:echo"));
     }
     running.stop().await;
-    // A restart goes on behind what was handled.
+    // A restart continues after the handled events.
     let later = Arc::new(Echo::default());
     let running = world.start(&later, HandlerOptions::new()).await;
     let last = world.say("us", "6").await;
-    handled(&running, last).await;
-    assert_eq!(later.heard(), ["6"]);
+    wait_until_handled(&running, last).await;
+    assert_eq!(later.handled_words(), ["6"]);
 }
 
 #[tokio::test]
-async fn it_begins_where_it_is_told() {
+async fn a_new_handler_starts_where_its_options_say() {
     let world = World::new().await;
     world.say("us", "old").await;
     let middle = world.say("us", "middle").await;
@@ -184,47 +184,47 @@ async fn it_begins_where_it_is_told() {
         (Start::Now, vec!["last"]),
     ] {
         let (_, kept) = super::fresh::stores(&world.clock).await;
-        // Commands of the same handler have the same ids, so the log does not change.
+        // Each handler derives the same command ids, so the log does not change.
         let world = World { app: world.app.clone(), kept, clock: world.clock.clone() };
         let echo = Arc::new(Echo::default());
         let running = world.start(&echo, HandlerOptions::new().start(start)).await;
         let id = cqrs::event::Uuid::from_u128(9);
         let last = world.app.dispatch(say("us", "last")).command_id(id).await.unwrap().position;
-        handled(&running, last).await;
+        wait_until_handled(&running, last).await;
         if start == Start::Now && last < world.app.store().head().await.unwrap() {
-            // It was there before this one began.
-            assert!(echo.heard().is_empty());
+            // The event was recorded before this handler started.
+            assert!(echo.handled_words().is_empty());
         } else {
-            assert_eq!(echo.heard(), expected, "{start:?}");
+            assert_eq!(echo.handled_words(), expected, "{start:?}");
         }
         running.stop().await;
     }
 }
 
 #[tokio::test]
-async fn what_fails_waits_with_its_key_and_the_others_go_on() {
+async fn a_failing_event_is_parked_with_its_key_and_other_keys_continue() {
     let world = World::new().await;
     let echo = Arc::new(Echo::default());
     let running = world.start(&echo, HandlerOptions::new().on_failure(quick())).await;
-    // It passes by itself the third time, and its command takes effect once.
+    // The third attempt succeeds, and its command takes effect once.
     echo.failures.store(2, Ordering::Release);
     let position = world.say("a", "fail").await;
-    handled(&running, position).await;
-    assert_eq!(echo.heard(), ["fail"; 3]);
+    wait_until_handled(&running, position).await;
+    assert_eq!(echo.handled_words(), ["fail"; 3]);
     assert_eq!(world.echoed().await, ["fail"]);
 
     echo.failures.store(1_000, Ordering::Release);
     let failing = world.say("a", "panic").await;
-    world.say("a", "behind").await;
+    world.say("a", "later").await;
     let last = world.say("b", "free").await;
-    handled(&running, last).await;
+    wait_until_handled(&running, last).await;
     let health = running.health().await.unwrap().remove(0);
     assert_ne!(health.state, ConsumerState::Stopped);
     assert_eq!(health.parked, 2);
-    assert!(!echo.heard().contains(&"behind".to_owned()));
+    assert!(!echo.handled_words().contains(&"later".to_owned()));
     let parked = running.parked(NAME).await.unwrap();
     assert_eq!(parked[0].position, failing);
-    assert!(parked[0].error.as_ref().unwrap().contains("as told"), "{parked:?}");
+    assert!(parked[0].error.as_ref().unwrap().contains("as scripted"), "{parked:?}");
 
     echo.failures.store(0, Ordering::Release);
     running.retry_parked(NAME, Some("speaker-a")).await.unwrap();
@@ -233,31 +233,31 @@ async fn what_fails_waits_with_its_key_and_the_others_go_on() {
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
     })
     .await;
-    assert_eq!(world.echoed().await, ["fail", "panic", "free", "behind"]);
+    assert_eq!(world.echoed().await, ["fail", "panic", "free", "later"]);
 }
 
 #[tokio::test]
-async fn a_handler_that_is_to_stop_stands_still_until_it_is_resumed() {
+async fn a_handler_that_stops_on_failure_continues_when_it_is_resumed() {
     let world = World::new().await;
     let echo = Arc::new(Echo::default());
     let stop = FailurePolicy::stop().retries(1).pauses(WITHIN / 60_000, WITHIN / 60_000);
     let running = world.start(&echo, HandlerOptions::new().on_failure(stop)).await;
     echo.failures.store(2, Ordering::Release);
     world.say("a", "fail").await;
-    let last = world.say("b", "behind").await;
+    let last = world.say("b", "later").await;
     eventually(WITHIN, || async {
         let health = running.health().await.unwrap().remove(0);
         if health.state == ConsumerState::Stopped { Ok(()) } else { Err(format!("{health:?}")) }
     })
     .await;
-    assert_eq!(echo.heard(), ["fail", "fail"]);
+    assert_eq!(echo.handled_words(), ["fail", "fail"]);
     running.resume(NAME).await.unwrap();
-    handled(&running, last).await;
-    assert_eq!(echo.heard(), ["fail", "fail", "fail", "behind"]);
+    wait_until_handled(&running, last).await;
+    assert_eq!(echo.handled_words(), ["fail", "fail", "fail", "later"]);
 }
 
 #[tokio::test]
-async fn several_keys_at_once_and_each_in_order() {
+async fn several_keys_are_handled_at_once_and_each_in_order() {
     let world = World::new().await;
     let echo = Arc::new(Echo::default());
     for word in ["wait", "1", "2"] {
@@ -267,19 +267,19 @@ async fn several_keys_at_once_and_each_in_order() {
     }
     let last = world.app.store().head().await.unwrap();
     let options = HandlerOptions::new().concurrency(9).on_failure(quick());
-    let running = world.start_unbuilt(&echo, options).await;
+    let running = world.start_without_waiting(&echo, options).await;
     eventually(WITHIN, || async {
         let waiting = echo.waiting.load(Ordering::Acquire);
         if waiting == 3 { Ok(()) } else { Err(waiting) }
     })
     .await;
-    assert_eq!(echo.heard(), ["wait"; 3], "each key waits for its first event");
+    assert_eq!(echo.handled_words(), ["wait"; 3], "each key waits for its first event");
     echo.gate.add_permits(3);
     assert!(running.wait_until_started(NAME, WITHIN).await.unwrap());
-    handled(&running, last).await;
+    wait_until_handled(&running, last).await;
     for key in ["a", "b", "c"] {
-        let heard = echo.heard.lock().unwrap().clone();
-        let mine = heard.iter().filter(|(stream, _)| *stream == format!("speaker-{key}"));
+        let handled_words = echo.handled_words.lock().unwrap().clone();
+        let mine = handled_words.iter().filter(|(stream, _)| *stream == format!("speaker-{key}"));
         assert_eq!(mine.map(|(_, word)| &**word).collect::<Vec<_>>(), ["wait", "1", "2"]);
     }
     // One of several fails: the others are not handled again.
@@ -291,8 +291,8 @@ async fn several_keys_at_once_and_each_in_order() {
     }
     let last = world.app.store().head().await.unwrap();
     let running = world.start(&echo, options).await;
-    handled(&running, last).await;
-    let mut heard = echo.heard();
-    heard.sort();
-    assert_eq!(heard, ["3", "3", "fail", "fail"]);
+    wait_until_handled(&running, last).await;
+    let mut handled_words = echo.handled_words();
+    handled_words.sort();
+    assert_eq!(handled_words, ["3", "3", "fail", "fail"]);
 }

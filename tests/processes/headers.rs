@@ -113,11 +113,11 @@ async fn declared_headers_and_the_correlation_id_reach_the_events_of_a_scheduled
     let running = world.start().await;
     let correlation = cqrs::CorrelationId::random();
     let due = world.clock.now().plus(Duration::from_secs(10));
-    let command = ScheduledCommand::new("later", due, say("plan", "later"))
+    let command = ScheduledCommand::new("later", due, say("scheduled", "later"))
         .metadata(metadata().with_correlation_id(correlation));
     CommandScheduler::new(world.app.clone()).schedule(command).await.unwrap();
     world.clock.advance(Duration::from_secs(10));
-    let found = world.metadata_of("plan", "later").await;
+    let found = world.metadata_of("scheduled", "later").await;
     assert_only_the_tenant(&found, "scheduled");
     assert_eq!(found.correlation_id, Some(correlation));
     assert_eq!(found.actor.as_deref(), Some("process:scheduled_commands"));

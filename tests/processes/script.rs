@@ -86,13 +86,13 @@ pub struct Script<const V: u32 = 1> {
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Heard {
+pub struct Words {
     pub words: Vec<String>,
 }
 
 impl<const V: u32> ProcessManager for Script<V> {
     type Event = Said;
-    type State = Heard;
+    type State = Words;
     const NAME: &'static str = "script";
     const STATE_VERSION: u32 = V;
 
@@ -115,12 +115,12 @@ impl<const V: u32> ProcessManager for Script<V> {
         ids.split(',').map(route).collect()
     }
 
-    fn apply(&self, state: &mut Heard, event: &Recorded<Said>) {
+    fn apply(&self, state: &mut Words, event: &Recorded<Said>) {
         let Said::Said { word } = &event.event;
         state.words.push(word.clone());
     }
 
-    fn react(&self, state: &Heard, event: &Recorded<Said>) -> Effects {
+    fn react(&self, state: &Words, event: &Recorded<Said>) -> Effects {
         let Said::Said { word } = &event.event;
         assert_eq!(state.words.last(), Some(word), "applied first");
         let mut effects = Effects::new();
@@ -140,7 +140,7 @@ impl<const V: u32> ProcessManager for Script<V> {
         effects
     }
 
-    fn on_rejected(&self, state: &mut Heard, rejected: &RejectedCommand) -> Effects {
+    fn on_rejected(&self, state: &mut Words, rejected: &RejectedCommand) -> Effects {
         let error = rejected.error::<Unspeakable>().expect("the aggregate's own error");
         state.words.push(format!("rejected {}", error.0));
         let word = rejected.command::<Speaker>().unwrap().word;
@@ -150,7 +150,7 @@ impl<const V: u32> ProcessManager for Script<V> {
         }
     }
 
-    fn on_timeout(&self, state: &mut Heard, timeout: &Timeout) -> Effects {
+    fn on_timeout(&self, state: &mut Words, timeout: &Timeout) -> Effects {
         state.words.push(format!("timeout {}", timeout.name()));
         // Some timers have their own speaker.
         let is_own = timeout.name().starts_with("own");

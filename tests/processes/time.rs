@@ -1,4 +1,4 @@
-//! Commands at a time, written once for every pair of stores.
+//! Recurring and scheduled commands, written once for every pair of stores.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,17 +21,17 @@ use crate::script::{Failure, Said, Say, Speaker, say};
 const WITHIN: Duration = Duration::from_secs(60);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Says the minute, at each full minute.
+/// Says the time at each full minute.
 #[derive(Clone, Debug)]
 struct EachMinute {
     speaker: &'static str,
     missed: MissedTicks,
-    refused: Arc<AtomicBool>,
+    rejected: Arc<AtomicBool>,
 }
 
 impl EachMinute {
     fn new(missed: MissedTicks) -> Self {
-        Self { speaker: "clock", missed, refused: Arc::default() }
+        Self { speaker: "clock", missed, rejected: Arc::default() }
     }
 }
 
@@ -44,7 +44,7 @@ impl RecurringCommand for EachMinute {
     }
 
     fn command(&self, tick: Timestamp) -> Say {
-        match self.refused.load(Ordering::Acquire) {
+        match self.rejected.load(Ordering::Acquire) {
             true => say(self.speaker, "no"),
             false => say(self.speaker, &tick.to_string()),
         }
@@ -73,12 +73,12 @@ impl World {
         Self { app, kept, clock, began, failure }
     }
 
-    async fn start(&self, schedule: &EachMinute) -> Processes {
+    async fn start(&self, recurring: &EachMinute) -> Processes {
         let running = Processes::builder(&self.app, self.kept.clone())
             .clock(self.clock.clone())
             .lease(Duration::from_millis(300))
             .poll_interval(Duration::from_millis(10))
-            .recurring(schedule.clone())
+            .recurring(recurring.clone())
             .scheduled_commands(Destinations::new().to::<Speaker>())
             .start()
             .await
@@ -89,7 +89,7 @@ impl World {
         running
     }
 
-    /// The nth full minute.
+    /// Returns the nth full minute.
     fn minute(&self, n: u32) -> String {
         let mut tick = self.began;
         for _ in 0..n {
@@ -131,16 +131,16 @@ async fn until(running: &Processes, name: &str, id: &str, check: impl Fn(&Instan
 }
 
 #[tokio::test]
-async fn each_tick_sends_one_command_whoever_is_at_work() {
+async fn each_tick_sends_one_command_whichever_node_runs() {
     let world = World::new().await;
-    let schedule = EachMinute::new(MissedTicks::Each);
-    let (first, second) = (world.start(&schedule).await, world.start(&schedule).await);
+    let recurring = EachMinute::new(MissedTicks::Each);
+    let (first, second) = (world.start(&recurring).await, world.start(&recurring).await);
     assert!(world.said().await.is_empty());
     for n in 1..=5 {
         world.clock.advance(MINUTE);
         world.until_said(&(1..=n).map(|n| world.minute(n)).collect::<Vec<_>>()).await;
     }
-    // The one at work goes, in the middle of it.
+    // The first node stops while ticks are due.
     world.clock.advance(MINUTE * 2);
     first.stop().await;
     world.until_said(&(1..=7).map(|n| world.minute(n)).collect::<Vec<_>>()).await;
@@ -148,7 +148,7 @@ async fn each_tick_sends_one_command_whoever_is_at_work() {
 }
 
 #[tokio::test]
-async fn ticks_that_were_missed_are_made_up_for_as_told() {
+async fn missed_ticks_are_sent_each_or_only_the_first() {
     let world = World::new().await;
     let each = EachMinute::new(MissedTicks::Each);
     world.start(&each).await.stop().await;
@@ -167,7 +167,7 @@ async fn ticks_that_were_missed_are_made_up_for_as_told() {
 }
 
 #[tokio::test]
-async fn ticks_wait_while_many_commands_have_no_answer() {
+async fn ticks_wait_while_too_many_commands_are_unanswered() {
     let world = World::new().await;
     world.failure.0.store(true, Ordering::Release);
     let slow = EachMinute { speaker: "slow", ..EachMinute::new(MissedTicks::Each) };
@@ -175,21 +175,21 @@ async fn ticks_wait_while_many_commands_have_no_answer() {
     world.clock.advance(MINUTE * 500);
     let full = |found: &Instance| found.commands.len() == 64 && found.timers.len() == 1;
     until(&running, "each_minute", "recurring", full).await;
-    // A look later it is the same.
+    // Nothing changes with the next poll.
     until(&running, "each_minute", "recurring", full).await;
     running.stop().await;
 }
 
 #[tokio::test]
-async fn a_schedule_whose_command_is_refused_waits_for_people() {
+async fn a_rejected_recurring_command_suspends_its_instance() {
     let world = World::new().await;
-    let schedule = EachMinute::new(MissedTicks::Each);
-    schedule.refused.store(true, Ordering::Release);
-    let running = world.start(&schedule).await;
+    let recurring = EachMinute::new(MissedTicks::Each);
+    recurring.rejected.store(true, Ordering::Release);
+    let running = world.start(&recurring).await;
     world.clock.advance(MINUTE);
     until(&running, "each_minute", "recurring", Instance::is_suspended).await;
     world.clock.advance(MINUTE);
-    // Whoever has mended it retries, or ends it.
+    // An operator can retry or end it.
     assert!(running.end("each_minute", "recurring").await.unwrap());
     let ended = |found: &Instance| found.status == InstanceStatus::Ended;
     until(&running, "each_minute", "recurring", ended).await;
@@ -197,33 +197,39 @@ async fn a_schedule_whose_command_is_refused_waits_for_people() {
 }
 
 #[tokio::test]
-async fn a_planned_command_is_sent_once_at_its_time_also_after_a_restart() {
+async fn a_scheduled_command_is_sent_once_when_it_is_due_also_after_a_restart() {
     let world = World::new().await;
-    let schedule = EachMinute::new(MissedTicks::Each);
-    let planner = CommandScheduler::new(world.app.clone());
+    let recurring = EachMinute::new(MissedTicks::Each);
+    let scheduler = CommandScheduler::new(world.app.clone());
     let due = |seconds: u64| world.began.plus(Duration::from_secs(seconds));
-    // Before anybody runs.
-    planner.schedule(ScheduledCommand::new("early", due(10), say("plan", "early"))).await.unwrap();
-    let running = world.start(&schedule).await;
-    planner.schedule(ScheduledCommand::new("late", due(30), say("plan", "late"))).await.unwrap();
-    let taken = planner
-        .schedule(ScheduledCommand::new("late", due(40), say("plan", "other")))
+    // Before anything runs.
+    scheduler
+        .schedule(ScheduledCommand::new("early", due(10), say("scheduled", "early")))
+        .await
+        .unwrap();
+    let running = world.start(&recurring).await;
+    scheduler
+        .schedule(ScheduledCommand::new("late", due(30), say("scheduled", "late")))
+        .await
+        .unwrap();
+    let taken = scheduler
+        .schedule(ScheduledCommand::new("late", due(40), say("scheduled", "other")))
         .await
         .unwrap_err();
     assert!(matches!(&taken, ScheduleError::AlreadyScheduled { id } if id == "late"), "{taken:?}");
-    // All of several, or none.
+    // All of them, or none.
     let several = [
-        ScheduledCommand::new("a", due(20), say("plan", "a")),
-        ScheduledCommand::new("early", due(20), say("plan", "again")),
+        ScheduledCommand::new("a", due(20), say("scheduled", "a")),
+        ScheduledCommand::new("early", due(20), say("scheduled", "again")),
     ];
-    assert!(planner.schedule_all(several).await.is_err());
-    let several = ["b", "c"].map(|id| ScheduledCommand::new(id, due(20), say("plan", id)));
-    planner.schedule_all(several).await.unwrap();
-    planner.schedule_all([]).await.unwrap();
+    assert!(scheduler.schedule_all(several).await.is_err());
+    let several = ["b", "c"].map(|id| ScheduledCommand::new(id, due(20), say("scheduled", id)));
+    scheduler.schedule_all(several).await.unwrap();
+    scheduler.schedule_all([]).await.unwrap();
     let said = || async {
         let all = world.app.store().read_as::<Said>(Read::all().of::<Said>()).await.unwrap();
         let all = all.collect().await.unwrap();
-        let mine = all.into_iter().filter(|event| event.stream.as_str() == "speaker-plan");
+        let mine = all.into_iter().filter(|event| event.stream.as_str() == "speaker-scheduled");
         mine.map(|event| match event.event {
             Said::Said { word } => word,
         })
@@ -237,21 +243,21 @@ async fn a_planned_command_is_sent_once_at_its_time_also_after_a_restart() {
         })
         .await;
     };
-    planner.cancel("b").await.unwrap();
-    let refused = |answer: Result<(), DispatchError<CancelError>>| match answer {
-        Err(DispatchError::Rejected(refused)) => refused,
+    scheduler.cancel("b").await.unwrap();
+    let rejected = |answer: Result<(), DispatchError<CancelError>>| match answer {
+        Err(DispatchError::Rejected(error)) => error,
         other => panic!("{other:?}"),
     };
     assert_eq!(
-        refused(planner.cancel("b").await),
+        rejected(scheduler.cancel("b").await),
         CancelError::AlreadyCancelled { id: "b".to_owned() }
     );
     assert_eq!(
-        refused(planner.cancel("unknown").await),
+        rejected(scheduler.cancel("unknown").await),
         CancelError::NotScheduled { id: "unknown".to_owned() }
     );
     assert_eq!(
-        refused(planner.cancel("a").await),
+        rejected(scheduler.cancel("a").await),
         CancelError::NotScheduled { id: "a".to_owned() }
     );
     world.clock.advance(Duration::from_secs(9));
@@ -259,16 +265,16 @@ async fn a_planned_command_is_sent_once_at_its_time_also_after_a_restart() {
     world.clock.advance(Duration::from_secs(1));
     until_said(&["early"]).await;
     assert_eq!(
-        refused(planner.cancel("early").await),
+        rejected(scheduler.cancel("early").await),
         CancelError::AlreadyDue { id: "early".to_owned() }
     );
     running.stop().await;
     world.clock.advance(Duration::from_secs(60));
-    let running = world.start(&schedule).await;
+    let running = world.start(&recurring).await;
     until_said(&["c", "early", "late"]).await;
-    // One that is refused is on record for people, and goes on when they say so.
-    planner
-        .schedule(ScheduledCommand::new("wrong", world.clock.now(), say("plan", "no")))
+    // A rejected one suspends its instance.
+    scheduler
+        .schedule(ScheduledCommand::new("wrong", world.clock.now(), say("scheduled", "no")))
         .await
         .unwrap();
     until(&running, "scheduled_commands", "wrong", Instance::is_suspended).await;

@@ -178,6 +178,12 @@ impl HandlerContext<'_> {
     }
 }
 
+/// The parts of one stored event.
+type Parts<'e, E> = &'e [Recorded<E>];
+
+/// A key and its events, in order.
+type Keyed<'e, E> = (Cow<'e, str>, Vec<Parts<'e, E>>);
+
 /// Runs a handler as a projector that handles its events before the transaction that moves the
 /// checkpoint begins.
 pub(super) struct HandlerProjector<H> {
@@ -195,7 +201,7 @@ impl<H: EventHandler> HandlerProjector<H> {
     }
 
     /// Handles the parts of one stored event.
-    async fn handle_parts(&self, parts: &[Recorded<H::Event>]) -> Result<(), HandlerError> {
+    async fn handle_parts(&self, parts: Parts<'_, H::Event>) -> Result<(), HandlerError> {
         let Some(first) = parts.first() else { return Ok(()) };
         if self.handled().contains(&first.position) {
             return Ok(());
@@ -224,7 +230,7 @@ impl<H: EventHandler> HandlerProjector<H> {
     }
 
     /// Handles the events of one key in order, until one fails.
-    async fn handle_key(&self, events: Vec<&[Recorded<H::Event>]>) -> Result<(), HandlerError> {
+    async fn handle_key(&self, events: Vec<Parts<'_, H::Event>>) -> Result<(), HandlerError> {
         for parts in events {
             self.handle_parts(parts).await?;
         }
@@ -254,7 +260,7 @@ impl<S: ReadStore, H: EventHandler> Projector<S> for HandlerProjector<H> {
             self.handled().retain(|position| *position >= first.position);
         }
         let key_of = self.handler.key();
-        let mut keys: Vec<(Cow<'_, str>, Vec<&[Recorded<H::Event>]>)> = Vec::new();
+        let mut keys: Vec<Keyed<'_, H::Event>> = Vec::new();
         for parts in as_stored(events) {
             let Some(first) = parts.first() else { continue };
             let key = key_of.of(first);

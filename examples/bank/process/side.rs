@@ -1,4 +1,4 @@
-//! The bank's processes as a whole, at work.
+//! The bank's running processes.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use example_shared::{Automation, OpenReadStore};
 use super::{EndOfDay, FlagLargeWithdrawals, MoneyTransfer};
 use crate::domain::TransferId;
 
-/// Everything that happens by itself in the bank, at work.
+/// The bank's running processes and handlers.
 #[derive(Clone, Debug)]
 pub struct ProcessSide {
     running: Processes,
@@ -32,13 +32,13 @@ impl Automation for Everything {
 }
 
 impl ProcessSide {
-    /// How long a bank may be silent before another one takes over.
+    /// How long a node may go without renewing its leases before another one takes over.
     pub const LEASE: Duration = Duration::from_secs(3);
 
-    /// Starts everything. What was not done when the bank was closed is done now.
+    /// Starts all processes and handlers. They continue with the work that was left at the last stop.
     ///
     /// # Errors
-    /// [`StartError`].
+    /// [`StartError`] if the store fails.
     pub async fn start(
         app: &App,
         clock: impl Clock + Clone,
@@ -48,21 +48,21 @@ impl ProcessSide {
         Ok(Self { running: store.run(app, clock, lease, Everything).await? })
     }
 
-    /// Returns the handle to its processes and handlers.
+    /// Returns the handle to the processes and handlers.
     #[must_use]
     pub const fn processes(&self) -> &Processes {
         &self.running
     }
 
-    /// What a transfer's process remembers, once it has begun.
+    /// Returns the process instance of a transfer, or `None` if it has not started.
     ///
     /// # Errors
-    /// [`OperatorError`].
+    /// [`OperatorError`] if the store fails.
     pub async fn transfer(&self, id: TransferId) -> Result<Option<Instance>, OperatorError> {
         Ok(self.running.instances(MoneyTransfer::NAME, &InstanceQuery::page().id(id)).await?.pop())
     }
 
-    /// Stops everything; what is under way goes on with the next start.
+    /// Stops all processes and handlers. The next start continues with their work.
     pub async fn stop(&self) {
         self.running.stop().await;
     }

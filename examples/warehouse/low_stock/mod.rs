@@ -1,7 +1,7 @@
-//! When little is left, somebody is told, once; again when it was filled up in between.
+//! Low-stock notifications: one each time the stock of a product falls to the threshold.
 //!
-//! [`Item`] is the rule. The [`ToDo`] shows what is open, [`LowStock`] works it off, and whoever is
-//! to be told stands behind a [`Notifier`].
+//! [`Item`] is the rule, [`ToDo`] lists the pending notifications, [`LowStock`] requests them, and
+//! [`SendNotifications`] passes them to a [`Notifier`].
 
 mod automation;
 mod item;

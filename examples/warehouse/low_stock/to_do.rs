@@ -1,4 +1,4 @@
-//! The list of what is open.
+//! The read model of products with a pending notification.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use super::Item;
 use crate::domain::{ProductEvent, Sku};
 use crate::read::QueryError;
 
-/// What has to be done about each product.
+/// Lists the [`Item`] of each product.
 #[derive(Clone, Copy, Debug)]
 pub struct ToDo {
-    /// Up to so many pieces are few.
+    /// Stock is low at or below this number of pieces.
     pub threshold: u64,
 }
 
-/// Every product that was ever looked at.
+/// The items of all products.
 #[derive(Clone, Default)]
 pub(crate) struct Model(RedBlackTreeMapSync<Sku, Item>);
 
@@ -101,7 +101,7 @@ fn item(status: &str, left: Option<i64>) -> Result<Item, QueryError> {
     }
 }
 
-/// All rows.
+/// Returns all items.
 pub(crate) async fn query(read: &PgReadStore) -> Result<BTreeMap<Sku, Item>, QueryError> {
     let mut tx = read.begin_read("to_do").await?;
     let all = "select sku, status, \"left\" from items";
