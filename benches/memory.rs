@@ -1,6 +1,6 @@
-//! The memory store on one thread: events of 150 bytes, one an append.
+//! The memory store on one thread, with one event of 150 bytes per append.
 
-#![allow(clippy::indexing_slicing, clippy::unwrap_used)] // a bench may
+#![allow(clippy::indexing_slicing, clippy::unwrap_used)] // a bench fails by panicking
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -8,40 +8,19 @@ use std::time::{Duration, Instant};
 use cqrs::memory::MemoryStore;
 use cqrs::{
     Event, EventStore, EventStoreExt, ExpectedVersion, StreamName,
-    event::{DecodeFailure, EventType, NewEvent, Payload, PayloadError},
+    event::NewEvent,
     store::{Append, LogRead, Read, StreamRead},
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::{StreamExt, TryStreamExt};
-use serde::{Deserialize, Serialize};
 
-/// Streams that the appends go round.
+#[path = "shared/deposited.rs"]
+mod deposited;
+
+use deposited::Deposited;
+
+/// The number of streams, to which appends are made in turn.
 const STREAMS: usize = 1_000;
-
-#[derive(Serialize, Deserialize)]
-struct Deposited {
-    account: String,
-    amount: i64,
-    balance: i64,
-    reference: String,
-    teller: String,
-}
-
-impl Event for Deposited {
-    const TYPES: &'static [EventType] = &[EventType::new("bank.deposited", 1)];
-
-    fn event_type(&self) -> EventType {
-        Self::TYPES[0]
-    }
-
-    fn encode(&self) -> Result<Payload, PayloadError> {
-        Payload::encode(self)
-    }
-
-    fn decode(_: &str, payload: &Payload) -> Result<Self, DecodeFailure> {
-        Ok(payload.decode()?)
-    }
-}
 
 fn deposited() -> Deposited {
     let event = Deposited {
@@ -67,7 +46,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().build().unwrap()
 }
 
-/// The time of `times` appends to a fresh store; they are made beforehand.
+/// Measures `times` appends to a new store. The events are encoded beforehand.
 fn ready_made(times: u64) -> Duration {
     let (event, streams) = (deposited(), streams());
     let cycle = streams.iter().cycle().take(usize::try_from(times).unwrap());
@@ -83,7 +62,7 @@ fn ready_made(times: u64) -> Duration {
     })
 }
 
-/// The same, with the typed event written as JSON and given its id within the time.
+/// Measures the same including encoding the events and creating their ids.
 fn typed(times: u64) -> Duration {
     let (event, streams) = (deposited(), streams());
     let store = MemoryStore::new();

@@ -1,4 +1,4 @@
-//! One event to JSON and back.
+//! Encodes and decodes one event.
 
 use crate::subject::{Deposited, deposited};
 use cqrs::{

@@ -1,4 +1,4 @@
-//! A whole command on the memory store, against its parts alone.
+//! A complete dispatch on the memory store, compared with its parts.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use cqrs::{
 };
 use criterion::{BatchSize, Criterion};
 
-/// Events in an account before the measured command.
+/// The number of events of an account before the measured command.
 const HISTORY: i64 = 20;
 
 fn stream() -> StreamName {
@@ -29,7 +29,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("dispatch");
     group.measurement_time(Duration::from_secs(3));
 
-    // The parts: decide, encode under a fresh id, append, apply.
+    // The parts: decide, encode with a new id, append, apply.
     let parts = runtime.block_on(store());
     let mut account = Account { balance: HISTORY };
     let mut version = HISTORY.unsigned_abs();

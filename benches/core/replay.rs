@@ -1,4 +1,4 @@
-//! Loading an aggregate from 10 to 100,000 events of the memory store.
+//! Loads an aggregate from 10 to 100,000 events in the memory store.
 
 use crate::subject::{Account, deposited};
 use cqrs::memory::MemoryStore;

@@ -1,4 +1,4 @@
-//! What the benches measure: an account whose events take about 150 bytes of JSON.
+//! The aggregate of the benches: an account whose events take about 150 bytes of JSON.
 
 use cqrs::{
     Aggregate, Command, Event,

@@ -1,4 +1,4 @@
-//! What read models cost those who append.
+//! Throughput of appends while read models run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,11 +32,11 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
             .start()
             .await
             .unwrap();
-        // It is being built all the while: the log is long.
+        // The log is long enough that the build takes the whole time.
         let beside = appends(&store, effort).await;
         running.stop().await;
         read.drop_everything().await.unwrap();
-        // On both sides of it, as a growing log and the server's own chores change the rate.
+        // Measured before and after, because the growing log and maintenance change the rate.
         let alone = before.midpoint(appends(&store, effort).await);
         rebuilding.push(beside / alone);
     }
@@ -72,7 +72,7 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
     report.ratio("with ten projectors at the head", Spread::of(ten), None);
 }
 
-/// Single appends a second by 8 callers.
+/// Returns single appends per second of 8 callers.
 async fn appends(store: &PgStore, effort: &Effort) -> f64 {
     let over = Arc::new(AtomicBool::new(false));
     let start = Instant::now();

@@ -1,4 +1,4 @@
-//! From the append's answer to the row, at the head of the log.
+//! Latency from the answer of an append to the row, at the head of the log.
 
 use std::time::{Duration, Instant};
 

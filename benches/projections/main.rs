@@ -1,8 +1,8 @@
-//! What read models cost and how fast they are built.
+//! The cost of read models and the speed of their builds.
 //!
-//! `cargo bench --bench projections` takes some minutes and writes `benches/results/`.
-//! `-- --quick` takes one, `-- --only memory,rows` chooses sections (neither writes), `-- --test`
-//! runs everything once, tiny, and writes nothing.
+//! `cargo bench --bench projections` takes some minutes and writes to `benches/results/`. `-- --quick`
+//! takes one minute, `-- --only memory,rows` runs some sections, and `-- --test` runs everything once with
+//! little data; these write nothing.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a bench may
 
@@ -20,7 +20,7 @@ use std::time::Duration;
 use cqrs::{Position, Projections, projection::Waited};
 use shared::Effort;
 
-/// Longer than anything here takes.
+/// A timeout that is longer than anything here takes.
 const WITHIN: Duration = Duration::from_secs(600);
 
 fn main() {
@@ -43,7 +43,7 @@ fn main() {
     });
 }
 
-/// Waits until a read model is built and knows a position.
+/// Waits until a read model is built and contains a position.
 async fn known(projections: &Projections, name: &str, position: Position) {
     assert!(projections.wait_until_built(name, WITHIN).await.unwrap());
     let waited = projections.wait_for(name, position, WITHIN).await.unwrap();

@@ -1,4 +1,4 @@
-//! Read models in memory: catching up, and reading while one task applies.
+//! Read models in memory: catching up, and reads while events are applied.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -31,7 +31,7 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
     reading(effort, report).await;
 }
 
-/// A log of so many events in so many streams.
+/// Creates a log with a number of events and streams.
 async fn filled(count: usize, streams: usize) -> MemoryStore {
     let store = MemoryStore::new();
     for turn in 0..count / 100 {
@@ -55,10 +55,10 @@ async fn catch_up(store: &MemoryStore, options: ProjectorOptions) -> f64 {
     rate
 }
 
-/// Between two appends of a writer that does not take a core to itself.
+/// The pause between appends, so that the writer does not occupy a core.
 const PACE: Duration = Duration::from_millis(1);
 
-/// L54: 100,000 rows, one task applies, sixteen read.
+/// 100,000 rows; one task applies events, sixteen tasks read.
 async fn reading(effort: &Effort, report: &mut Report) {
     report.section("In memory: reads of one row of many by 16 tasks, with and without a writer");
     let rows = (effort.rows / 10).min(100_000);
@@ -91,7 +91,7 @@ async fn reading(effort: &Effort, report: &mut Report) {
     running.stop().await;
 }
 
-/// Reads a second by 16 tasks, and events appended and applied a second meanwhile.
+/// Returns reads per second of 16 tasks, and the events appended and applied per second meanwhile.
 async fn reads(
     view: &MemoryView<Model>,
     rows: usize,

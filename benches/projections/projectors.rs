@@ -1,24 +1,13 @@
-//! The projectors that are measured.
+//! The measured projectors.
 
-use cqrs::{Event, Projector, ReadModel, Recorded, projection::ProjectError};
+use cqrs::{Projector, ReadModel, Recorded, projection::ProjectError};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
 use cqrs_postgres::{PgReadStore, PgReadTransaction};
 use rpds::HashTrieMapSync;
-use serde::{Deserialize, Serialize};
 
-/// What `samples::payload` holds.
-#[derive(Serialize, Deserialize, Event)]
-#[event(name = "bank.deposited")]
-pub(crate) struct Deposited {
-    pub(crate) account: String,
-    pub(crate) amount: i64,
-    pub(crate) balance: i64,
-    pub(crate) reference: String,
-    pub(crate) teller: String,
-    pub(crate) x: i64,
-}
+use crate::shared::Deposited;
 
-/// A row for each stream, in memory.
+/// One row per stream, in memory.
 pub(crate) struct Balances;
 
 #[derive(Clone, Default)]
@@ -68,10 +57,10 @@ fn add(rows: &mut HashTrieMapSync<cqrs::StreamName, (i64, i64)>, event: &Recorde
     }
 }
 
-/// A row for each event, a statement for each batch.
+/// One row per event, one statement per batch.
 pub(crate) struct Entries<const N: usize>;
 
-/// Names for several of them in one process.
+/// Names, so that several can run in one process.
 const NAMES: [&str; 10] = ["entries", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
 
 impl<const N: usize> ReadModel for Entries<N> {
@@ -113,7 +102,7 @@ impl<const N: usize> Projector<PgReadStore> for Entries<N> {
     }
 }
 
-/// A row for each stream, a statement for each event.
+/// One row per stream, one statement per event.
 pub(crate) struct Sums;
 
 impl ReadModel for Sums {

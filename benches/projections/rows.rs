@@ -1,4 +1,4 @@
-//! Rows in Postgres: catching up.
+//! Read models in Postgres: catching up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -42,7 +42,7 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
     report.value(what, Spread::of(rates).median, Some(Target::AtLeast(10_000.0)));
 }
 
-/// First of all, while the process holds nothing yet.
+/// Runs first, while the process uses little memory.
 pub(crate) async fn memory(effort: &Effort, report: &mut Report) {
     report.section("Memory a process takes for catching up into Postgres, MiB");
     for events in [effort.rows / 10, effort.rows] {
@@ -75,7 +75,7 @@ async fn catch_up(
     rate
 }
 
-/// Watches how much memory the process holds.
+/// Samples the memory of the process.
 struct Peak {
     before: u64,
     most: Arc<AtomicU64>,
@@ -103,7 +103,7 @@ impl Peak {
         Self { before: resident(), most, over, task }
     }
 
-    /// MiB beyond what was held at the start.
+    /// Returns the growth since the start, in MiB.
     async fn stop(self) -> f64 {
         self.over.store(true, Ordering::Relaxed);
         self.task.await.unwrap();

@@ -1,4 +1,4 @@
-//! How much a bench measures, by its arguments.
+//! How much a bench measures, from its arguments.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use std::time::Duration;
 pub(crate) struct Effort {
     pub(crate) rounds: usize,
     pub(crate) lasts: Duration,
-    /// Events for sections that count rows instead of time.
+    /// The number of events in sections that count rows instead of time.
     pub(crate) rows: usize,
     pub(crate) ten_million: bool,
     pub(crate) only: Vec<String>,
-    /// Everything, for as long as it takes.
+    /// Whether all sections run at full length.
     pub(crate) is_full: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Logs to measure on.
+//! Filled logs.
 
 use cluster::Database;
 use cqrs::StreamName;
@@ -7,7 +7,7 @@ use futures_util::stream::iter;
 
 use super::samples::events;
 
-/// A log with so many events in streams of about a hundred.
+/// Creates a log with `count` events, in streams of about a hundred.
 pub(crate) async fn filled(count: usize) -> (Database, PgStore) {
     let database = Database::create().await;
     let store = PgStore::builder().options(database.options()).migrate().await.unwrap();

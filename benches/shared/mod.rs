@@ -1,10 +1,13 @@
-//! What the benches have in common.
+//! What the benches share.
 
+mod deposited;
 mod effort;
 mod filled;
 pub(crate) mod report;
 pub(crate) mod samples;
 
+#[allow(unused_imports)] // not every bench reads typed events
+pub(crate) use deposited::Deposited;
 pub(crate) use effort::Effort;
 #[allow(unused_imports)] // not every bench needs a full log
 pub(crate) use filled::filled;
@@ -12,8 +15,8 @@ use report::Report;
 
 use cluster::Database;
 
-/// Measures on two threads, and writes down what was measured in full: part of the figures, or
-/// quick ones, must not pass for the figures. `name` is that of the bench.
+/// Runs the sections of the bench `name` on two threads. Only a full run writes its results: quick or
+/// partial figures must not be mistaken for them.
 pub(crate) fn run(
     title: &str,
     name: &'static str,

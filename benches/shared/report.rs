@@ -1,4 +1,4 @@
-//! What was measured, as a table and a plot.
+//! Results as a table and a plot.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use sqlx::ConnectOptions;
 
 use super::samples::Spread;
 
-/// What a figure should be.
+/// The target of a figure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
     AtLeast(f64),
@@ -28,12 +28,12 @@ impl Target {
 pub(crate) struct Report {
     text: String,
     name: &'static str,
-    /// Callers, our appends a second, plain inserts a second.
+    /// The number of callers, our appends per second, and plain inserts per second.
     curve: Vec<(usize, f64, f64)>,
 }
 
 impl Report {
-    /// `name` is that of the bench and of the files it writes.
+    /// Begins a report. `name` is the name of the bench and of the files that it writes.
     pub(crate) async fn begin(database: &Database, title: &str, name: &'static str) -> Self {
         let mut connection = database.options().connect().await.unwrap();
         let server: String = sqlx::query_scalar("select current_setting('server_version')")
@@ -78,7 +78,7 @@ impl Report {
         self.curve = curve;
     }
 
-    /// Writes table and plot beside the bench.
+    /// Writes the table and the plot to `benches/results/`.
     pub(crate) async fn write(&self) {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/results");
         std::fs::create_dir_all(&folder).unwrap();
@@ -108,7 +108,7 @@ fn machine() -> String {
     )
 }
 
-/// Appends and inserts a second by callers, both axes logarithmic.
+/// Plots appends and inserts per second by the number of callers, with logarithmic axes.
 fn plot(curve: &[(usize, f64, f64)]) -> String {
     const LEFT: f64 = 70.0;
     const TOP: f64 = 30.0;
@@ -121,7 +121,7 @@ fn plot(curve: &[(usize, f64, f64)]) -> String {
          font-family=\"sans-serif\" font-size=\"13\">\n<rect width=\"620\" height=\"370\" fill=\"white\"/>\n",
     );
     let mut add = |line: std::fmt::Arguments<'_>| {
-        // Writing into a String cannot fail.
+        // Writing to a String cannot fail.
         let _ = svg.write_fmt(line);
         svg.push('\n');
     };

@@ -1,4 +1,4 @@
-//! The events that are appended, and what was measured.
+//! Appended events and measured samples.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use cqrs::{
     store::Append,
 };
 
-/// An event of 150 bytes, as a bank writes them.
+/// Returns a payload of about 150 bytes.
 pub(crate) fn payload() -> Payload {
     let text = r#"{"account":"0199f3c2-5b1d-7c3e-9a4f-1d2e3f405162","amount":12500,"balance":1048576,"reference":"invoice 2026-11-0042, 2nd","teller":"teller-17","x":1}"#;
     Payload::from_stored(text)
@@ -19,12 +19,12 @@ pub(crate) fn events(count: usize) -> Vec<NewEvent> {
     (0..count).map(|_| NewEvent::raw(name.clone(), 1, payload())).collect()
 }
 
-/// Events for a stream whose version is known.
+/// Returns an append of events to a stream with a known version.
 pub(crate) fn expecting(stream: &StreamName, version: Version, count: usize) -> Append {
     Append::to(stream.clone(), ExpectedVersion::Exact(version), events(count))
 }
 
-/// What callers who went on for a while got done.
+/// The throughput and latencies of callers.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
     pub(crate) per_second: f64,
@@ -40,7 +40,7 @@ impl Sample {
     }
 }
 
-/// The middle, the lowest and the highest.
+/// The median, the minimum and the maximum.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spread {
     pub(crate) median: f64,

@@ -1,4 +1,4 @@
-//! Durable appends by more and more callers, against as many that insert the same rows.
+//! Durable appends by a growing number of callers, compared with plain inserts of the same rows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use crate::plain;
 use crate::report::{Report, Target};
 use crate::samples::{Sample, Spread, expecting};
 
-/// Callers, events an append, and the ratio to reach.
+/// The number of callers, the events per append, and the target ratio.
 const CELLS: [(usize, usize, Option<f64>); 10] = [
     (1, 1, Some(0.75)),
     (8, 1, Some(1.1)),
@@ -28,10 +28,10 @@ const CELLS: [(usize, usize, Option<f64>); 10] = [
     (256, 10, None),
 ];
 
-/// Streams of different rounds have nothing in common.
+/// Numbers rounds, so that each uses its own streams.
 static ROUND: AtomicU64 = AtomicU64::new(0);
 
-/// Callers who each append to a stream of their own, again and again.
+/// Runs callers that append repeatedly, each to its own stream.
 pub(crate) async fn callers(
     store: &PgStore,
     callers: usize,
@@ -48,7 +48,7 @@ pub(crate) async fn callers(
             tokio::spawn(async move {
                 let mut latencies = Vec::new();
                 let mut version = Version::ZERO;
-                // At least once, however short the time.
+                // At least once, even if the time is very short.
                 while latencies.is_empty() || !stop.load(Ordering::Relaxed) {
                     let append = expecting(&stream, version, events);
                     let start = Instant::now();
@@ -129,7 +129,7 @@ pub(crate) async fn measure(
     }
 }
 
-/// A store whose functions do not notify.
+/// Opens a store without notifications.
 async fn without_notifications() -> (Database, PgStore) {
     let database = Database::create().await;
     let store = PgStore::builder().options(database.options()).migrate().await.unwrap();

@@ -1,4 +1,4 @@
-//! Many events at once: large appends and the import, against `COPY`.
+//! Many events at once: large appends and imports, compared with `COPY`.
 
 use std::time::Instant;
 
@@ -32,7 +32,7 @@ pub(crate) async fn measure(database: &Database, effort: &Effort, report: &mut R
     report.ratio(&what, Spread::of(imports), Some(Target::AtLeast(0.75)));
 }
 
-/// A store of its own each time, so that no round starts with a larger log.
+/// Opens a new store, so that every round starts with an empty log.
 async fn fresh() -> (Database, PgStore) {
     let database = Database::create().await;
     let store = PgStore::builder().options(database.options()).migrate().await.unwrap();

@@ -1,4 +1,4 @@
-//! A whole command, decided on a remembered state, against the bare append of its event.
+//! A complete command on a cached state, compared with the append of its event alone.
 
 use std::time::{Duration, Instant};
 
@@ -74,7 +74,7 @@ pub(crate) async fn measure(store: &PgStore, effort: &Effort, report: &mut Repor
     for _ in 0..effort.rounds {
         let (mut commands, mut appends) = (Vec::new(), Vec::new());
         let (mut spent_on_commands, mut spent_on_appends) = (Duration::ZERO, Duration::ZERO);
-        // In turns, so that both meet the same noise.
+        // Alternating, so that noise affects both equally.
         while spent_on_commands + spent_on_appends < effort.lasts * 2 {
             let start = Instant::now();
             app.dispatch(deposit()).await.unwrap();

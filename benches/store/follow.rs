@@ -1,4 +1,4 @@
-//! From the answer of an append to the event in a follower's hand.
+//! Latency from the answer of an append to the delivery to a subscriber.
 
 use std::time::{Duration, Instant};
 

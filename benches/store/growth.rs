@@ -1,4 +1,4 @@
-//! What a longer log costs.
+//! The cost of a longer log.
 
 use cluster::Database;
 use cqrs_postgres::PgStore;
@@ -40,7 +40,7 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
     disk(database, sizes[sizes.len() - 1], report).await;
 }
 
-/// An unrelated transaction that keeps an old snapshot, as a dump does.
+/// Opens an unrelated transaction with an old snapshot, like that of a dump.
 async fn old_snapshot(database: &Database, store: &PgStore, effort: &Effort, report: &mut Report) {
     let without = append::callers(store, 1, 1, effort.lasts * 2).await;
     let mut connection = database.options().connect().await.unwrap();

@@ -1,11 +1,11 @@
-//! What the Postgres store costs and gains, against what the same server does without it.
+//! The Postgres store, compared with what the same server does without it.
 //!
-//! `cargo bench --bench store` takes some minutes and writes `benches/results/`. `-- --quick` takes
-//! one, `-- --only append,bulk` chooses sections (neither writes), `-- --ten-million` fills a log with ten million
-//! events, `-- --test` runs everything once, tiny, and writes nothing.
+//! `cargo bench --bench store` takes some minutes and writes to `benches/results/`. `-- --quick` takes one
+//! minute, `-- --only append,bulk` runs some sections, and `-- --test` runs everything once with little data;
+//! these write nothing. `-- --ten-million` fills a log with ten million events.
 //!
-//! The machine is its server's and its clients' at once, and often somebody else's too: compare
-//! only what one run measured, in turns, and read ratios.
+//! Server and clients share the machine, possibly with other programs. Compare only figures of one run,
+//! which were measured alternately, and look at the ratios.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a bench may
 

@@ -1,5 +1,5 @@
-//! The rivals: the same rows through the same driver, with nothing checked and positions from a
-//! sequence, which readers cannot trust.
+//! The baseline: the same rows through the same driver, without any checks, and with positions from a
+//! sequence, which readers could not rely on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +38,7 @@ pub(crate) async fn fresh_table(database: &Database) -> PgConnection {
     connection
 }
 
-/// So many rows in one statement, each for another stream or all for one.
+/// Inserts rows, given by stream and version, with one statement.
 pub(crate) async fn insert(connection: &mut PgConnection, rows: &[(i64, i64)]) {
     let data = payload();
     if let [(stream, version)] = rows {
@@ -52,7 +52,7 @@ pub(crate) async fn insert(connection: &mut PgConnection, rows: &[(i64, i64)]) {
     query.bind(vec![data.as_str(); rows.len()]).execute(connection).await.unwrap();
 }
 
-/// Connections that callers take turns on, at most 32.
+/// Opens up to 32 connections, which the callers share.
 async fn connections(
     options: &PgConnectOptions,
     callers: usize,
@@ -64,7 +64,7 @@ async fn connections(
     (give, Arc::new(Mutex::new(take)))
 }
 
-/// Callers who each insert so many rows at a time.
+/// Runs callers that insert `rows` rows at a time.
 pub(crate) async fn callers(
     database: &Database,
     callers: usize,
@@ -80,7 +80,7 @@ pub(crate) async fn callers(
             tokio::spawn(async move {
                 let mut latencies = Vec::new();
                 let mut version = 0;
-                // At least once, however short the time.
+                // At least once, even if the time is very short.
                 while latencies.is_empty() || !stop.load(Ordering::Relaxed) {
                     let stream = i64::try_from(caller).unwrap();
                     let given: Vec<_> = (0..rows)
@@ -109,7 +109,7 @@ pub(crate) async fn callers(
     Sample::of(latencies, start.elapsed())
 }
 
-/// Rows a second of one connection that inserts as many rows at a time as a batch has.
+/// Returns rows per second of one connection that inserts `rows` rows at a time.
 pub(crate) async fn bare_batches(database: &Database, rows: usize, lasts: Duration) -> f64 {
     let mut connection = fresh_table(database).await;
     let (start, mut version) = (Instant::now(), 0_i64);
@@ -121,7 +121,7 @@ pub(crate) async fn bare_batches(database: &Database, rows: usize, lasts: Durati
     version as f64 * rows as f64 / start.elapsed().as_secs_f64()
 }
 
-/// Rows a second of one `COPY`.
+/// Returns rows per second of one `COPY`.
 pub(crate) async fn copy(database: &Database, rows: usize) -> f64 {
     let mut connection = fresh_table(database).await;
     let data = payload();
@@ -131,7 +131,7 @@ pub(crate) async fn copy(database: &Database, rows: usize) -> f64 {
     let mut copying = connection.copy_in_raw(statement).await.unwrap();
     let mut text = String::new();
     for row in 1..=rows {
-        // One stream for each thousand, as the appends have.
+        // A thousand events per stream, like the appends.
         let (stream, version) = (row / 1_000, row);
         let id = Uuid::now_v7();
         text.push_str(&format!("{stream}\t{version}\t1\t1\t{id}\t2026-11-21\t{}\n", data.as_str()));

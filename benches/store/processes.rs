@@ -16,10 +16,10 @@ pub(crate) fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
 }
 
-/// One of the processes: says how many appends a second 32 callers made.
+/// Runs one of the processes and prints the appends per second of its 32 callers.
 pub(crate) fn child() {
-    let told = std::env::var(CHILD).unwrap();
-    let (millis, url) = told.split_once(' ').unwrap();
+    let arguments = std::env::var(CHILD).unwrap();
+    let (millis, url) = arguments.split_once(' ').unwrap();
     let lasts = Duration::from_millis(millis.parse().unwrap());
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -50,11 +50,11 @@ pub(crate) async fn measure(database: &Database, effort: &Effort, report: &mut R
 }
 
 async fn together(database: &Database, processes: usize, lasts: Duration) -> f64 {
-    let told = format!("{} {}", lasts.as_millis(), database.url());
+    let arguments = format!("{} {}", lasts.as_millis(), database.url());
     let children: Vec<_> = (0..processes)
         .map(|_| {
             Command::new(std::env::current_exe().unwrap())
-                .env(CHILD, &told)
+                .env(CHILD, &arguments)
                 .stdout(Stdio::piped())
                 .spawn()
                 .unwrap()

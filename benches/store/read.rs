@@ -1,46 +1,19 @@
-//! Reading everything, and one stream.
+//! Reads the whole log, and one stream.
 
 use std::time::Instant;
 
 use cqrs::{
-    Event, EventStore, EventStoreExt, StreamName,
-    event::{DecodeFailure, EventType, Payload, PayloadError},
+    EventStore, EventStoreExt, StreamName,
     store::{LogRead, Read},
 };
 use cqrs_postgres::PgStore;
 use futures_util::StreamExt;
-use serde::{Deserialize, Serialize};
 use sqlx::ConnectOptions;
 
 use crate::Effort;
 use crate::report::{Report, Target};
 use crate::samples::{Sample, Spread, events};
-use crate::shared::filled;
-
-#[derive(Serialize, Deserialize)]
-struct Deposited {
-    account: String,
-    amount: i64,
-    balance: i64,
-    reference: String,
-    teller: String,
-}
-
-impl Event for Deposited {
-    const TYPES: &'static [EventType] = &[EventType::new("bank.deposited", 1)];
-
-    fn event_type(&self) -> EventType {
-        Self::TYPES[0]
-    }
-
-    fn encode(&self) -> Result<Payload, PayloadError> {
-        Payload::encode(self)
-    }
-
-    fn decode(_: &str, payload: &Payload) -> Result<Self, DecodeFailure> {
-        Ok(payload.decode()?)
-    }
-}
+use crate::shared::{Deposited, filled};
 
 pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
     report.section("Reading");

@@ -50,7 +50,8 @@ fn an_unreachable_database_is_reported_on_one_line() {
     let failed = run(&missing, "-", story, Colors::Off, &mut out, &mut errors).unwrap_err();
     let message = failed.to_string();
     assert!(
-        message.starts_with("the database is not available: ") && !message.contains('\n'),
+        message.starts_with("cannot connect to database `none` at 127.0.0.1:1: ")
+            && !message.contains('\n'),
         "{message}"
     );
     for wrong in ["postgres", "oracle://x"] {
