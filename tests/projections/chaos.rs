@@ -1,9 +1,9 @@
-//! Eight partitions in two processes that are killed, paused and made to fail, while others write
-//! and a rebuild goes on. Afterwards every event has had its effect once, in the order of its key;
-//! all the while no checkpoint is ahead of an event that is not in the rows.
+//! Runs eight partitions in two programs that are killed, paused and made to fail, during appends
+//! and a rebuild. Afterwards every event has taken effect once, in the order of its key. At no time
+//! is a checkpoint ahead of an event that is not in the rows.
 //!
 //! `CHAOS_EVENTS=50000 cargo test --test projections chaos` runs it in full; `CQRS_SEED` repeats
-//! the choices of a run.
+//! the random choices of a run.
 
 use std::marker::PhantomData;
 use std::process::{Child, Command, Stdio};
@@ -27,10 +27,10 @@ use crate::tally::{Moved, account};
 
 const PARTITIONS: u32 = 8;
 const ACCOUNTS: u64 = 97;
-/// What a child process is told: the database, and its seed.
+/// The variables that pass the database and a seed to a child process.
 const CHILD: [&str; 2] = ["PROJECTIONS_DATABASE", "PROJECTIONS_SEED"];
 
-/// Adds up, notes each position, and fails now and then on either side of that.
+/// Adds up, records each position, and sometimes fails before or after that.
 struct Shaky {
     chance: Arc<AtomicU64>,
     rows: PhantomData<fn() -> PgTables>,
@@ -45,7 +45,7 @@ impl ReadModel for Shaky {
 impl Projector<PgReadStore> for Shaky {
     async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {
         PgTables::create(tx).await?;
-        // Without a key: what is there twice must be seen.
+        // Without a primary key, so that a duplicate is found.
         sqlx::query("create table seen (position bigint not null)").execute(&mut **tx).await?;
         Ok(())
     }
@@ -78,21 +78,22 @@ impl Projector<PgReadStore> for Shaky {
     }
 }
 
-/// Runs in a process of its own.
+/// Runs in a child process.
 #[test]
-#[ignore = "started by the other, in processes of their own"]
+#[ignore = "started by the other test in child processes"]
 fn child() {
-    let Some(told) = CHILD.iter().map(|name| std::env::var(name).ok()).collect::<Option<Vec<_>>>()
+    let Some(variables) =
+        CHILD.iter().map(|name| std::env::var(name).ok()).collect::<Option<Vec<_>>>()
     else {
         return;
     };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let options: sqlx::postgres::PgConnectOptions = told[0].parse().unwrap();
+        let options: sqlx::postgres::PgConnectOptions = variables[0].parse().unwrap();
         let store = PgStore::builder().options(options.clone()).connect().await.unwrap();
         let read = PgReadStore::builder().options(options).max_connections(12).connect();
-        let chance = Arc::new(AtomicU64::new(told[1].parse().unwrap()));
+        let chance = Arc::new(AtomicU64::new(variables[1].parse().unwrap()));
         let pauses = Duration::from_millis(2);
         let options = ProjectorOptions::new()
             .partitions(PARTITIONS)
@@ -160,9 +161,9 @@ impl Drop for Processes {
     }
 }
 
-/// No checkpoint is ahead: everything up to the lowest is in the rows, once. The lock keeps
-/// `shaky` from becoming the name of another generation meanwhile.
-async fn look(read: &PgReadStore) -> Result<u64, sqlx::Error> {
+/// Checks that every event up to the lowest checkpoint is in the rows once, and returns that
+/// checkpoint. The lock prevents a swap in the meantime.
+async fn check(read: &PgReadStore) -> Result<u64, sqlx::Error> {
     let mut connection = read.pool().acquire().await?;
     let mut tx = connection.begin().await?;
     let hold = "select from cqrs_read.consumers for share";
@@ -172,19 +173,23 @@ async fn look(read: &PgReadStore) -> Result<u64, sqlx::Error> {
         return Ok(0);
     }
     // In one statement, so in one snapshot.
-    let look = "with done as (
+    let query = "with done as (
           select min(position) as lowest from cqrs_read.partitions s
             join cqrs_read.generations g on g.number = s.generation where g.live)
         select lowest, count(position), count(distinct position)
           from done left join shaky.seen on position <= lowest group by lowest";
-    let look = sqlx::query(look).fetch_one(&mut *tx).await?;
-    let (lowest, count, distinct): (i64, i64, i64) = (look.get(0), look.get(1), look.get(2));
-    assert_eq!((count, distinct), (lowest, lowest), "a checkpoint is ahead, or an effect twice");
+    let row = sqlx::query(query).fetch_one(&mut *tx).await?;
+    let (lowest, count, distinct): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
+    assert_eq!(
+        (count, distinct),
+        (lowest, lowest),
+        "a checkpoint is ahead, or an event took effect twice"
+    );
     Ok(u64::try_from(lowest).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_effect_once_in_order_whoever_dies() {
+async fn every_event_takes_effect_once_and_in_order_despite_crashes() {
     let seed = std::env::var("CQRS_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed: u64 = seed.unwrap_or_else(|| uuid::Uuid::now_v7().as_u64_pair().1);
     let events = std::env::var("CHAOS_EVENTS").ok().and_then(|events| events.parse().ok());
@@ -222,13 +227,13 @@ async fn every_effect_once_in_order_whoever_dies() {
         .collect();
 
     let mut chance = Chance::new(seed);
-    let (mut kills, mut pauses, mut looks, mut rebuilt) = (0, 0, 0, false);
+    let (mut kills, mut pauses, mut checks, mut rebuilt) = (0, 0, 0, false);
     let name = ConsumerName::new("shaky").unwrap();
     loop {
-        // Random delays are what this test is about.
+        // The test is about random delays.
         tokio::time::sleep(Duration::from_millis(100 + chance.below(300))).await;
-        let done = look(&read).await.unwrap();
-        looks += 1;
+        let done = check(&read).await.unwrap();
+        checks += 1;
         if done > events / 3 && !rebuilt {
             rebuilt = true;
             let new =
@@ -248,7 +253,7 @@ async fn every_effect_once_in_order_whoever_dies() {
                 processes.kill(at, chance.below(u64::MAX));
             }
             2 => {
-                // Longer than the lease: it wakes up to find that others have its work.
+                // Longer than the lease, so that the other program takes over.
                 pauses += 1;
                 processes.signal(at, "-STOP");
                 tokio::time::sleep(Duration::from_millis(500 + chance.below(2_000))).await;
@@ -264,7 +269,7 @@ async fn every_effect_once_in_order_whoever_dies() {
             *sum = (sum.0 + count, sum.1 + amount);
         }
     }
-    // Undisturbed, the rest comes to its end: all partitions, and the rebuild.
+    // Without faults, all partitions and the rebuild catch up.
     eventually(Duration::from_secs(120), || async {
         let record = read.inspect(Some(&name)).await.unwrap().remove(0);
         let live = record.live().map(|live| live.position().get());
@@ -275,11 +280,11 @@ async fn every_effect_once_in_order_whoever_dies() {
         }
     })
     .await;
-    assert_eq!(look(&read).await.unwrap(), store.head().await.unwrap().get());
+    assert_eq!(check(&read).await.unwrap(), store.head().await.unwrap().get());
     let rows = PgTables::rows(&read, "shaky").await.unwrap();
     for (number, (count, sum)) in (0..).zip(expected) {
         let row = rows.get(account(number).as_str()).copied().unwrap_or_default();
         assert_eq!((row.count, row.sum, row.disorder), (count, sum, 0), "account {number}");
     }
-    println!("{events} events, {kills} kills, {pauses} pauses, {looks} looks: once and in order");
+    println!("{events} events, {kills} kills, {pauses} pauses, {checks} checks: once and in order");
 }

@@ -1,8 +1,8 @@
-//! Read models, through the public API: each case in memory and on Postgres.
+//! Tests read models through the public API: each case in memory and on Postgres.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // tests fail by panicking
 #![allow(unreachable_pub)] // a test binary has no public surface
-#![allow(clippy::duplicate_mod)] // the same cases on purpose
+#![allow(clippy::duplicate_mod)] // the same cases for both stores
 
 mod chaos;
 mod memory_only;
@@ -22,12 +22,12 @@ mod in_memory {
             (Store::new(), Read::new())
         }
 
-        /// The same stores, for another process.
+        /// Returns the same stores, for another node.
         pub async fn elsewhere(store: &Store, read: &Read) -> (Store, Read) {
             (store.clone(), read.clone())
         }
 
-        /// An event that no type can be read from.
+        /// A payload that cannot be decoded.
         pub const BROKEN: &str = "{broken";
     }
 
@@ -56,7 +56,7 @@ mod on_postgres {
             Read::builder().options(options).migrate().await.unwrap()
         }
 
-        /// In one database, as inline projections need it.
+        /// Creates both stores in one database, as inline projections need it.
         pub async fn stores() -> (Store, Read) {
             let options = Database::create().await.keep();
             let store = Store::builder().options(options.clone()).migrate().await.unwrap();
@@ -64,7 +64,7 @@ mod on_postgres {
             (store, read)
         }
 
-        /// The same stores, for another process, with connections of its own.
+        /// Returns the same stores, for another node, with their own connections.
         pub async fn elsewhere(_: &Store, read: &Read) -> (Store, Read) {
             let options = (*read.pool().connect_options()).clone();
             let store = Store::builder().options(options.clone()).connect().await.unwrap();
@@ -72,7 +72,7 @@ mod on_postgres {
             (store, read)
         }
 
-        /// An event that no type can be read from; what is no JSON does not even get in.
+        /// A payload that cannot be decoded. Postgres does not even store invalid JSON.
         pub const BROKEN: &str = "[]";
     }
 

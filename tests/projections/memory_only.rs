@@ -1,4 +1,4 @@
-//! Faults at every step of the read store, one after another.
+//! Faults at every step of the memory read store.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -32,7 +32,7 @@ impl Plan {
     }
 
     fn step(&self, step: Step) -> Result<(), StoreError> {
-        // How many heartbeats and looks there are is not the projector's doing.
+        // The number of heartbeats and queries depends on timing.
         let counts = matches!(
             step,
             Step::BeforeLease
@@ -53,7 +53,7 @@ impl Plan {
     }
 }
 
-/// Projects 60 events, a part of them by a rebuild, and says what readers see at the end.
+/// Projects 60 events, some of them in a rebuild, and returns the rows at the end.
 async fn run(plan: &Plan) -> String {
     let (store, read) = (MemoryStore::new(), plan.read_store());
     let options = ProjectorOptions::new().batch(7).partitions(2);
@@ -69,7 +69,7 @@ async fn run(plan: &Plan) -> String {
     plan.armed.store(true, Ordering::Release);
     assert!(running.wait_until_built("accounts", WITHIN).await.unwrap());
     let last = add_many(&store, 30, 4).await;
-    // A request that fails is the operator's to repeat; perhaps it had been heard.
+    // The operator repeats a request that failed. It may have taken effect.
     if running.rebuild("accounts").await.is_err() {
         match running.rebuild("accounts").await {
             Ok(()) | Err(RebuildError::AlreadyBuilding { .. }) => {}
@@ -85,38 +85,38 @@ async fn run(plan: &Plan) -> String {
 }
 
 #[tokio::test]
-async fn a_fault_at_any_step_changes_nothing_in_the_end() {
+async fn a_fault_at_any_step_does_not_change_the_result() {
     let undisturbed = Plan::default();
     let expected = run(&undisturbed).await;
     assert!(expected.contains("disorder: 0") && !expected.contains("disorder: 1"), "{expected}");
     let steps = undisturbed.steps.load(Ordering::Acquire);
     assert!(steps > 30, "only {steps} steps");
-    // Retries add steps, so that there are some more to fail at.
-    let mut struck = 0;
+    // Retries add steps at which a fault can occur.
+    let mut hits = 0;
     for fails_at in 1..steps + 20 {
         let plan = Plan::default();
         plan.fails_at.store(fails_at, Ordering::Release);
         let seen = run(&plan).await;
         assert_eq!(seen, expected, "with a fault at step {fails_at}");
-        struck += usize::from(plan.steps.load(Ordering::Acquire) >= fails_at);
+        hits += usize::from(plan.steps.load(Ordering::Acquire) >= fails_at);
     }
-    assert!(struck >= steps / 2, "only {struck} of {steps} faults struck");
+    assert!(hits >= steps / 2, "only {hits} of {steps} faults occurred");
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_idle_projectors_ask_ten_small_questions_a_second_at_most() {
-    let asked = Arc::new(AtomicUsize::new(0));
+async fn ten_idle_projectors_send_at_most_ten_queries_a_second() {
+    let queries = Arc::new(AtomicUsize::new(0));
     let count = || {
-        let asked = Arc::clone(&asked);
+        let queries = Arc::clone(&queries);
         move |_: Step| {
-            asked.fetch_add(1, Ordering::AcqRel);
+            queries.fetch_add(1, Ordering::AcqRel);
             Ok(())
         }
     };
     let store = MemoryStore::builder().on_step(count()).build();
     let read = MemoryReadStore::builder().on_step(count()).build();
     let mut running = Vec::new();
-    // Ten in all, as they are in one process: five of one partition, one of five.
+    // Ten partitions in one node: five projectors with one each, one projector with five.
     macro_rules! five {
         ($builder:ident, $($version:literal)*) => {{
             $(let $builder = $builder.projector(Idle::<$version>);)*
@@ -135,15 +135,15 @@ async fn ten_idle_projectors_ask_ten_small_questions_a_second_at_most() {
     }
     assert_eq!(all.wait(last, WITHIN).await, Waited::CaughtUp);
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let before = asked.load(Ordering::Acquire);
+    let before = queries.load(Ordering::Acquire);
     tokio::time::sleep(Duration::from_secs(100)).await;
-    let questions = asked.load(Ordering::Acquire) - before;
-    println!("{questions} questions in 100 s");
-    assert!(questions <= 10 * 100, "{questions} questions in 100 seconds");
-    assert!(questions >= 100, "nobody says that the node is alive");
+    let sent = queries.load(Ordering::Acquire) - before;
+    println!("{sent} queries in 100 s");
+    assert!(sent <= 10 * 100, "{sent} queries in 100 seconds");
+    assert!(sent >= 100, "no heartbeats");
 }
 
-/// A projector of a name for each number.
+/// A projector with another name for each number.
 struct Idle<const N: u32>;
 
 impl<const N: u32> cqrs::ReadModel for Idle<N> {
@@ -176,13 +176,13 @@ impl<const N: u32> cqrs::Projector<MemoryReadStore> for Idle<N> {
 }
 
 #[tokio::test]
-async fn an_inline_append_that_was_overtaken_is_worked_out_anew() {
+async fn an_inline_append_that_loses_a_race_is_planned_again() {
     let (this, armed) = (Arc::new(OnceLock::<MemoryStore>::new()), Arc::new(AtomicBool::default()));
     let store = {
         let (this, armed) = (Arc::clone(&this), Arc::clone(&armed));
         let step = move |step| {
             if step == Step::DuringAppend && armed.swap(false, Ordering::AcqRel) {
-                // Somebody appends between the plan and its commit.
+                // Another append commits between the plan and its commit.
                 add(this.get().unwrap(), 1, 5).now_or_never().unwrap();
             }
             Ok(())

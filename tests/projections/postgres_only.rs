@@ -1,4 +1,4 @@
-//! What only a database can do.
+//! What applies to the Postgres read store only.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ async fn start(store: &PgStore, read: &PgReadStore) -> Projections {
         .unwrap()
 }
 
-async fn known(running: &Projections, position: cqrs::Position) {
+async fn caught_up(running: &Projections, position: cqrs::Position) {
     assert!(running.wait_until_built("accounts", WITHIN).await.unwrap());
     let waited = running.wait_for("accounts", position, WITHIN).await.unwrap();
     if waited != Waited::CaughtUp {
@@ -47,9 +47,9 @@ async fn known(running: &Projections, position: cqrs::Position) {
     }
 }
 
-/// How many amounts there are, all in order.
+/// Returns the number of events, and checks their order.
 async fn count(read: &PgReadStore) -> i64 {
-    let rows = PgTables::rows(read, "accounts").await.expect("there is a read model");
+    let rows = PgTables::rows(read, "accounts").await.expect("the read model exists");
     assert!(rows.values().all(|row| row.disorder == 0), "{rows:?}");
     rows.values().map(|row| row.count).sum()
 }
@@ -59,7 +59,7 @@ async fn run(read: &PgReadStore, sql: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_is_dropped_comes_back_by_itself() {
+async fn dropped_tables_and_schemas_are_rebuilt_at_the_next_start() {
     let database = Database::create().await;
     let (store, read) = stores(&database.options()).await;
     let last = add_many(&store, 200, 5).await;
@@ -75,7 +75,7 @@ async fn whatever_is_dropped_comes_back_by_itself() {
         }
         let (_, read) = stores(&database.options()).await;
         let running = start(&store, &read).await;
-        known(&running, last).await;
+        caught_up(&running, last).await;
         assert_eq!(count(&read).await, 200, "after `{dropped}`");
         running.stop().await;
     }
@@ -87,13 +87,13 @@ async fn whatever_is_dropped_comes_back_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn old_read_models_are_dropped_in_the_end() {
+async fn old_generations_are_dropped_eventually() {
     let database = Database::create().await;
     let (store, read) = stores(&database.options()).await;
     let last = add_many(&store, 20, 5).await;
     let running = start(&store, &read).await;
-    known(&running, last).await;
-    // A long query keeps the old rows from being dropped, and nobody else waits for that.
+    caught_up(&running, last).await;
+    // A long query prevents the old tables from being dropped, and delays nothing else.
     let mut long = read.pool().begin().await.unwrap();
     long.execute("select * from accounts.tally").await.unwrap();
     running.rebuild("accounts").await.unwrap();
@@ -112,7 +112,7 @@ async fn old_read_models_are_dropped_in_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schema_of_somebody_elses_is_never_touched() {
+async fn a_schema_of_another_owner_is_never_changed() {
     let database = Database::create().await;
     let (store, read) = stores(&database.options()).await;
     run(&read, "create schema accounts; create table accounts.precious (it text)").await;
@@ -122,7 +122,7 @@ async fn a_schema_of_somebody_elses_is_never_touched() {
         running.health().await.unwrap().remove(0).failure.ok_or("no failure yet")
     })
     .await;
-    assert!(failure.error.contains("give the read store a prefix"), "{}", failure.error);
+    assert!(failure.error.contains("PgReadStoreBuilder::prefix"), "{}", failure.error);
     running.stop().await;
     run(&read, "select * from accounts.precious").await;
 
@@ -130,7 +130,7 @@ async fn a_schema_of_somebody_elses_is_never_touched() {
     let prefixed = PgReadStore::builder().options(options).schema("mine").prefix("my_");
     let prefixed = prefixed.migrate().await.unwrap();
     let running = start(&store, &prefixed).await;
-    known(&running, add(&store, 1, 1).await).await;
+    caught_up(&running, add(&store, 1, 1).await).await;
     let sum = format!("select sum::bigint from {}.tally", prefixed.schema_of("accounts"));
     let sum: i64 = sqlx::query_scalar(AssertSqlSafe(sum)).fetch_one(prefixed.pool()).await.unwrap();
     assert_eq!(sum, 2);
@@ -139,7 +139,7 @@ async fn a_schema_of_somebody_elses_is_never_touched() {
 }
 
 #[tokio::test]
-async fn a_prefix_is_a_plain_word() {
+async fn an_invalid_prefix_is_an_error() {
     for prefix in ["Bank", "a-b", "1a", "x\"y", &"a".repeat(19)] {
         let error = PgReadStore::builder().prefix(prefix).connect().await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Unsupported, "{prefix}");
@@ -147,7 +147,7 @@ async fn a_prefix_is_a_plain_word() {
 }
 
 #[tokio::test]
-async fn a_read_store_without_its_tables_says_what_to_do() {
+async fn a_read_store_without_its_tables_names_migrate() {
     let database = Database::create().await;
     let error = PgReadStore::builder().options(database.options()).connect().await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::SchemaMissing);
@@ -159,11 +159,11 @@ async fn a_read_store_without_its_tables_says_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_role_that_queries_cannot_write() {
+async fn a_reader_role_cannot_write() {
     let database = Database::create().await;
     let (store, read) = stores(&database.options()).await;
     let running = start(&store, &read).await;
-    known(&running, add(&store, 1, 1).await).await;
+    caught_up(&running, add(&store, 1, 1).await).await;
     run(
         &read,
         "do $$ begin create role cqrs_test_reader; exception when duplicate_object then end $$;
@@ -204,15 +204,15 @@ async fn event_store_and_read_store_may_be_different_databases() {
     let store = PgStore::builder().options(events.options()).migrate().await.unwrap();
     let read = PgReadStore::builder().options(rows.options()).migrate().await.unwrap();
     let running = start(&store, &read).await;
-    known(&running, add_many(&store, 100, 3).await).await;
+    caught_up(&running, add_many(&store, 100, 3).await).await;
     assert_eq!(count(&read).await, 100);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_are_killed_cost_nothing_but_time() {
+async fn killed_connections_only_delay_projectors() {
     let database = Database::create().await;
     let (store, read) = stores(&database.options()).await;
-    // Nothing is retried on account of the projector, so failure of the database must not count.
+    // Without retries, so a failure of the database must not count.
     let policy = FailurePolicy::park().retries(0);
     let knobs: Arc<Knobs> = Arc::default();
     *knobs.delay.lock().unwrap() = Duration::from_millis(1);
@@ -253,7 +253,7 @@ async fn connections_that_are_killed_cost_nothing_but_time() {
     let parked = eventually(WITHIN, || running.parked("accounts")).await;
     assert_eq!(parked, []);
     let all = eventually(WITHIN, || async {
-        // The pool may still hold connections that are dead.
+        // The pool may still contain dead connections.
         let rows = sqlx::query_scalar("select sum(count)::bigint from accounts.tally");
         rows.fetch_one(read.pool()).await.map(|sum: i64| sum)
     })
@@ -262,14 +262,14 @@ async fn connections_that_are_killed_cost_nothing_but_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_crashes_is_waited_for() {
+async fn projectors_continue_after_the_server_crashes() {
     let cluster = Cluster::start().unwrap();
     let database = Database::on(&cluster.url()).await;
     let (store, read) = stores(&database.options()).await;
     let running = start(&store, &read).await;
     let mut last = add_many(&store, 300, 7).await;
     for _ in 0..2 {
-        known(&running, last).await;
+        caught_up(&running, last).await;
         cluster.kill().unwrap();
         cluster.restart().unwrap();
         // The store may have to connect again before it appends.
@@ -300,12 +300,12 @@ async fn a_server_that_crashes_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_database_that_was_restored_under_a_running_node_is_caught_up() {
+async fn a_running_node_catches_up_after_the_read_database_was_restored() {
     let database = Database::create().await;
     let (store, read) = stores(&database.options()).await;
     let running = start(&store, &read).await;
-    known(&running, add_many(&store, 100, 3).await).await;
-    // As it was at the beginning; nobody writes any more, so nobody stumbles over it.
+    caught_up(&running, add_many(&store, 100, 3).await).await;
+    // As in a backup from the beginning. No event is appended, so no commit notices it.
     run(
         &read,
         "begin; delete from accounts.tally; update cqrs_read.partitions set position = 0; commit",
@@ -318,11 +318,11 @@ async fn a_read_database_that_was_restored_under_a_running_node_is_caught_up() {
         }
     })
     .await;
-    known(&running, add(&store, 1, 1).await).await;
+    caught_up(&running, add(&store, 1, 1).await).await;
     assert_eq!(count(&read).await, 101);
 }
 
-/// Does something that only the end of the transaction finds out about.
+/// Does something that fails at the commit only.
 struct Careless {
     deferred: bool,
     rows: PhantomData<fn() -> PgTables>,
@@ -349,7 +349,7 @@ impl Projector<PgReadStore> for Careless {
         if self.deferred {
             sqlx::query("insert into once values (1)").execute(&mut **tx).await?;
         } else if event.position.get() == 2 {
-            // The error is lost here, and the transaction with it.
+            // The error is ignored, so the transaction is aborted.
             let _ = sqlx::query("select 1 / 0").execute(&mut **tx).await;
         }
         Ok(())
@@ -357,7 +357,7 @@ impl Projector<PgReadStore> for Careless {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_only_the_commit_finds_out_is_a_failure_of_the_projector() {
+async fn a_failing_commit_is_a_failure_of_the_projector() {
     for deferred in [true, false] {
         let database = Database::create().await;
         let (store, read) = stores(&database.options()).await;
@@ -382,11 +382,11 @@ async fn what_only_the_commit_finds_out_is_a_failure_of_the_projector() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_beginning_that_is_cut_off_leaves_nothing_open() {
+async fn cancelling_begin_leaves_no_open_transaction() {
     let database = Database::create().await;
     let (store, read) = stores(&database.options()).await;
     let running = start(&store, &read).await;
-    known(&running, add_many(&store, 10, 3).await).await;
+    caught_up(&running, add_many(&store, 10, 3).await).await;
     running.stop().await;
     let record = read.inspect(None).await.unwrap().remove(0);
     let node = uuid::Uuid::now_v7();
@@ -395,7 +395,7 @@ async fn a_beginning_that_is_cut_off_leaves_nothing_open() {
     let partition = Partition { consumer: record.name, generation, number: 0 };
     let lease = read.acquire(node, &partition).await.unwrap().unwrap();
     for polls in 0..400 {
-        // Dropped after so many turns, wherever it is then.
+        // Dropped after this number of polls, at whichever point it has reached.
         let turns = async {
             for _ in 0..polls % 40 {
                 tokio::task::yield_now().await;
@@ -408,7 +408,7 @@ async fn a_beginning_that_is_cut_off_leaves_nothing_open() {
         }
     }
     eventually(WITHIN / 6, || async {
-        // The lock that a beginning takes, whichever connection has it.
+        // The lock that `begin` takes, on any connection.
         let open = sqlx::query_scalar(
             "select count(*) from pg_locks
               where relation = 'cqrs_read.partitions'::regclass and mode = 'RowShareLock'

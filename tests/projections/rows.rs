@@ -1,4 +1,4 @@
-//! Rows in both read stores.
+//! Rows of tests in both read stores.
 
 use std::collections::BTreeMap;
 
@@ -72,7 +72,7 @@ impl Tables for PgTables {
         let all = format!("select key, count, sum, last, disorder from {schema}.tally");
         let rows = match sqlx::query(AssertSqlSafe(all)).fetch_all(store.pool()).await {
             Ok(rows) => rows,
-            // The schema is not there.
+            // The schema does not exist.
             Err(error) if error.as_database_error()?.code()? == "42P01" => return None,
             Err(error) => panic!("{error}"),
         };

@@ -1,4 +1,4 @@
-//! A projector that adds amounts up by account, and can be made to fail.
+//! A projector that adds up amounts by account, and can be made to fail.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,15 +24,15 @@ pub enum Moved {
     Taken { amount: i64 },
 }
 
-/// What goes wrong, and what was seen.
+/// Makes a projector fail, and records its calls.
 #[derive(Default)]
 pub struct Knobs {
-    /// Events that fail, by position; a panic when true.
+    /// The positions of events that fail; `true` if the projector panics.
     pub failing: Mutex<BTreeMap<u64, bool>>,
-    /// Calls of the projector for single events.
+    /// The number of calls of `project`.
     pub calls: AtomicU64,
-    /// Events it was told of after the commit.
-    pub told: Mutex<Vec<u64>>,
+    /// The positions passed to `committed`.
+    pub committed: Mutex<Vec<u64>>,
     pub delay: Mutex<Duration>,
     pub batches: Mutex<Vec<usize>>,
 }
@@ -46,11 +46,11 @@ impl Knobs {
         self.failing.lock().unwrap().insert(position, true);
     }
 
-    pub fn mend(&self) {
+    pub fn repair(&self) {
         self.failing.lock().unwrap().clear();
     }
 
-    async fn meddle(&self, position: u64) -> Result<(), ProjectError> {
+    async fn interfere(&self, position: u64) -> Result<(), ProjectError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         let delay = *self.delay.lock().unwrap();
         if !delay.is_zero() {
@@ -65,7 +65,7 @@ impl Knobs {
     }
 }
 
-/// Adds up by stream. `V` is its version; `N` its name.
+/// Adds up by stream. `V` is its version, `N` its name.
 pub struct Tally<T, N = Accounts, const V: u32 = 1> {
     pub knobs: Arc<Knobs>,
     tables: PhantomData<fn() -> (T, N)>,
@@ -119,8 +119,8 @@ impl<T: Tables, N: Name, const V: u32> Projector<T::Store> for Tally<T, N, V> {
             Moved::Taken { amount } => -amount,
         };
         T::add(tx, event.stream.as_str(), amount, event.position.get()).await?;
-        // Behind the row, so that a failure has something to undo.
-        self.knobs.meddle(event.position.get()).await
+        // After the row is written, so that there is something to roll back.
+        self.knobs.interfere(event.position.get()).await
     }
 
     async fn project_batch(
@@ -136,7 +136,7 @@ impl<T: Tables, N: Name, const V: u32> Projector<T::Store> for Tally<T, N, V> {
     }
 
     fn committed(&self, events: &[Recorded<Moved>]) {
-        self.knobs.told.lock().unwrap().extend(events.iter().map(|e| e.position.get()));
+        self.knobs.committed.lock().unwrap().extend(events.iter().map(|e| e.position.get()));
     }
 }
 
@@ -203,10 +203,10 @@ pub async fn add_many(store: &impl EventStore, events: u64, accounts: u64) -> Po
     last
 }
 
-/// Which positions a projector was told of, each once.
-pub fn told_once(knobs: &Knobs) -> BTreeSet<u64> {
-    let told = knobs.told.lock().unwrap();
-    let set: BTreeSet<u64> = told.iter().copied().collect();
-    assert_eq!(set.len(), told.len(), "told twice of an event");
+/// Returns the positions passed to `committed`, and checks that each was passed once.
+pub fn committed_once(knobs: &Knobs) -> BTreeSet<u64> {
+    let committed = knobs.committed.lock().unwrap();
+    let set: BTreeSet<u64> = committed.iter().copied().collect();
+    assert_eq!(set.len(), committed.len(), "an event was committed twice");
     set
 }

@@ -1,5 +1,5 @@
-//! L56: one logic, four technologies (SQL rows, a map, JSON documents, text search), the same events
-//! and the same answers.
+//! One read model in four technologies (SQL rows, a map, JSON documents, text search) returns the
+//! same answers for the same events.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ enum Shelf {
     Taken { title: String },
 }
 
-/// The logic: by how much the copies of a title change.
+/// Returns a title and by how much its number of copies changes.
 fn change(event: &Shelf) -> (&str, i64) {
     match event {
         Shelf::Added { title, copies } => (title, *copies),
@@ -41,22 +41,24 @@ fn events() -> Vec<(&'static str, Shelf)> {
     (0..200).map(event).collect()
 }
 
-/// The five questions: all titles, one title, the total, the richest, titles with a word.
+/// The answers to five queries: all titles, one title, the total, the title with the most copies,
+/// titles with a word.
 #[derive(Debug, PartialEq)]
 struct Answers {
     all: BTreeMap<String, i64>,
     one: Option<i64>,
     total: i64,
-    richest: String,
+    most_copies: String,
     with_rome: Vec<String>,
 }
 
 fn answers(all: BTreeMap<String, i64>, with_rome: Vec<String>) -> Answers {
-    let richest = all.iter().max_by_key(|(title, copies)| (**copies, std::cmp::Reverse(*title)));
+    let most_copies =
+        all.iter().max_by_key(|(title, copies)| (**copies, std::cmp::Reverse(*title)));
     Answers {
         one: all.get("the log").copied(),
         total: all.values().sum(),
-        richest: richest.unwrap().0.clone(),
+        most_copies: most_copies.unwrap().0.clone(),
         with_rome,
         all,
     }
@@ -90,7 +92,7 @@ impl Projector<MemoryReadStore> for InAMap {
     }
 }
 
-/// The three in Postgres differ in two statements.
+/// The three read models in Postgres differ in two statements.
 macro_rules! in_postgres {
     ($($projector:ident = $name:literal, $create:literal, $add:literal;)*) => {$(
         struct $projector;
@@ -140,7 +142,7 @@ async fn pairs(read: &PgReadStore, sql: &'static str) -> BTreeMap<String, i64> {
     rows.into_iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
-/// What is asked of one of the three, twice: as it was built, and built anew.
+/// Builds one of the three and queries it.
 async fn ask(
     store: &MemoryStore,
     read: &PgReadStore,
@@ -153,7 +155,7 @@ async fn ask(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn four_technologies_give_the_same_answers() {
+async fn four_technologies_return_the_same_answers() {
     let store = MemoryStore::new();
     given_events(&store, events()).await;
     assert_eq!(store.head().await.unwrap().get(), 200);
@@ -167,7 +169,7 @@ async fn four_technologies_give_the_same_answers() {
     assert_eq!(expected.with_rome, ["bern and rome", "maps of rome"]);
 
     let database = Database::create().await;
-    // The second time everything was dropped, and is built anew.
+    // The second time everything has been dropped and is rebuilt.
     for _ in 0..2 {
         let read = PgReadStore::builder().options(database.options()).migrate().await.unwrap();
         let rows = ask(
@@ -200,8 +202,8 @@ async fn four_technologies_give_the_same_answers() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "`map` failed on the event at position 1: `create` has put no")]
-async fn a_projector_that_fails_says_where_and_why() {
+#[should_panic(expected = "`map` failed on the event at position 1: no model `")]
+async fn project_panics_with_the_position_and_the_error() {
     struct Forgetful;
 
     impl ReadModel for Forgetful {

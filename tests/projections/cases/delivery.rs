@@ -1,41 +1,41 @@
-//! Every event exactly once, in order.
+//! Every event is projected exactly once and in order.
 
 use std::sync::Arc;
 
 use cqrs::{EventStore, projection::ProjectorOptions};
 use cqrs_testing::eventually;
 
-use super::{Rows, Tally, WITHIN, known, projections, rows, total};
-use crate::tally::{ByDigit, Knobs, Second, add, add_many, told_once};
+use super::{Rows, Tally, WITHIN, caught_up, projections, rows, total};
+use crate::tally::{ByDigit, Knobs, Second, add, add_many, committed_once};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn old_and_new_events_once_and_in_order() {
+async fn every_event_is_projected_once_and_in_order() {
     let (store, read) = super::fresh::stores().await;
     add_many(&store, 500, 7).await;
     let knobs: Arc<Knobs> = Arc::default();
     let running = projections(&store, &read).projector(<Tally>::with(&knobs));
     let running = running.start().await.unwrap();
     let last = add_many(&store, 500, 7).await;
-    known(&running, "accounts", last).await;
+    caught_up(&running, "accounts", last).await;
     assert_eq!(total(&read, "accounts").await, (1_000, 1_000));
     let last = add(&store, 1, 5).await;
-    known(&running, "accounts", last).await;
+    caught_up(&running, "accounts", last).await;
     assert_eq!(total(&read, "accounts").await, (1_001, 1_005));
     eventually(WITHIN, || async {
-        if told_once(&knobs).contains(&last.get()) { Ok(()) } else { Err("not told") }
+        if committed_once(&knobs).contains(&last.get()) { Ok(()) } else { Err("not committed") }
     })
     .await;
     running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_goes_on_behind_the_checkpoint() {
+async fn a_restart_continues_after_the_checkpoint() {
     let (store, read) = super::fresh::stores().await;
     let last = add_many(&store, 40, 4).await;
     for round in 0..3 {
         let running = projections(&store, &read).projector(<Tally>::new());
         let running = running.start().await.unwrap();
-        known(&running, "accounts", last).await;
+        caught_up(&running, "accounts", last).await;
         assert_eq!(total(&read, "accounts").await, (40, 40), "round {round}");
         running.stop().await;
     }
@@ -43,7 +43,7 @@ async fn a_restart_goes_on_behind_the_checkpoint() {
     let last = add(&store, 1, 7).await;
     let running = projections(&store, &read).projector(<Tally>::new());
     let running = running.start().await.unwrap();
-    known(&running, "accounts", last).await;
+    caught_up(&running, "accounts", last).await;
     assert_eq!(total(&read, "accounts").await, (41, 47));
     assert_eq!(rows(&read, "accounts").await["account-0"], before["account-0"]);
 }
@@ -60,8 +60,8 @@ async fn partitions_share_the_work_and_keep_the_order_of_keys() {
         add(&store, turn % 17, i64::try_from(turn).unwrap()).await;
     }
     let last = add_many(&store, 1_700, 17).await;
-    known(&running, "accounts", last).await;
-    known(&running, "by_digit", last).await;
+    caught_up(&running, "accounts", last).await;
+    caught_up(&running, "by_digit", last).await;
     let sum: i64 = (0..300).sum::<i64>() + 1_700;
     assert_eq!(total(&read, "accounts").await, (2_000, sum));
     assert_eq!(total(&read, "by_digit").await, (2_000, 2_000));
@@ -72,20 +72,20 @@ async fn partitions_share_the_work_and_keep_the_order_of_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_projectors_each_get_everything() {
+async fn every_projector_receives_every_event() {
     let (store, read) = super::fresh::stores().await;
     let running =
         projections(&store, &read).projector(<Tally>::new()).projector(Tally::<Second>::new());
     let running = running.start().await.unwrap();
     let last = add_many(&store, 300, 3).await;
     for name in ["accounts", "second"] {
-        known(&running, name, last).await;
+        caught_up(&running, name, last).await;
         assert_eq!(total(&read, name).await, (300, 300));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_of_other_types_are_passed_over_and_counted() {
+async fn events_of_other_types_are_skipped_and_counted() {
     let (store, read) = super::fresh::stores().await;
     let running = projections(&store, &read).projector(<Tally>::new());
     let running = running.start().await.unwrap();
@@ -96,13 +96,13 @@ async fn events_of_other_types_are_passed_over_and_counted() {
         store.append(append).await.unwrap();
     }
     let last = add(&store, 1, 1).await;
-    known(&running, "accounts", last).await;
+    caught_up(&running, "accounts", last).await;
     let health = running.health().await.unwrap().remove(0);
     assert_eq!((health.handled, health.passed, health.lag), (1, 5, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn batches_are_full_while_there_is_more_and_never_waited_for() {
+async fn batches_are_full_while_catching_up_and_never_delayed_at_the_head() {
     let (store, read) = super::fresh::stores().await;
     let knobs: Arc<Knobs> = Arc::default();
     let last = add_many(&store, 5, 1).await;
@@ -111,16 +111,16 @@ async fn batches_are_full_while_there_is_more_and_never_waited_for() {
         .start()
         .await
         .unwrap();
-    known(&running, "accounts", last).await;
+    caught_up(&running, "accounts", last).await;
     assert_eq!(*knobs.batches.lock().unwrap(), [2, 2, 1]);
-    // At the head one event is a batch.
+    // At the head a single event is a batch.
     let last = add(&store, 1, 1).await;
-    known(&running, "accounts", last).await;
+    caught_up(&running, "accounts", last).await;
     assert_eq!(*knobs.batches.lock().unwrap(), [2, 2, 1, 1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_projector_delays_nobody() {
+async fn a_slow_projector_delays_no_other() {
     let (store, read) = super::fresh::stores().await;
     let slow: Arc<Knobs> = Arc::default();
     *slow.delay.lock().unwrap() = std::time::Duration::from_secs(3_600);
@@ -134,17 +134,17 @@ async fn a_slow_projector_delays_nobody() {
         assert!(running.wait_until_built(name, WITHIN).await.unwrap());
     }
     let last = add_many(&store, 2_000, 5).await;
-    known(&running, "second", last).await;
+    caught_up(&running, "second", last).await;
     assert_eq!(total(&read, "second").await, (2_000, 2_000));
     assert_eq!(slow.calls.load(std::sync::atomic::Ordering::Relaxed), 1);
     let lags: Vec<_> = running.health().await.unwrap().iter().map(|health| health.lag).collect();
     assert_eq!(lags, [2_000, 0]);
-    // It would hold up the end of the node for an hour: dropping does not wait.
+    // Stopping would take an hour. Dropping does not wait.
     drop(running);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_is_given_once() {
+async fn two_projectors_cannot_have_the_same_name() {
     let (store, read) = super::fresh::stores().await;
     let twice = projections(&store, &read).projector(<Tally>::new()).projector(<Tally>::new());
     let error = twice.start().await.unwrap_err();

@@ -1,21 +1,22 @@
-//! Read models over events of last year.
+//! Read models over events of earlier versions.
 
 use std::sync::Arc;
 
 use cqrs::{
-    EventStore, ExpectedVersion, Position, Projections, Upcasters,
-    event::{EventName, NewEvent, Payload},
-    projection::{FailurePolicy, ProjectorOptions},
+    App, Event, EventStore, ExpectedVersion, Position, Projections, Projector, ReadModel, Recorded,
+    Upcasters,
+    event::{DecodeFailure, EventName, EventType, NewEvent, Payload, PayloadError},
+    projection::{FailurePolicy, ProjectError, ProjectorOptions, ReadStore},
     store::Append,
     upcast::Upcasting,
 };
 use cqrs_testing::eventually;
 use serde_json::json;
 
-use super::{Rows, Tally, WITHIN, known, quick, rows};
+use super::{Rows, Tally, WITHIN, caught_up, quick, rows};
 use crate::tally::{ByDigit, Knobs, account, add};
 
-/// What was once one event is two today: 3 added and 1 taken.
+/// Splits a stored event into two: 3 added and 1 taken.
 fn steps() -> Upcasters {
     Upcasters::builder()
         .replace("test.moved", 1, &[("test.added", 1), ("test.taken", 1)], |event, _| {
@@ -37,38 +38,38 @@ async fn append_old(store: &impl EventStore, name: &str, count: usize) -> Positi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_stored_as_one_event_is_taken_in_as_one() {
+async fn the_parts_of_a_stored_event_are_projected_together() {
     let (store, read) = super::fresh::stores().await;
     let knobs: Arc<Knobs> = Arc::default();
     append_old(&store, "test.moved", 5).await;
     append_old(&store, "test.debug", 3).await;
     let last = append_old(&store, "test.moved", 6).await;
-    // Position 9 fails; the later ones of its account wait behind it.
+    // Position 9 fails; the later events of its account are parked too.
     knobs.fail(9);
     let running = Projections::builder_over(Upcasting::new(store.clone(), steps()), read.clone())
         .projector_with(<Tally>::with(&knobs), quick(FailurePolicy::park()).batch(3))
         .start()
         .await
         .unwrap();
-    known(&running, "accounts", last).await;
+    caught_up(&running, "accounts", last).await;
     let row = rows(&read, "accounts").await["account-0"];
     assert_eq!((row.count, row.sum), (10, 10));
     let parked = running.parked("accounts").await.unwrap();
     let positions: Vec<_> = parked.iter().map(|parked| parked.position.get()).collect();
     assert_eq!(positions, [9, 10, 11, 12, 13, 14]);
     let batches = knobs.batches.lock().unwrap().clone();
-    assert!(batches.iter().all(|events| events % 2 == 0), "cut in two: {batches:?}");
+    assert!(batches.iter().all(|events| events % 2 == 0), "a stored event was split: {batches:?}");
 
-    knobs.mend();
+    knobs.repair();
     running.retry_parked("accounts", None).await.unwrap();
     eventually(WITHIN, || async {
         let left = running.parked("accounts").await.unwrap().len();
         if left == 0 { Ok(()) } else { Err(left) }
     })
     .await;
-    // Today's event goes the same way.
+    // An event of the current version is parked as well.
     let last = add(&store, 0, 5).await;
-    known(&running, "accounts", last).await;
+    caught_up(&running, "accounts", last).await;
     let row = rows(&read, "accounts").await["account-0"];
     assert_eq!((row.count, row.sum), (23, 27));
 }
@@ -87,10 +88,65 @@ async fn parts_of_one_event_stay_in_one_partition() {
         .start()
         .await
         .unwrap();
-    known(&running, "by_digit", last).await;
+    caught_up(&running, "by_digit", last).await;
     let rows = rows(&read, "by_digit").await;
     let count = |digit: &str| rows.get(digit).map_or(0, |row| row.count);
     // 28 stored events in two parts each, of which one ends in 3 and one in 1.
     assert_eq!((count("digit-3"), count("digit-1")), (28 + 1, 28 + 1));
     assert_eq!(rows.values().map(|row| row.count).sum::<i64>(), 2 * 28 + 7);
+}
+
+/// An event type whose first version needs an upcaster.
+struct Renamed;
+
+impl Event for Renamed {
+    const TYPES: &'static [EventType] = &[EventType::new("test.renamed", 2)];
+
+    fn event_type(&self) -> EventType {
+        Self::TYPES[0]
+    }
+
+    fn encode(&self) -> Result<Payload, PayloadError> {
+        Payload::encode(&())
+    }
+
+    fn decode(_: &str, _: &Payload) -> Result<Self, DecodeFailure> {
+        Ok(Self)
+    }
+}
+
+struct Renames;
+
+impl ReadModel for Renames {
+    type Event = Renamed;
+    const NAME: &'static str = "renames";
+    const VERSION: u32 = 1;
+}
+
+impl<S: ReadStore> Projector<S> for Renames {
+    async fn create(&self, _: &mut S::Transaction) -> Result<(), ProjectError> {
+        Ok(())
+    }
+
+    async fn project(
+        &self,
+        _: &mut S::Transaction,
+        _: &Recorded<Renamed>,
+    ) -> Result<(), ProjectError> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upcaster_that_the_app_lacks_is_an_error_at_start() {
+    let (store, read) = super::fresh::stores().await;
+    let start = |app: App| Projections::builder(&app, read.clone()).projector(Renames).start();
+    let error = start(App::new(store.clone())).await.unwrap_err();
+    assert_eq!(
+        cqrs::error_chain(&error),
+        "projector `renames` cannot read earlier versions of its events: \
+         no upcaster from test.renamed v1; the current version is v2"
+    );
+    let upcasters = Upcasters::builder().step("test.renamed", 1, Ok).build().unwrap();
+    start(App::builder(store).upcasters(upcasters).build().unwrap()).await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! A failing projector stops or parks itself, visibly, and nothing else.
+//! A failing projector stops or parks events, and affects nothing else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use cqrs::{
 use cqrs_testing::eventually;
 
 use super::fresh::{BROKEN, Read};
-use super::{Tally, WITHIN, known, projections, quick, rows, total};
+use super::{Tally, WITHIN, caught_up, projections, quick, rows, total};
 use crate::tally::{Knobs, Second, Third, account, add, add_many};
 
 async fn health(running: &Projections, name: &str) -> Health {
@@ -42,7 +42,7 @@ async fn a_failing_projector_stops_alone_and_is_resumed() {
     assert!(running.wait_until_built("second", WITHIN).await.unwrap());
     let last = add_many(&store, 50, 5).await;
     for name in ["accounts", "third"] {
-        known(&running, name, last).await;
+        caught_up(&running, name, last).await;
         assert_eq!(total(&read, name).await, (50, 50));
     }
     let stopped = until(&running, "second", ConsumerState::Stopped).await;
@@ -52,18 +52,18 @@ async fn a_failing_projector_stops_alone_and_is_resumed() {
     assert_eq!((stopped.position, stopped.lag), (Position::new(11), 39));
     assert_eq!(total(&read, "second").await.0, 11);
 
-    // Others go on, and so do commands.
+    // Other projectors and appends continue.
     let last = add(&store, 1, 1).await;
-    known(&running, "third", last).await;
-    knobs.mend();
+    caught_up(&running, "third", last).await;
+    knobs.repair();
     running.resume("second").await.unwrap();
-    known(&running, "second", last).await;
+    caught_up(&running, "second", last).await;
     assert_eq!(total(&read, "second").await, (51, 51));
     assert_eq!(until(&running, "second", ConsumerState::Live).await.failure, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_projector_starts_again_with_the_process() {
+async fn a_stopped_projector_is_resumed_after_a_restart() {
     let (store, read) = super::fresh::stores().await;
     let knobs: Arc<Knobs> = Arc::default();
     knobs.fail(3);
@@ -77,7 +77,7 @@ async fn a_stopped_projector_starts_again_with_the_process() {
     until(&first, "accounts", ConsumerState::Stopped).await;
     first.stop().await;
     let second = projections(&store, &read).projector(<Tally>::new()).start().await.unwrap();
-    known(&second, "accounts", last).await;
+    caught_up(&second, "accounts", last).await;
     assert_eq!(total(&read, "accounts").await, (5, 5));
 }
 
@@ -96,15 +96,15 @@ async fn a_panic_is_a_failure() {
     let stopped = until(&running, "accounts", ConsumerState::Stopped).await;
     let error = stopped.failure.unwrap().error;
     assert!(error.contains("position 2 panics"), "{error}");
-    assert_eq!(total(&read, "accounts").await.0, 1, "nothing of it is left behind");
-    knobs.mend();
+    assert_eq!(total(&read, "accounts").await.0, 1, "the failed transaction is rolled back");
+    knobs.repair();
     running.resume("accounts").await.unwrap();
-    known(&running, "accounts", last).await;
+    caught_up(&running, "accounts", last).await;
     assert_eq!(total(&read, "accounts").await, (3, 3));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_that_passes_is_retried() {
+async fn a_transient_failure_is_retried() {
     let (store, read) = super::fresh::stores().await;
     let knobs: Arc<Knobs> = Arc::default();
     knobs.fail(30);
@@ -122,8 +122,8 @@ async fn a_failure_that_passes_is_retried() {
     let last = add_many(&store, 60, 3).await;
     let retrying = until(&running, "accounts", ConsumerState::Retrying).await;
     assert!(!retrying.failure.unwrap().stopped);
-    knobs.mend();
-    known(&running, "accounts", last).await;
+    knobs.repair();
+    caught_up(&running, "accounts", last).await;
     assert_eq!(total(&read, "accounts").await, (60, 60));
     until(&running, "accounts", ConsumerState::Live).await;
 }
@@ -142,7 +142,7 @@ async fn with_parked(knobs: &Arc<Knobs>) -> (super::fresh::Store, Read, Projecti
     for turn in 0..12 {
         last = add(&store, turn % 3, 1).await;
     }
-    known(&running, "accounts", last).await;
+    caught_up(&running, "accounts", last).await;
     (store, read, running)
 }
 
@@ -167,7 +167,7 @@ async fn a_failing_event_is_parked_with_the_later_ones_of_its_key() {
     let now = health(&running, "accounts").await;
     assert_eq!((now.state, now.parked, now.lag), (ConsumerState::Live, 3, 0));
 
-    // Retried while it still fails: it stays, with the new error.
+    // It still fails, so it stays parked with the new error.
     assert_eq!(running.retry_parked("accounts", Some("account-1")).await.unwrap(), 3);
     eventually(WITHIN, || async {
         let first = running.parked("accounts").await.unwrap().remove(0);
@@ -176,7 +176,7 @@ async fn a_failing_event_is_parked_with_the_later_ones_of_its_key() {
     .await;
     assert_eq!(parked(&running).await, [5, 8, 11]);
 
-    // After a restart the key still waits.
+    // After a restart the key is still parked.
     running.stop().await;
     let running = projections(&store, &read)
         .projector_with(<Tally>::with(&knobs), quick(FailurePolicy::park()))
@@ -184,11 +184,11 @@ async fn a_failing_event_is_parked_with_the_later_ones_of_its_key() {
         .await
         .unwrap();
     let last = add(&store, 1, 1).await;
-    known(&running, "accounts", last).await;
+    caught_up(&running, "accounts", last).await;
     assert_eq!(parked(&running).await, [5, 8, 11, 13]);
 
-    // Mended: they are taken in, in order, and the key is free again.
-    knobs.mend();
+    // Repaired: the events are projected in order, and the key is free again.
+    knobs.repair();
     running.retry_parked("accounts", None).await.unwrap();
     eventually(WITHIN, || async {
         let left = parked(&running).await;
@@ -196,14 +196,14 @@ async fn a_failing_event_is_parked_with_the_later_ones_of_its_key() {
     })
     .await;
     let last = add(&store, 1, 1).await;
-    known(&running, "accounts", last).await;
+    caught_up(&running, "accounts", last).await;
     let row = rows(&read, "accounts").await["account-1"];
     assert_eq!((row.count, row.sum, row.disorder), (6, 6, 0));
     assert_eq!(parked(&running).await, [0; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_parked_event_is_discarded_with_a_reason_and_its_key_goes_on() {
+async fn discarding_a_parked_event_keeps_the_reason_and_frees_its_key() {
     let knobs: Arc<Knobs> = Arc::default();
     let (store, read, running) = with_parked(&knobs).await;
     let discarded =
@@ -215,7 +215,7 @@ async fn a_parked_event_is_discarded_with_a_reason_and_its_key_goes_on() {
     })
     .await;
     let last = add(&store, 1, 1).await;
-    known(&running, "accounts", last).await;
+    caught_up(&running, "accounts", last).await;
     eventually(WITHIN, || async {
         let row = rows(&read, "accounts").await["account-1"];
         if (row.count, row.disorder) == (4, 0) { Ok(()) } else { Err(format!("{row:?}")) }
@@ -259,7 +259,7 @@ async fn an_undecodable_event_stops_by_default_and_is_parked_on_request() {
     }
     assert_eq!(total(&read, "accounts").await.0, 41);
 
-    known(&running, "second", last).await;
+    caught_up(&running, "second", last).await;
     let parked = running.parked("second").await.unwrap();
     let parked: Vec<_> = parked.iter().map(|e| (e.position.get(), &*e.key)).collect();
     assert_eq!(parked, [(42, "account-7"), (44, "account-7"), (47, "account-7")]);
@@ -267,7 +267,7 @@ async fn an_undecodable_event_stops_by_default_and_is_parked_on_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_retry_does_not_hold_up_other_partitions_or_the_end() {
+async fn a_retry_delays_neither_other_partitions_nor_the_stop() {
     let (store, read) = super::fresh::stores().await;
     let knobs: Arc<Knobs> = Arc::default();
     let policy = FailurePolicy::stop()
@@ -295,14 +295,14 @@ async fn a_retry_does_not_hold_up_other_partitions_or_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pause_holds_everything_until_it_is_resumed() {
+async fn a_paused_projector_handles_nothing_until_it_is_resumed() {
     let (store, read) = super::fresh::stores().await;
     let running = projections(&store, &read).projector(<Tally>::new()).start().await.unwrap();
     let last = add(&store, 1, 1).await;
-    known(&running, "accounts", last).await;
+    caught_up(&running, "accounts", last).await;
     running.pause("accounts").await.unwrap();
     until(&running, "accounts", ConsumerState::Paused).await;
-    // The pause is on record; give the partition a heartbeat to follow it.
+    // The worker follows at its next heartbeat.
     eventually(WITHIN, || async {
         let before = total(&read, "accounts").await;
         let last = add(&store, 1, 1).await;
@@ -313,6 +313,6 @@ async fn a_pause_holds_everything_until_it_is_resumed() {
     .await;
     running.resume("accounts").await.unwrap();
     let last = add(&store, 1, 1).await;
-    known(&running, "accounts", last).await;
-    assert!(running.pause("nobody").await.is_err());
+    caught_up(&running, "accounts", last).await;
+    assert!(running.pause("unknown").await.is_err());
 }

@@ -23,7 +23,7 @@ async fn inline(store: &Store, read: &Read, knobs: &Arc<Knobs>) -> InlineStore<S
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_append_and_its_rows_come_together() {
+async fn an_append_and_its_rows_are_visible_together() {
     let (store, read) = super::fresh::stores().await;
     let last = add_many(&store, 120, 3).await;
     let inline = inline(&store, &read, &Arc::default()).await;
@@ -39,7 +39,7 @@ async fn an_append_and_its_rows_come_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failing_inline_projector_refuses_the_append() {
+async fn a_failing_inline_projector_fails_the_append() {
     let (store, read) = super::fresh::stores().await;
     let knobs: Arc<Knobs> = Arc::default();
     let inline = InlineStore::builder(store.clone(), read.clone())
@@ -65,7 +65,7 @@ async fn a_failing_inline_projector_refuses_the_append() {
             assert_eq!(total(&read, name).await, (1, 1));
         }
     }
-    knobs.mend();
+    knobs.repair();
     add(&inline, 1, 5).await;
     for name in ["accounts", "second"] {
         assert_eq!(total(&read, name).await, (2, 6));
@@ -73,7 +73,7 @@ async fn a_failing_inline_projector_refuses_the_append() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_append_is_projected_once_and_a_refused_one_never() {
+async fn a_repeated_append_is_projected_once_and_a_failed_one_never() {
     let (store, read) = super::fresh::stores().await;
     let inline = inline(&store, &read, &Arc::default()).await;
     let event = NewEvent::of(&Moved::Added { amount: 7 }).unwrap();
@@ -88,7 +88,7 @@ async fn a_repeated_append_is_projected_once_and_a_refused_one_never() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_others_append_is_caught_up_with() {
+async fn an_inline_projector_catches_up_with_appends_of_others() {
     let (store, read) = super::fresh::stores().await;
     let inline = inline(&store, &read, &Arc::default()).await;
     add(&inline, 1, 1).await;
@@ -99,7 +99,7 @@ async fn what_others_append_is_caught_up_with() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_writers_at_once() {
+async fn concurrent_inline_appends_are_projected_once() {
     let (store, read) = super::fresh::stores().await;
     let inline = inline(&store, &read, &Arc::default()).await;
     let writers: Vec<_> = (0..8)
@@ -107,7 +107,7 @@ async fn many_writers_at_once() {
             let (inline, store) = (inline.clone(), store.clone());
             tokio::spawn(async move {
                 for turn in 0..10 {
-                    // Some of them go past the projectors.
+                    // Some appends bypass the projectors.
                     if writer < 6 {
                         add(&inline, turn % 3, 1).await;
                     } else {

@@ -1,4 +1,4 @@
-//! Several processes share the work.
+//! Several nodes share the work.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use cqrs::{
 use cqrs_testing::eventually;
 
 use super::fresh::{Read, Store};
-use super::{Tally, WITHIN, known, projections, total};
+use super::{Tally, WITHIN, caught_up, projections, total};
 use crate::tally::{Knobs, account, add, add_many};
 
 async fn node(store: &Store, read: &Read, knobs: &Arc<Knobs>) -> Projections {
@@ -23,7 +23,7 @@ async fn node(store: &Store, read: &Read, knobs: &Arc<Knobs>) -> Projections {
     projections(store, read).projector_with(<Tally>::with(knobs), options).start().await.unwrap()
 }
 
-/// Waits until the partitions are spread like this.
+/// Waits until the nodes have these numbers of partitions.
 async fn spread(running: &Projections, expected: &[usize]) {
     eventually(WITHIN, || async {
         let health = running.health().await.unwrap().remove(0);
@@ -39,33 +39,33 @@ async fn spread(running: &Projections, expected: &[usize]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn partitions_spread_over_nodes_and_come_back() {
+async fn partitions_move_when_nodes_join_and_leave() {
     let (store, read) = super::fresh::stores().await;
     let knobs: [Arc<Knobs>; 3] = Default::default();
     let first = node(&store, &read, &knobs[0]).await;
     let mut last = add_many(&store, 300, 13).await;
-    known(&first, "accounts", last).await;
+    caught_up(&first, "accounts", last).await;
     spread(&first, &[6]).await;
     let second = node(&store, &read, &knobs[1]).await;
     spread(&first, &[3, 3]).await;
     let third = node(&store, &read, &knobs[2]).await;
     spread(&first, &[2, 2, 2]).await;
     last = add_many(&store, 300, 13).await.max(last);
-    known(&second, "accounts", last).await;
+    caught_up(&second, "accounts", last).await;
     second.stop().await;
     spread(&first, &[3, 3]).await;
     third.stop().await;
     spread(&first, &[6]).await;
     let last = add(&store, 1, 1).await;
-    known(&first, "accounts", last).await;
+    caught_up(&first, "accounts", last).await;
     assert_eq!(total(&read, "accounts").await, (601, 601));
-    // Each event was committed by one of them.
-    let told: usize = knobs.iter().map(|knobs| knobs.told.lock().unwrap().len()).sum();
-    assert!(told <= 601, "{told}");
+    // Each event was committed by one node.
+    let committed: usize = knobs.iter().map(|knobs| knobs.committed.lock().unwrap().len()).sum();
+    assert!(committed <= 601, "{committed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_node_takes_over_and_nothing_is_done_twice() {
+async fn another_node_takes_over_and_projects_nothing_twice() {
     let (store, read) = super::fresh::stores().await;
     let (first_knobs, second_knobs): (Arc<Knobs>, Arc<Knobs>) = Default::default();
     let runtime =
@@ -79,15 +79,15 @@ async fn another_node_takes_over_and_nothing_is_done_twice() {
         runtime.spawn(first).await.unwrap()
     };
     let mut last = add_many(&store, 100, 9).await;
-    known(&first, "accounts", last).await;
+    caught_up(&first, "accounts", last).await;
     let second = node(&store, &read, &second_knobs).await;
     *first_knobs.delay.lock().unwrap() = Duration::from_millis(5);
     for _ in 0..5 {
         last = add_many(&store, 40, 9).await;
     }
-    // All its tasks die where they are, as in a process that is killed.
+    // All its tasks are aborted, as if the program were killed.
     runtime.shutdown_background();
-    known(&second, "accounts", last).await;
+    caught_up(&second, "accounts", last).await;
     assert_eq!(total(&read, "accounts").await, (300, 300));
     drop(first);
 }
@@ -100,7 +100,7 @@ async fn a_stop_finishes_the_batch_and_saves_the_checkpoint() {
         *knobs.delay.lock().unwrap() = Duration::from_millis(1);
         let running = node(&store, &read, &knobs).await;
         add_many(&store, 60, 9).await;
-        // Stopped somewhere on the way.
+        // Stop in the middle.
         eventually(WITHIN, || async {
             let calls = knobs.calls.load(std::sync::atomic::Ordering::Relaxed);
             if calls >= 10 { Ok(()) } else { Err(format!("{calls} calls in round {round}")) }
@@ -109,18 +109,22 @@ async fn a_stop_finishes_the_batch_and_saves_the_checkpoint() {
         running.stop().await;
         let calls = knobs.calls.load(std::sync::atomic::Ordering::Relaxed);
         tokio::task::yield_now().await;
-        assert_eq!(knobs.calls.load(std::sync::atomic::Ordering::Relaxed), calls, "it goes on");
+        assert_eq!(
+            knobs.calls.load(std::sync::atomic::Ordering::Relaxed),
+            calls,
+            "calls after the stop"
+        );
     }
     let running = node(&store, &read, &Arc::default()).await;
     let last = add(&store, 1, 1).await;
-    known(&running, "accounts", last).await;
+    caught_up(&running, "accounts", last).await;
     assert_eq!(total(&read, "accounts").await, (301, 301));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_saves_how_far_it_was_over_what_is_not_ours() {
+async fn a_stop_saves_the_position_after_skipped_events() {
     let (store, read) = super::fresh::stores().await;
-    // A heartbeat would save it too: there is none for a long time.
+    // A heartbeat would save it too, so the lease is long.
     let running = Projections::builder_over(store.clone(), read.clone())
         .lease(WITHIN * 60)
         .projector(<Tally>::new())
@@ -128,23 +132,23 @@ async fn a_stop_saves_how_far_it_was_over_what_is_not_ours() {
         .await
         .unwrap();
     let own = add(&store, 1, 1).await;
-    known(&running, "accounts", own).await;
+    caught_up(&running, "accounts", own).await;
     let foreign = cqrs::event::NewEvent::json("other.happened", "x").unwrap();
     let append = Append::to(account(1), ExpectedVersion::Any, vec![foreign]);
     let last = store.append(append).await.unwrap().position();
-    known(&running, "accounts", last).await;
+    caught_up(&running, "accounts", last).await;
     running.stop().await;
     let record = read.inspect(None).await.unwrap().remove(0);
     assert_eq!(record.live().unwrap().position(), last);
 }
 
-/// As when a node could not give a partition back, or never heard that it got it.
+/// As if a release failed, or the answer to an acquisition was lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_partition_that_its_owner_does_not_run_is_given_back() {
+async fn a_partition_that_its_owner_does_not_run_is_released() {
     let (store, read) = super::fresh::stores().await;
     let first = node(&store, &read, &Arc::default()).await;
     let last = add_many(&store, 100, 50).await;
-    known(&first, "accounts", last).await;
+    caught_up(&first, "accounts", last).await;
     let second = node(&store, &read, &Arc::default()).await;
     spread(&first, &[3, 3]).await;
     let record = read.inspect(None).await.unwrap().remove(0);
@@ -155,11 +159,11 @@ async fn a_partition_that_its_owner_does_not_run_is_given_back() {
     let partition =
         Partition { consumer: capability.consumer.clone(), generation: live.number, number: 5 };
     read.leave(other).await.unwrap();
-    read.acquire(one, &partition).await.unwrap().expect("nobody has it");
+    read.acquire(one, &partition).await.unwrap().expect("the partition is free");
     read.heartbeat(other, Duration::from_secs(1), &[capability], &[]).await.unwrap();
-    // It has its share without this one, so the other should have it.
+    // The node has its share without this partition, so the other node should get it.
     let last = add_many(&store, 100, 50).await;
-    known(&second, "accounts", last).await;
+    caught_up(&second, "accounts", last).await;
     spread(&first, &[3, 3]).await;
     assert_eq!(total(&read, "accounts").await, (200, 200));
 }
@@ -170,11 +174,11 @@ async fn dropping_the_last_handle_stops_the_node() {
     let knobs: Arc<Knobs> = Arc::default();
     let first = node(&store, &read, &knobs).await;
     let last = add(&store, 1, 1).await;
-    known(&first, "accounts", last).await;
+    caught_up(&first, "accounts", last).await;
     drop(first);
     let second = node(&store, &read, &Arc::default()).await;
-    // Given back at once, not after the lease.
+    // Released at once, not after the lease.
     let last = add(&store, 1, 1).await;
-    known(&second, "accounts", last).await;
+    caught_up(&second, "accounts", last).await;
     assert_eq!(total(&read, "accounts").await, (2, 2));
 }

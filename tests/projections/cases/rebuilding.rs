@@ -1,4 +1,4 @@
-//! Read models built anew beside the old ones.
+//! Rebuilds beside the live read model.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,11 +8,11 @@ use cqrs::projection::{ConsumerState, FailurePolicy, ProjectorOptions, RebuildEr
 use cqrs_testing::{Tables, eventually};
 
 use super::fresh::Rows;
-use super::{Tally, WITHIN, known, projections, quick, rows, total};
-use crate::tally::{Accounts, Knobs, Second, add, add_many, told_once};
+use super::{Tally, WITHIN, caught_up, projections, quick, rows, total};
+use crate::tally::{Accounts, Knobs, Second, add, add_many, committed_once};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readers_never_see_a_half_built_model_and_commands_go_on() {
+async fn readers_never_see_a_partial_rebuild_and_appends_continue() {
     let (store, read) = super::fresh::stores().await;
     let knobs: Arc<Knobs> = Arc::default();
     let options = ProjectorOptions::new().batch(100);
@@ -23,7 +23,7 @@ async fn readers_never_see_a_half_built_model_and_commands_go_on() {
         .unwrap();
     assert!(running.wait_until_built("accounts", WITHIN).await.unwrap());
     let last = add_many(&store, 3_000, 7).await;
-    known(&running, "accounts", last).await;
+    caught_up(&running, "accounts", last).await;
     let before = rows(&read, "accounts").await;
 
     let over = Arc::new(AtomicBool::new(false));
@@ -51,7 +51,7 @@ async fn readers_never_see_a_half_built_model_and_commands_go_on() {
         progress.extend(running.health().await.unwrap().remove(0).rebuild.map(|p| p.done));
     }
     assert!(running.wait_until_built("accounts", WITHIN).await.unwrap());
-    known(&running, "accounts", last).await;
+    caught_up(&running, "accounts", last).await;
     over.store(true, Ordering::Release);
     assert!(reading.await.unwrap() > 0);
     assert_eq!(total(&read, "accounts").await.0, 3_000 + appended);
@@ -60,10 +60,10 @@ async fn readers_never_see_a_half_built_model_and_commands_go_on() {
     assert!(
         before.iter().filter(|(key, _)| *key != "account-1").all(|(key, row)| after[key] == *row)
     );
-    // What is done outside the transaction is not done again. The live model is told late of
-    // some events if it was held back.
-    assert!(told_once(&knobs).len() >= 3_000);
-    assert!(knobs.told.lock().unwrap().len() <= 3_000 + usize::try_from(appended).unwrap());
+    // A rebuild does not call `committed` for the old events again. If the live generation is held
+    // back, the new one may call it for some of the others.
+    assert!(committed_once(&knobs).len() >= 3_000);
+    assert!(knobs.committed.lock().unwrap().len() <= 3_000 + usize::try_from(appended).unwrap());
 }
 
 async fn live_generation(read: &super::fresh::Read) -> Option<u64> {
@@ -73,7 +73,7 @@ async fn live_generation(read: &super::fresh::Read) -> Option<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_version_builds_that_projector_alone() {
+async fn a_new_version_rebuilds_only_that_projector() {
     let (store, read) = super::fresh::stores().await;
     let last = add_many(&store, 200, 3).await;
     let old = projections(&store, &read)
@@ -83,7 +83,7 @@ async fn a_new_version_builds_that_projector_alone() {
         .await
         .unwrap();
     for name in ["accounts", "second"] {
-        known(&old, name, last).await;
+        caught_up(&old, name, last).await;
     }
     old.stop().await;
     let (first, second): (Arc<Knobs>, Arc<Knobs>) = Default::default();
@@ -93,11 +93,11 @@ async fn a_new_version_builds_that_projector_alone() {
         .start()
         .await
         .unwrap();
-    known(&new, "accounts", last).await;
+    caught_up(&new, "accounts", last).await;
     assert_eq!(first.calls.load(Ordering::Relaxed), 200);
     assert_eq!(second.calls.load(Ordering::Relaxed), 0);
     assert_eq!(total(&read, "accounts").await, (200, 200));
-    // The old program does not go back.
+    // A program with the old version does not run.
     new.stop().await;
     let old = projections(&store, &read).projector(<Tally>::new()).start().await.unwrap();
     let health = old.health().await.unwrap().remove(0);
@@ -106,14 +106,14 @@ async fn a_new_version_builds_that_projector_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_number_of_partitions_builds_anew() {
+async fn another_number_of_partitions_rebuilds() {
     let (store, read) = super::fresh::stores().await;
     let last = add_many(&store, 400, 20).await;
     for partitions in [1, 4, 2] {
         let options = ProjectorOptions::new().partitions(partitions);
         let running = projections(&store, &read).projector_with(<Tally>::new(), options);
         let running = running.start().await.unwrap();
-        known(&running, "accounts", last).await;
+        caught_up(&running, "accounts", last).await;
         let health = running.health().await.unwrap().remove(0);
         assert_eq!(health.partitions.len(), partitions as usize);
         assert_eq!(total(&read, "accounts").await, (400, 400));
@@ -122,11 +122,11 @@ async fn another_number_of_partitions_builds_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rebuild_goes_on_after_a_restart_and_can_be_cancelled() {
+async fn a_rebuild_continues_after_a_restart_and_can_be_cancelled() {
     let (store, read) = super::fresh::stores().await;
     let last = add_many(&store, 300, 3).await;
     let first = projections(&store, &read).projector(<Tally>::new()).start().await.unwrap();
-    known(&first, "accounts", last).await;
+    caught_up(&first, "accounts", last).await;
     first.stop().await;
 
     let knobs: Arc<Knobs> = Arc::default();
@@ -144,38 +144,38 @@ async fn a_rebuild_goes_on_after_a_restart_and_can_be_cancelled() {
     })
     .await;
     assert_eq!(stuck.rebuild.unwrap().done, 199);
-    assert_eq!(stuck.lag, 0, "the live one is not concerned");
+    assert_eq!(stuck.lag, 0, "the live generation is not affected");
     assert_eq!(total(&read, "accounts").await, (300, 300));
     second.stop().await;
 
-    // Goes on behind its checkpoint.
-    let mended: Arc<Knobs> = Arc::default();
+    // Continues after its checkpoint.
+    let repaired: Arc<Knobs> = Arc::default();
     let third = projections(&store, &read)
-        .projector_with(<Tally>::with(&mended), stopping())
+        .projector_with(<Tally>::with(&repaired), stopping())
         .start()
         .await
         .unwrap();
-    known(&third, "accounts", last).await;
-    assert_eq!(mended.calls.load(Ordering::Relaxed), 101);
+    caught_up(&third, "accounts", last).await;
+    assert_eq!(repaired.calls.load(Ordering::Relaxed), 101);
     assert_eq!(total(&read, "accounts").await, (300, 300));
 
     assert!(!third.cancel_rebuild("accounts").await.unwrap());
-    *mended.delay.lock().unwrap() = Duration::from_millis(20);
+    *repaired.delay.lock().unwrap() = Duration::from_millis(20);
     third.rebuild("accounts").await.unwrap();
     assert!(third.cancel_rebuild("accounts").await.unwrap());
     assert!(third.health().await.unwrap()[0].rebuild.is_none());
-    *mended.delay.lock().unwrap() = Duration::ZERO;
+    *repaired.delay.lock().unwrap() = Duration::ZERO;
     let last = add(&store, 1, 1).await;
-    known(&third, "accounts", last).await;
+    caught_up(&third, "accounts", last).await;
     assert_eq!(total(&read, "accounts").await, (301, 301));
     third.rebuild("accounts").await.unwrap();
-    known(&third, "accounts", last).await;
+    caught_up(&third, "accounts", last).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rebuild_catches_up_with_a_log_that_never_rests() {
+async fn a_rebuild_catches_up_under_constant_appends() {
     let (store, read) = super::fresh::stores().await;
-    // Nothing is tried again, so a transaction that a swap had torn would stop the projector.
+    // Without retries, a transaction that fails because of a swap would stop the projector.
     let policy = FailurePolicy::stop().retries(0);
     let options = ProjectorOptions::new().partitions(3).batch(100).on_failure(policy);
     let knobs: Arc<Knobs> = Arc::default();
@@ -185,7 +185,7 @@ async fn a_rebuild_catches_up_with_a_log_that_never_rests() {
         .await
         .unwrap();
     let last = add_many(&store, 500, 7).await;
-    known(&running, "accounts", last).await;
+    caught_up(&running, "accounts", last).await;
     *knobs.delay.lock().unwrap() = Duration::from_millis(1);
     let live = live_generation(&read).await;
     let over = Arc::new(AtomicBool::new(false));
@@ -219,7 +219,7 @@ async fn a_rebuild_catches_up_with_a_log_that_never_rests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_seen_before_the_first_build_is_complete() {
+async fn readers_see_nothing_before_the_first_build_is_complete() {
     let (store, read) = super::fresh::stores().await;
     add_many(&store, 50, 3).await;
     let slow: Arc<Knobs> = Arc::default();
