@@ -18,6 +18,40 @@ use crate::{App, Clock, Upcasters};
 /// Configures projectors; [`start`](Self::start) runs them.
 ///
 /// [`Projections::builder`] and [`Projections::builder_over`] return one.
+///
+/// ```
+/// # use std::collections::HashMap;
+/// # use std::time::Duration;
+/// # use cqrs_core::projection::*;
+/// # use cqrs_core::{App, Event, EventStoreExt, ExpectedVersion, Projections, Projector, ReadModel, Recorded, StreamName};
+/// # use cqrs_memory::{MemoryReadStore, MemoryStore, MemoryTransaction};
+/// # #[derive(Event)] #[event(name = "cart.added", crate = cqrs_core)]
+/// # struct Added { product: String }
+/// # #[derive(Clone, Default)] struct Counts(HashMap<String, u32>);
+/// # #[derive(ReadModel)] #[read_model(name = "popular", event = Added, crate = cqrs_core)] struct Popular;
+/// # impl Projector<MemoryReadStore> for Popular {
+/// #     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
+/// #         tx.put(Counts::default());
+/// #         Ok(())
+/// #     }
+/// #     async fn project(&self, tx: &mut MemoryTransaction, event: &Recorded<Added>) -> Result<(), ProjectError> {
+/// #         *tx.model::<Counts>()?.0.entry(event.event.product.clone()).or_default() += 1;
+/// #         Ok(())
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, read) = (MemoryStore::new(), MemoryReadStore::new());
+/// # let app = App::new(store);
+/// let options = ProjectorOptions::new().partitions(4).on_failure(FailurePolicy::park());
+/// let projections = Projections::builder(&app, read)
+///     .lease(Duration::from_secs(10))
+///     .projector_with(Popular, options)
+///     .start()
+///     .await?;
+/// assert!(projections.wait_until_built("popular", Duration::from_secs(5)).await?);
+/// assert_eq!(projections.health().await?[0].partitions.len(), 4);
+/// # Ok(()) }
+/// ```
 pub struct ProjectionsBuilder<S: ReadStore> {
     events: Arc<dyn EventStore>,
     /// Those of the `App`, if there is one.

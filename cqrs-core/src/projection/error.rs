@@ -30,8 +30,19 @@ impl fmt::Display for ConsumerKind {
     }
 }
 
-/// There is no consumer of this name in the [`Projections`](crate::Projections) or
-/// [`Processes`](crate::Processes) that were asked.
+/// There is no consumer of this name.
+///
+/// ```
+/// use cqrs_core::Projections;
+/// use cqrs_memory::{MemoryReadStore, MemoryStore};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let builder = Projections::builder_over(MemoryStore::new(), MemoryReadStore::new());
+/// let projections = builder.start().await?;
+/// let unknown = projections.pause("typo").await.unwrap_err();
+/// assert_eq!(unknown.to_string(), "no projector `typo`");
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no {kind} `{name}`")]
 #[non_exhaustive]

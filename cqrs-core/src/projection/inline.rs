@@ -35,11 +35,34 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// the read models lag until the next append through an inline store.
 ///
 /// ```
-/// # use cqrs_core::{App, Projector, projection::{InlineStore, OpenError, ReadStore, store::AppendProjecting}};
-/// # async fn example<S, R>(store: S, read: R, accounts: impl Projector<R>) -> Result<(), OpenError>
-/// # where R: ReadStore, S: AppendProjecting<R> + Clone {
-/// let store = InlineStore::builder(store, read).projector(accounts).open().await?;
-/// let app = App::new(store);
+/// # use std::collections::HashMap;
+/// # use std::time::Duration;
+/// # use cqrs_core::projection::*;
+/// # use cqrs_core::{App, Event, EventStoreExt, ExpectedVersion, Projections, Projector, ReadModel, Recorded, StreamName};
+/// # use cqrs_memory::{MemoryReadStore, MemoryStore, MemoryTransaction};
+/// # #[derive(Event)] #[event(name = "cart.added", crate = cqrs_core)]
+/// # struct Added { product: String }
+/// # #[derive(Clone, Default)] struct Counts(HashMap<String, u32>);
+/// # #[derive(ReadModel)] #[read_model(name = "popular", event = Added, crate = cqrs_core)] struct Popular;
+/// # impl Projector<MemoryReadStore> for Popular {
+/// #     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
+/// #         tx.put(Counts::default());
+/// #         Ok(())
+/// #     }
+/// #     async fn project(&self, tx: &mut MemoryTransaction, event: &Recorded<Added>) -> Result<(), ProjectError> {
+/// #         *tx.model::<Counts>()?.0.entry(event.event.product.clone()).or_default() += 1;
+/// #         Ok(())
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, read) = (MemoryStore::new(), MemoryReadStore::new());
+/// let popular = read.view::<Counts>("popular")?;
+/// let store = InlineStore::builder(store, read).projector(Popular).open().await?;
+/// let app = App::new(store.clone());
+///
+/// let (cart, tea) = (StreamName::new("cart-1")?, Added { product: "tea".into() });
+/// store.append_events(&cart, ExpectedVersion::Any, &[tea]).await?;
+/// assert_eq!(popular.get().unwrap().0["tea"], 1); // without waiting
 /// # Ok(()) }
 /// ```
 pub struct InlineStore<S, R: ReadStore> {

@@ -10,21 +10,43 @@ use super::error::{OperatorError, RebuildError};
 /// Cloning returns another handle. When the last one is dropped, the projectors stop.
 ///
 /// ```
-/// # use cqrs_core::{App, Position, Projections, Projector, projection::ReadStore};
+/// # use std::collections::HashMap;
 /// # use std::time::Duration;
-/// # async fn example<S: ReadStore>(
-/// #     app: App, read: S, accounts: impl Projector<S>, position: Position,
-/// # ) -> Result<(), Box<dyn std::error::Error>> {
-/// let projections = Projections::builder(&app, read).projector(accounts).start().await?;
+/// # use cqrs_core::projection::*;
+/// # use cqrs_core::{App, Event, EventStoreExt, ExpectedVersion, Projections, Projector, ReadModel, Recorded, StreamName};
+/// # use cqrs_memory::{MemoryReadStore, MemoryStore, MemoryTransaction};
+/// # #[derive(Event)] #[event(name = "cart.added", crate = cqrs_core)]
+/// # struct Added { product: String }
+/// # #[derive(Clone, Default)] struct Counts(HashMap<String, u32>);
+/// # #[derive(ReadModel)] #[read_model(name = "popular", event = Added, crate = cqrs_core)] struct Popular;
+/// # impl Projector<MemoryReadStore> for Popular {
+/// #     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
+/// #         tx.put(Counts::default());
+/// #         Ok(())
+/// #     }
+/// #     async fn project(&self, tx: &mut MemoryTransaction, event: &Recorded<Added>) -> Result<(), ProjectError> {
+/// #         *tx.model::<Counts>()?.0.entry(event.event.product.clone()).or_default() += 1;
+/// #         Ok(())
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, read) = (MemoryStore::new(), MemoryReadStore::new());
+/// # let app = App::new(store.clone());
+/// # let timeout = Duration::from_secs(5);
+/// let popular = read.view::<Counts>("popular")?;
+/// let projections = Projections::builder(&app, read).projector(Popular).start().await?;
+/// projections.wait_until_built("popular", timeout).await?;
 ///
 /// // Read your own write.
-/// let waiter = projections.waiter(["accounts"])?;
-/// waiter.wait(position, Duration::from_secs(2)).await;
+/// let (cart, tea) = (StreamName::new("cart-1")?, Added { product: "tea".into() });
+/// let appended = store.append_events(&cart, ExpectedVersion::Any, &[tea]).await?;
+/// let waited = projections.wait_for("popular", appended.position(), timeout).await?;
+/// assert_eq!(waited, Waited::CaughtUp);
+/// assert_eq!(popular.get().unwrap().0["tea"], 1);
 ///
-/// for health in projections.health().await? {
-///     println!("{}: {:?}, lag {}", health.name, health.state, health.lag);
-/// }
-/// projections.rebuild("accounts").await?;
+/// // Readers see the old rows until the new ones are complete.
+/// projections.rebuild("popular").await?;
+/// assert!(projections.wait_until_built("popular", timeout).await?);
 /// projections.stop().await;
 /// # Ok(()) }
 /// ```

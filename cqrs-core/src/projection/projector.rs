@@ -11,27 +11,25 @@ use crate::Recorded;
 /// transaction of the read store that also moves the projector's checkpoint. So each event takes
 /// effect exactly once, however often the program crashes: what a projector writes through the
 /// transaction is committed together with the checkpoint, or not at all. Any other effect (an
-/// e-mail, a file) may happen more than once; put it into [`committed`](Self::committed) or use an
-/// [`EventHandler`](crate::EventHandler).
+/// e-mail, a file) belongs in [`committed`](Self::committed), which may be lost, or in an
+/// [`EventHandler`](crate::EventHandler), which may be repeated.
 ///
 /// A read model can be dropped and rebuilt at any time, so it must depend on events alone. Take
 /// times from events, not from a clock.
 ///
-/// `PgReadStore` and `MemoryReadStore` have complete examples. This projector runs on every store
-/// whose transactions can count:
-///
 /// ```
-/// # use cqrs_core::{Event, Recorded, event::{DecodeFailure, EventType, Payload, PayloadError}};
-/// # enum CartEvent { Added }
-/// # impl Event for CartEvent {
-/// #     const TYPES: &'static [EventType] = &[EventType::new("cart.added", 1)];
-/// #     fn event_type(&self) -> EventType { Self::TYPES[0] }
-/// #     fn encode(&self) -> Result<Payload, PayloadError> { Payload::encode(&()) }
-/// #     fn decode(_: &str, _: &Payload) -> Result<Self, DecodeFailure> { Ok(Self::Added) }
-/// # }
-/// # trait Counts { fn create(&mut self); fn add(&mut self, cart: &str); }
-/// use cqrs_core::projection::{ProjectError, ReadStore};
-/// use cqrs_core::{Projector, ReadModel};
+/// use std::collections::HashMap;
+/// use std::time::Duration;
+///
+/// use cqrs_core::projection::ProjectError;
+/// # use cqrs_core::{Event, EventStoreExt, ExpectedVersion, Projections, StreamName};
+/// use cqrs_core::{Projector, ReadModel, Recorded};
+/// use cqrs_memory::{MemoryReadStore, MemoryStore, MemoryTransaction};
+///
+/// # #[derive(Event)] #[event(crate = cqrs_core)]
+/// # enum CartEvent { #[event(name = "cart.added")] Added, #[event(name = "cart.removed")] Removed }
+/// #[derive(Clone, Default)]
+/// struct Sizes(HashMap<StreamName, u32>);
 ///
 /// struct CartSizes;
 ///
@@ -41,25 +39,37 @@ use crate::Recorded;
 ///     const VERSION: u32 = 1;
 /// }
 ///
-/// impl<S> Projector<S> for CartSizes
-/// where
-///     S: ReadStore,
-///     S::Transaction: Counts,
-/// {
-///     async fn create(&self, rows: &mut S::Transaction) -> Result<(), ProjectError> {
-///         rows.create();
+/// impl Projector<MemoryReadStore> for CartSizes {
+///     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
+///         tx.put(Sizes::default());
 ///         Ok(())
 ///     }
 ///
 ///     async fn project(
 ///         &self,
-///         rows: &mut S::Transaction,
+///         tx: &mut MemoryTransaction,
 ///         event: &Recorded<CartEvent>,
 ///     ) -> Result<(), ProjectError> {
-///         rows.add(event.stream.as_str());
+///         let size = tx.model::<Sizes>()?.0.entry(event.stream.clone()).or_default();
+///         match event.event {
+///             CartEvent::Added => *size += 1,
+///             CartEvent::Removed => *size = size.checked_sub(1).ok_or("removed from an empty cart")?,
+///         }
 ///         Ok(())
 ///     }
 /// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, read) = (MemoryStore::new(), MemoryReadStore::new());
+/// # let sizes = read.view::<Sizes>("cart_sizes")?;
+/// # let running = Projections::builder_over(store.clone(), read).projector(CartSizes).start().await?;
+/// # let cart = StreamName::new("cart-1")?;
+/// # let events = [CartEvent::Added, CartEvent::Added, CartEvent::Removed];
+/// # let appended = store.append_events(&cart, ExpectedVersion::Any, &events).await?;
+/// # running.wait_until_built("cart_sizes", Duration::from_secs(5)).await?;
+/// # running.wait_for("cart_sizes", appended.position(), Duration::from_secs(5)).await?;
+/// assert_eq!(sizes.get().unwrap().0[&cart], 1); // after two were added and one was removed
+/// # Ok(()) }
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a projector for `{S}`",

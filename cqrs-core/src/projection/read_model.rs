@@ -12,14 +12,9 @@ use crate::{Event, Recorded};
 /// read model that runs on two stores is one `impl ReadModel` and two `impl Projector<S>`.
 ///
 /// ```
-/// # use cqrs_core::{Event, event::{DecodeFailure, EventType, Payload, PayloadError}};
-/// # #[derive(Clone)] enum CartEvent { Added }
-/// # impl Event for CartEvent {
-/// #     const TYPES: &'static [EventType] = &[EventType::new("cart.added", 1)];
-/// #     fn event_type(&self) -> EventType { Self::TYPES[0] }
-/// #     fn encode(&self) -> Result<Payload, PayloadError> { Payload::encode(&()) }
-/// #     fn decode(_: &str, _: &Payload) -> Result<Self, DecodeFailure> { Ok(Self::Added) }
-/// # }
+/// # use cqrs_core::Event;
+/// # #[derive(Event)] #[event(crate = cqrs_core)]
+/// # enum CartEvent { #[event(name = "cart.added")] Added }
 /// use cqrs_core::ReadModel;
 ///
 /// struct CartSizes;
@@ -60,14 +55,9 @@ pub trait ReadModel: Send + Sync + 'static {
 /// If one of them is parked, the later ones of its key are parked too.
 ///
 /// ```
-/// # use cqrs_core::{Event, Recorded, event::{DecodeFailure, EventType, Payload, PayloadError}};
+/// # use cqrs_core::{Event, Recorded};
+/// # #[derive(Event)] #[event(name = "shop.sold", crate = cqrs_core)]
 /// # struct Sold { product: String }
-/// # impl Event for Sold {
-/// #     const TYPES: &'static [EventType] = &[EventType::new("shop.sold", 1)];
-/// #     fn event_type(&self) -> EventType { Self::TYPES[0] }
-/// #     fn encode(&self) -> Result<Payload, PayloadError> { Payload::encode(&self.product) }
-/// #     fn decode(_: &str, p: &Payload) -> Result<Self, DecodeFailure> { Ok(Self { product: p.decode()? }) }
-/// # }
 /// use std::borrow::Cow;
 /// use cqrs_core::{ReadModel, projection::Key};
 ///

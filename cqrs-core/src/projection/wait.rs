@@ -25,6 +25,42 @@ pub enum Waited {
 ///
 /// [`Projections::waiter`](crate::Projections::waiter) returns one. Give it to
 /// [`Dispatch::wait_for`](crate::Dispatch::wait_for) to wait for read models after a command.
+///
+/// ```
+/// # use std::collections::HashMap;
+/// # use std::time::Duration;
+/// # use cqrs_core::projection::*;
+/// # use cqrs_core::{App, Event, EventStoreExt, ExpectedVersion, Projections, Projector, ReadModel, Recorded, StreamName};
+/// # use cqrs_memory::{MemoryReadStore, MemoryStore, MemoryTransaction};
+/// # #[derive(Event)] #[event(name = "cart.added", crate = cqrs_core)]
+/// # struct Added { product: String }
+/// # #[derive(Clone, Default)] struct Counts(HashMap<String, u32>);
+/// # #[derive(ReadModel)] #[read_model(name = "popular", event = Added, crate = cqrs_core)] struct Popular;
+/// # impl Projector<MemoryReadStore> for Popular {
+/// #     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
+/// #         tx.put(Counts::default());
+/// #         Ok(())
+/// #     }
+/// #     async fn project(&self, tx: &mut MemoryTransaction, event: &Recorded<Added>) -> Result<(), ProjectError> {
+/// #         *tx.model::<Counts>()?.0.entry(event.event.product.clone()).or_default() += 1;
+/// #         Ok(())
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, read) = (MemoryStore::new(), MemoryReadStore::new());
+/// # let projections = Projections::builder_over(store.clone(), read).projector(Popular).start().await?;
+/// # let timeout = Duration::from_secs(5);
+/// # projections.wait_until_built("popular", timeout).await?;
+/// let waiter = projections.waiter(["popular"])?;
+///
+/// let (cart, tea) = (StreamName::new("cart-1")?, Added { product: "tea".into() });
+/// let appended = store.append_events(&cart, ExpectedVersion::Any, &[tea]).await?;
+/// assert_eq!(waiter.wait(appended.position(), timeout).await, Waited::CaughtUp);
+///
+/// let later = appended.position().next();
+/// assert_eq!(waiter.wait(later, Duration::from_millis(1)).await, Waited::Behind);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Waiter {
     names: Arc<[ConsumerName]>,

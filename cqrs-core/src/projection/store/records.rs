@@ -26,6 +26,23 @@ pub struct Cluster {
 }
 
 /// A consumer and its generations.
+///
+/// ```
+/// use cqrs_core::projection::store::{ConsumerName, ConsumerRecord, GenerationRecord};
+///
+/// let live = GenerationRecord {
+///     number: 1,
+///     version: 1,
+///     live: true,
+///     intact: true,
+///     partitions: Vec::new(),
+/// };
+/// let name = ConsumerName::new("accounts")?;
+/// let record = ConsumerRecord { name, paused: false, generations: vec![live.clone()] };
+/// assert_eq!(record.live(), Some(&live));
+/// assert_eq!(record.building(), None);
+/// # Ok::<(), cqrs_core::store::InvalidName>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsumerRecord {
     /// Its name.

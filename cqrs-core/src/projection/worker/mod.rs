@@ -30,6 +30,9 @@ use crate::projection::runtime::status::{Activity, Control, Status};
 use crate::projection::store::{CommitError, Failure, LeaseError, PartitionLease, ReadStore};
 use crate::{Position, StoreError};
 
+/// The longest pause of a rebuild after a transaction, in durations of the transaction.
+const LONGEST_PAUSE_FACTOR: u32 = 24;
+
 /// The worker has to end: its lease is lost, or its checkpoint is unknown.
 pub(in crate::projection) struct Ended;
 
@@ -101,7 +104,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
             retried: 0,
             head: Position::START,
             lag: u64::MAX,
-            pause_factor: rebuild::LONGEST_PAUSE_FACTOR,
+            pause_factor: LONGEST_PAUSE_FACTOR,
             swapped: false,
         }
     }

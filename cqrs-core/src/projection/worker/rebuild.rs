@@ -3,13 +3,11 @@
 
 use std::time::Duration;
 
-use super::{Ended, Worker};
+use super::{Ended, LONGEST_PAUSE_FACTOR, Worker};
 use crate::failures::error_chain;
 use crate::projection::projector::Projector;
 use crate::projection::store::{Failure, ReadStore, Swap};
 
-/// The longest pause after a transaction, in durations of the transaction.
-pub(super) const LONGEST_PAUSE_FACTOR: u32 = 24;
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
