@@ -86,7 +86,7 @@ impl<A: Aggregate> Repository<A> for EventSourced<A> {
         if fold::catch_up(&*self.store, &mut loaded).await? {
             return Ok(loaded);
         }
-        tracing::warn!(%stream, version = %loaded.version, "snapshot ahead of its stream ignored");
+        tracing::warn!(%stream, version = %loaded.version, "snapshot ignored: ahead of its stream");
         fold::replay(&*self.store, stream).await
     }
 

@@ -78,12 +78,12 @@ impl<A: Aggregate> Snapshots<A> {
         let snapshot = match self.store.load_snapshot(stream).await {
             Ok(snapshot) => snapshot?,
             Err(error) => {
-                tracing::warn!(%stream, error = &error as &dyn std::error::Error, "loading a snapshot failed");
+                tracing::warn!(%stream, error = &error as &dyn std::error::Error, "snapshot not loaded");
                 return None;
             }
         };
         if snapshot.tag != self.policy.tag {
-            tracing::warn!(%stream, tag = snapshot.tag, "snapshot with another tag ignored");
+            tracing::warn!(%stream, tag = snapshot.tag, "snapshot ignored: another tag");
             return None;
         }
         match (self.decode)(&snapshot.payload) {
@@ -94,7 +94,7 @@ impl<A: Aggregate> Snapshots<A> {
                 snapshot: snapshot.version,
             }),
             Err(error) => {
-                tracing::warn!(%stream, %error, "snapshot that cannot be decoded ignored");
+                tracing::warn!(%stream, %error, "snapshot ignored: cannot be decoded");
                 None
             }
         }
@@ -110,7 +110,7 @@ impl<A: Aggregate> Snapshots<A> {
         // The events are stored, so a failure here must not look like a failed command.
         let encoded = catch_unwind(AssertUnwindSafe(|| (self.encode)(&loaded.state)));
         let Ok(Ok(payload)) = encoded else {
-            tracing::warn!(%stream, "encoding a snapshot failed");
+            tracing::warn!(%stream, "snapshot not encoded");
             return;
         };
         // Without a runtime, it is skipped; the next command tries again.
@@ -122,7 +122,7 @@ impl<A: Aggregate> Snapshots<A> {
         runtime.spawn(async move {
             let stream = snapshot.stream.clone();
             if let Err(error) = store.save_snapshot(snapshot).await {
-                tracing::warn!(%stream, error = &error as &dyn std::error::Error, "saving a snapshot failed");
+                tracing::warn!(%stream, error = &error as &dyn std::error::Error, "snapshot not saved");
             }
         });
     }

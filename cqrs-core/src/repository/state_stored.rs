@@ -60,13 +60,13 @@ impl<A: Aggregate + Clone + Serialize + DeserializeOwned> StateStored<A> {
     async fn row(&self, stream: &StreamName) -> Result<Option<(Version, A)>, ReadError> {
         let Some(row) = self.states.load_state(stream).await? else { return Ok(None) };
         if row.state.tag != self.tag {
-            tracing::warn!(%stream, tag = row.state.tag, "stored state with another tag rebuilt");
+            tracing::warn!(%stream, tag = row.state.tag, "stored state ignored: another tag");
             return Ok(None);
         }
         match row.state.payload.decode() {
             Ok(state) => Ok(Some((row.version, state))),
             Err(error) => {
-                tracing::warn!(%stream, %error, "stored state that cannot be decoded rebuilt");
+                tracing::warn!(%stream, %error, "stored state ignored: cannot be decoded");
                 Ok(None)
             }
         }
