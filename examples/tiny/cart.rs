@@ -1,5 +1,5 @@
-//! History is kept even where the state returns to what it was: a cart to which a thing was added,
-//! from which it was removed, and to which it was added again, has three events and one item.
+//! Keeps the history of a shopping cart: an item that was added, removed and added again leaves three
+//! events and one item.
 //!
 //! `cargo run --example tiny-cart`
 
@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             CartEvent::Removed { sku } => items.remove(sku),
         };
     }
-    println!("now in the cart: {items:?}");
+    println!("items in the cart: {items:?}");
     assert_eq!((events.len(), items.len()), (3, 1));
     Ok(())
 }

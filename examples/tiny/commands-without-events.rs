@@ -1,5 +1,5 @@
-//! Commands over a table of states, without a single event: a writer says which version it has
-//! seen, and somebody who was slower is told.
+//! Commands over a table of states, without events: each writer names the version that it has read,
+//! and a write based on an old version is a conflict.
 //!
 //! `cargo run --example tiny-commands-without-events`
 
@@ -16,7 +16,7 @@ struct Settings {
     language: String,
 }
 
-/// Changes the language if nobody changed the settings since `seen`.
+/// Changes the language if the settings are still at the version `seen`.
 async fn change_language(
     store: &impl StateStore,
     seen: Version,
@@ -34,11 +34,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     change_language(&store, first, "fr").await?;
 
     match change_language(&store, first, "it").await {
-        Err(slower) => {
-            println!("the slower one is told: {slower}");
-            assert!(matches!(slower.downcast_ref(), Some(SaveStateError::Conflict(_))));
+        Err(error) => {
+            println!("rejected: {error}");
+            assert!(matches!(error.downcast_ref(), Some(SaveStateError::Conflict(_))));
         }
-        Ok(version) => panic!("it has overwritten version {version}"),
+        Ok(version) => panic!("version {version} was overwritten"),
     }
 
     let row = store.load_state(&StreamName::new("settings-alice")?).await?.ok_or("no row")?;

@@ -1,5 +1,5 @@
-//! An aggregate over events and nothing else: no read model, no projector. What it looked like
-//! before is there all the same.
+//! An aggregate over events, without read models or projectors. Its state as of any earlier version
+//! is available all the same.
 //!
 //! `cargo run --example tiny-events-without-projections`
 
@@ -48,9 +48,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         app.dispatch(Count { counter: visitors() }).await?;
     }
     let now = app.load::<Counter>(&visitors()).await?;
-    let before = AsOf::Version(Version::new(2));
-    let before = app.load_as_of::<Counter>(&visitors(), before).await?;
-    println!("now {:?}, before the last one {:?}", now.state(), before.state());
-    assert_eq!((now.state().count, before.state().count), (3, 2));
+    let as_of = AsOf::Version(Version::new(2));
+    let earlier = app.load_as_of::<Counter>(&visitors(), as_of).await?;
+    println!("now {:?}, at version 2 {:?}", now.state(), earlier.state());
+    assert_eq!((now.state().count, earlier.state().count), (3, 2));
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! A read model over events that somebody else writes: no aggregate, no commands, only the names
-//! and the JSON that the other side has promised.
+//! A read model over events that another system writes: no aggregate and no commands, only the event
+//! names and the JSON that the other system has documented.
 //!
 //! `cargo run --example tiny-foreign-projector`
 
@@ -13,8 +13,8 @@ use cqrs::{
 use futures_util::StreamExt;
 use serde_json::json;
 
-/// Somebody else's program.
-async fn others_write(store: &impl EventStore) -> Result<(), Box<dyn std::error::Error>> {
+/// Stands for the other system.
+async fn write_measurements(store: &impl EventStore) -> Result<(), Box<dyn std::error::Error>> {
     for (city, degrees) in [("bern", 3), ("rome", 17), ("bern", 5)] {
         let measured = NewEvent::json("weather.measured", &json!({ "degrees": degrees }))?;
         let stream = StreamName::new(format!("station-{city}"))?;
@@ -26,12 +26,12 @@ async fn others_write(store: &impl EventStore) -> Result<(), Box<dyn std::error:
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = MemoryStore::new();
-    others_write(&store).await?;
+    write_measurements(&store).await?;
 
     let mut warmest: BTreeMap<String, i64> = BTreeMap::new();
-    let mut seen = store.subscribe(SubscriptionOptions::all()).await?.take(3);
-    while let Some(event) = seen.next().await.transpose()? {
-        // Only what this reader needs of what the other side has promised.
+    let mut events = store.subscribe(SubscriptionOptions::all()).await?.take(3);
+    while let Some(event) = events.next().await.transpose()? {
+        // Decode only the fields that this reader needs.
         let reading: BTreeMap<String, i64> = event.event.payload.decode()?;
         let degrees = *reading.get("degrees").ok_or("no degrees")?;
         let city = event.stream.id().unwrap_or_default().to_owned();

@@ -111,7 +111,7 @@ async fn declared_headers_reach_the_events_of_every_caused_command() {
 async fn declared_headers_and_the_correlation_id_reach_the_events_of_a_scheduled_command() {
     let world = World::new().await;
     let running = world.start().await;
-    let correlation = cqrs::CorrelationId::random();
+    let correlation = cqrs::event::CorrelationId::random();
     let due = world.clock.now().plus(Duration::from_secs(10));
     let command = ScheduledCommand::new("later", due, say("scheduled", "later"))
         .metadata(metadata().with_correlation_id(correlation));

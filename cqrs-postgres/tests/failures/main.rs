@@ -1,5 +1,5 @@
-//! Failures around a store: each is reported by one clear error, nothing is lost, and the same store
-//! works again when the cause is gone.
+//! What goes wrong around a store: one clear error each, nothing lost, and the same store works
+//! again when the cause is gone.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // tests fail by panicking
 
@@ -42,17 +42,17 @@ async fn all(store: &PgStore) -> Vec<RecordedEvent> {
     pages.into_iter().flat_map(|page| page.events).collect()
 }
 
-/// The error of an append of which nothing was stored.
-fn store_error(rejected: AppendError) -> StoreError {
-    match rejected {
+/// The trouble that an append reports when nothing of it was stored.
+fn trouble(refused: AppendError) -> StoreError {
+    match refused {
         AppendError::Store(error) => error,
         other => panic!("{other:?}"),
     }
 }
 
-/// Checks the kind of an error, whether a retry helps, and that its text is one line.
+/// One kind of trouble, one line of text, and whether a retry helps.
 fn is(error: &StoreError, kind: StoreErrorKind, retry: Retry) {
     assert_eq!((error.kind(), error.retry()), (kind, retry), "{error:?}");
-    let text = error.to_string();
-    assert!(!text.is_empty() && !text.contains('\n') && !text.ends_with('.'), "{text}");
+    let told = error.to_string();
+    assert!(!told.is_empty() && !told.contains('\n') && !told.ends_with('.'), "{told}");
 }

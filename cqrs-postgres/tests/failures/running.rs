@@ -1,4 +1,4 @@
-//! Failures while a store is running.
+//! Failure while it runs.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use cqrs_core::{
 use cqrs_postgres::PgStore;
 use cqrs_testing::eventually;
 
-use crate::{all, is, one, run, session, store_error, store_in};
+use crate::{all, is, one, run, session, store_in, trouble};
 
 #[tokio::test]
-async fn a_statement_that_takes_too_long_is_cancelled() {
+async fn a_statement_that_takes_too_long() {
     let database = Database::create().await;
     store_in(&database).await;
     let store = PgStore::builder()
@@ -27,8 +27,8 @@ async fn a_statement_that_takes_too_long_is_cancelled() {
     let lock = "begin; select pg_advisory_xact_lock(hashtextextended('\"cqrs\".append', 0))";
     run(&mut holder, lock).await;
     let append = one("a-1");
-    let rejected = store_error(store.append(append.clone()).await.unwrap_err());
-    is(&rejected, StoreErrorKind::Timeout, Retry::AfterDelay);
+    let refused = trouble(store.append(append.clone()).await.unwrap_err());
+    is(&refused, StoreErrorKind::Timeout, Retry::AfterDelay);
     run(&mut holder, "rollback; begin; lock table cqrs.events in access exclusive mode").await;
     is(&store.head().await.unwrap_err(), StoreErrorKind::Timeout, Retry::AfterDelay);
     run(&mut holder, "rollback").await;
@@ -36,9 +36,10 @@ async fn a_statement_that_takes_too_long_is_cancelled() {
     assert_eq!(all(&store).await.len(), 1);
 }
 
-/// The errors of a full disk and of exhausted memory, which a trigger raises.
+/// The server's answer on a full disk, a full memory and at its limit of connections. The first
+/// two are made by a trigger, for no test may fill a disk.
 #[tokio::test]
-async fn a_full_disk_is_reported() {
+async fn no_room_left() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let mut admin = session(&database).await;
@@ -53,8 +54,8 @@ async fn a_full_disk_is_reported() {
         )
         .await;
         let append = one("a-1");
-        let rejected = store_error(store.append(append.clone()).await.unwrap_err());
-        is(&rejected, StoreErrorKind::Full, Retry::AfterDelay);
+        let refused = trouble(store.append(append.clone()).await.unwrap_err());
+        is(&refused, StoreErrorKind::Full, Retry::AfterDelay);
         run(&mut admin, "drop trigger full_disk on cqrs.events").await;
         store.append(append).await.unwrap();
     }
@@ -62,14 +63,14 @@ async fn a_full_disk_is_reported() {
 }
 
 #[tokio::test]
-async fn a_server_at_its_connection_limit_is_reported() {
+async fn too_many_connections() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     store.append(one("a-1")).await.unwrap();
     let mut admin = session(&database).await;
     let name: String =
         sqlx::query_scalar("select current_database()").fetch_one(&mut admin).await.unwrap();
-    // The limit does not apply to superusers, so this role is not one.
+    // A superuser is not counted, so this role is none.
     let role = format!("limited_{}", std::process::id());
     let grants = format!(
         "create role {role} login password 'r' connection limit 1;
@@ -78,7 +79,7 @@ async fn a_server_at_its_connection_limit_is_reported() {
     );
     run(&mut admin, &grants).await;
     let options = database.options().username(&role).password("r");
-    // The connection for appends is within the limit, the one for reads is not.
+    // One for appends; the next, for reads, is one too many.
     let limited = PgStore::builder().options(options).connect().await.unwrap();
     is(&limited.head().await.unwrap_err(), StoreErrorKind::Unavailable, Retry::AfterDelay);
     run(&mut admin, &format!("alter role {role} connection limit 5")).await;
@@ -88,9 +89,9 @@ async fn a_server_at_its_connection_limit_is_reported() {
     run(&mut admin, &format!("drop owned by {role}; drop role {role}")).await;
 }
 
-/// Appends wait for a caller's transaction, those beyond the capacity of the queue in `append`.
+/// Everybody waits for a caller's transaction, up to the bound, and nobody is forgotten.
 #[tokio::test]
-async fn appends_wait_while_the_queue_is_full() {
+async fn back_pressure_when_the_queue_is_full() {
     let database = Database::create().await;
     store_in(&database).await;
     let store = PgStore::builder().options(database.options()).queue(4).connect().await.unwrap();
@@ -109,7 +110,7 @@ async fn appends_wait_while_the_queue_is_full() {
         let query = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
         let count: i64 =
             sqlx::query_scalar(query).fetch_one(&mut **waiting.lock().await).await.unwrap();
-        if count > 0 { Ok(()) } else { Err("no transaction waits for the lock") }
+        if count > 0 { Ok(()) } else { Err("nobody waits") }
     })
     .await;
     assert!(appends.iter().all(|append| !append.is_finished()));
@@ -120,10 +121,10 @@ async fn appends_wait_while_the_queue_is_full() {
     assert_eq!(all(&store).await.len(), 201);
 }
 
-/// The connections that listen and read are closed by the server. Events are delivered nevertheless,
-/// even if no further event is appended.
+/// b189, b190, b192, l46: listening and reading connections are cut; events come all the same,
+/// also when nothing further is appended.
 #[tokio::test]
-async fn a_follower_survives_the_loss_of_its_connections() {
+async fn connections_of_a_follower_are_cut() {
     let database = Database::create().await;
     let (here, there) = (store_in(&database).await, store_in(&database).await);
     let mut events = here.subscribe(SubscriptionOptions::all()).await.unwrap();
@@ -136,14 +137,14 @@ async fn a_follower_survives_the_loss_of_its_connections() {
         run(&mut admin, cut).await;
         for n in 0..10 {
             let append = one(&format!("a-{n}"));
-            // The connection of the writer is closed too: an unknown outcome is repeated.
+            // The writer's connection is cut too: what is unknown is asked again.
             while let Err(error) = there.append(append.clone()).await {
                 assert!(matches!(error, AppendError::OutcomeUnknown(_)), "{error:?}");
             }
         }
         for n in 2..=11 {
             let next = tokio::time::timeout(Duration::from_secs(20), events.next()).await;
-            let event = next.expect("delivered in time").unwrap().unwrap();
+            let event = next.expect("came").unwrap().unwrap();
             assert_eq!(event.position.get(), (round - 1) * 10 + n);
         }
     }
@@ -163,9 +164,9 @@ async fn without_listening_events_are_found_by_polling() {
     }
 }
 
-/// A connection that was closed while it was idle leaves no outcome unknown.
+/// A connection that was cut while nobody used it costs nobody certainty.
 #[tokio::test]
-async fn a_connection_that_died_while_idle_is_replaced_before_an_append() {
+async fn a_connection_that_died_at_rest_is_replaced_before_it_is_trusted() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     store.append(one("a-1")).await.unwrap();
@@ -173,7 +174,7 @@ async fn a_connection_that_died_while_idle_is_replaced_before_an_append() {
     let cut = "select pg_terminate_backend(pid) from pg_stat_activity
         where datname = current_database() and pid <> pg_backend_pid()";
     run(&mut admin, cut).await;
-    // Long enough for the connection to be pinged before its next use.
+    // Not waiting for something: resting is what this is about.
     tokio::time::sleep(Duration::from_millis(600)).await;
     store.append(one("a-1")).await.unwrap();
     assert_eq!(all(&store).await.len(), 2);

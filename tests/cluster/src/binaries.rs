@@ -1,4 +1,4 @@
-//! Where the programs of the server are, and the user that may run them.
+//! Where the server's programs are, and as whom they may run.
 
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +9,7 @@ use std::process::Command;
 #[derive(Clone, Debug)]
 pub struct Binaries(PathBuf);
 
-/// No PostgreSQL server was found.
+/// No PostgreSQL server is installed where this looks for one.
 #[derive(Debug)]
 pub struct NotInstalled;
 
@@ -22,10 +22,10 @@ impl fmt::Display for NotInstalled {
 impl std::error::Error for NotInstalled {}
 
 impl Binaries {
-    /// Searches `PATH`, then the folders of Debian, Fedora and Homebrew, and takes the newest version.
+    /// Looks in `PATH`, then where Debian, Fedora and Homebrew install; the newest version wins.
     ///
     /// # Errors
-    /// [`NotInstalled`] if there is none.
+    /// [`NotInstalled`] when there is none.
     pub fn find() -> Result<Self, NotInstalled> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
@@ -67,7 +67,7 @@ fn versions(parent: &Path) -> Vec<PathBuf> {
     found.into_iter().map(|(_, path)| path).collect()
 }
 
-/// The user and group for the server if this process is root, as which the server does not run.
+/// The server refuses to run as root: the user and group it runs as instead, if this is root.
 pub(crate) fn other_user() -> Option<(u32, u32)> {
     let me = std::fs::metadata("/proc/self").ok()?.uid();
     if me != 0 {

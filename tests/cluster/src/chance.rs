@@ -1,17 +1,17 @@
-//! Random choices that a seed reproduces.
+//! Random choices that a seed repeats.
 
-/// Random choices that a seed reproduces (SplitMix64).
+/// Random choices that a seed repeats (SplitMix64).
 #[derive(Clone, Debug)]
 pub struct Chance(u64);
 
 impl Chance {
-    /// Creates a generator from a seed.
+    /// From a seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// Returns a number below `bound`, which has to be at least 1.
+    /// A number below a bound, which is at least 1.
     pub const fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -20,7 +20,7 @@ impl Chance {
         (mixed ^ (mixed >> 31)) % bound
     }
 
-    /// Returns `true` with a probability of one in `times`.
+    /// Once in so many times.
     pub const fn one_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }

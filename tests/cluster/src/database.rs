@@ -10,9 +10,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use crate::Cluster;
 
-/// An empty database for one test.
+/// An empty database of one test's own.
 ///
-/// It is dropped with this value. If the test panics it is kept, and its name is printed.
+/// It is dropped with this value, and kept under its printed name when the test fails.
 #[derive(Debug)]
 pub struct Database {
     server: PgConnectOptions,
@@ -20,18 +20,18 @@ pub struct Database {
 }
 
 impl Database {
-    /// Creates a database on the shared server.
+    /// Creates one on the shared server.
     ///
     /// # Panics
-    /// If the server cannot be reached or denies access.
+    /// When the server cannot be reached or refuses.
     pub async fn create() -> Self {
         Self::on(Cluster::shared()).await
     }
 
-    /// Creates a database on a server.
+    /// Creates one on a given server.
     ///
     /// # Panics
-    /// If the server cannot be reached or denies access.
+    /// When the server cannot be reached or refuses.
     pub async fn on(url: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         static RUN: LazyLock<u64> =
@@ -39,7 +39,7 @@ impl Database {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let database = Self {
             server: url.parse().unwrap_or_else(|error| panic!("bad address {url}: {error}")),
-            // Several machines may use the same server, with the same process ids.
+            // Others may use the same server, from machines with the same process ids.
             name: format!("cqrs_test_{:016x}_{count}", *RUN),
         };
         let drop = format!("drop database if exists {} with (force)", database.name);
@@ -50,20 +50,20 @@ impl Database {
         database
     }
 
-    /// Returns the options to connect to it.
+    /// How to connect to it.
     #[must_use]
     pub fn options(&self) -> PgConnectOptions {
         self.server.clone().database(&self.name)
     }
 
-    /// Returns its address.
+    /// Its address.
     #[must_use]
     pub fn url(&self) -> String {
         self.options().to_url_lossy().to_string()
     }
 
-    /// Keeps the database until the server is removed, and returns the options to connect to it: for
-    /// tests that do not know when it is no longer used.
+    /// Leaves it in place and gives its address: for tests that hand it on and cannot say when
+    /// it is over. It goes with the server.
     #[must_use]
     pub fn keep(self) -> PgConnectOptions {
         let options = self.options();
@@ -80,7 +80,7 @@ impl Drop for Database {
         }
         let server = self.server.clone();
         let statement = format!("drop database if exists {} with (force)", self.name);
-        // A runtime cannot be entered from within another, so this one has its own thread.
+        // A runtime cannot be entered from within another, so this one gets a thread.
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             if let Ok(runtime) = runtime {

@@ -1,11 +1,11 @@
-//! Temporary PostgreSQL servers for the tests.
+//! Throw-away PostgreSQL servers for the tests.
 //!
-//! Most tests use [`Database::create`], an empty database on the server that `DATABASE_URL` names, or
-//! on one that is started for this process from the installed binaries. [`Cluster::start`] returns a
-//! private server that a test may stop and kill.
+//! [`Database::create`] is what most tests want: an empty database of their own. It stands on the
+//! server that `DATABASE_URL` names, or on one started for this process from the installed
+//! binaries. [`Cluster::start`] gives a private server that a test may stop and kill.
 //!
-//! A server started here is as durable as any other, listens on this machine only, and is removed with
-//! its data when the process ends in any way.
+//! A server started here is as durable as any, listens on this machine only, and is removed with
+//! all its data when its process ends, however it ends.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]

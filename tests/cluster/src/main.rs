@@ -1,5 +1,5 @@
-//! `cluster <command>` runs a command with `DATABASE_URL` set to a server that exists for as long as
-//! the command runs. `cluster --installed` succeeds if the programs that the tests need are installed.
+//! `cluster <command>` runs a command with `DATABASE_URL` set to a server that lives as long;
+//! `cluster --installed` says whether there is what the tests need.
 
 use std::process::{Command, ExitCode};
 

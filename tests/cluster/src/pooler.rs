@@ -1,4 +1,4 @@
-//! PgBouncer in transaction mode in front of a server.
+//! PgBouncer in transaction mode, in front of a server.
 
 use std::fs;
 use std::io;
@@ -12,11 +12,11 @@ use sqlx::postgres::PgConnectOptions;
 use crate::binaries::other_user;
 use crate::server::as_server_user;
 
-/// Its program: in `PATH`, or where it is usually installed.
+/// Where it is installed, besides PATH.
 const PLACES: [&str; 4] =
     ["pgbouncer", "/usr/sbin/pgbouncer", "/usr/local/bin/pgbouncer", "/opt/homebrew/bin/pgbouncer"];
 
-/// A pooler that executes each transaction in another session. Stopped when it is dropped.
+/// A pooler that gives each transaction another session. Dropping it ends it.
 #[derive(Debug)]
 pub struct Pooler {
     folder: PathBuf,
@@ -25,16 +25,16 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Returns `true` if PgBouncer is installed.
+    /// Whether there is one to start.
     #[must_use]
     pub fn is_installed() -> bool {
         program().is_some()
     }
 
-    /// Starts a pooler in front of a database, on a free port.
+    /// Starts one in front of a database, on a free port.
     ///
     /// # Errors
-    /// If PgBouncer is not installed or does not start.
+    /// When it is not installed or does not start.
     pub fn start(server: &PgConnectOptions) -> io::Result<Self> {
         let program = program().ok_or_else(|| io::Error::other("PgBouncer is not installed"))?;
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
@@ -70,14 +70,14 @@ impl Pooler {
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             if Instant::now() > until {
                 let log = fs::read_to_string(pooler.folder.join("log")).unwrap_or_default();
-                return Err(io::Error::other(format!("PgBouncer does not respond\n{log}")));
+                return Err(io::Error::other(format!("PgBouncer does not answer\n{log}")));
             }
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(pooler)
     }
 
-    /// Returns the options to connect through it.
+    /// How to connect through it.
     #[must_use]
     pub fn options(&self) -> PgConnectOptions {
         self.options.clone()

@@ -1,4 +1,4 @@
-//! One server: started, stopped, killed, and removed when the process ends.
+//! One server: started, stopped, killed, and removed when its process ends.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::binaries::{Binaries, other_user};
 
-/// Waits until its input is closed, which happens when the process that started it ends in any way,
+/// Waits until its input closes, which it does when the process that started it ends in any way,
 /// then stops the server and removes its data.
 const WATCHDOG: &str = r#"cat >/dev/null
 "$0" stop -D "$1/data" -m immediate -s >/dev/null 2>&1
@@ -29,11 +29,11 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Returns the address of the server that all tests of this process share: `DATABASE_URL` if it
-    /// is set, otherwise a server that is started by the first call.
+    /// The address of the server shared by all tests of this process: `DATABASE_URL` if it is
+    /// set, else a server started at the first call.
     ///
     /// # Panics
-    /// If no server can be started; the message says what to do.
+    /// When no server can be started; the message says what to do.
     pub fn shared() -> &'static str {
         static SHARED: OnceLock<(Option<Cluster>, String)> = OnceLock::new();
         let (_, url) = SHARED.get_or_init(|| match std::env::var("DATABASE_URL") {
@@ -47,16 +47,16 @@ impl Cluster {
         url
     }
 
-    /// Starts a private server on a free port.
+    /// Starts a server of its own on a free port.
     ///
     /// # Errors
-    /// If no server is installed, or it does not start; its log is part of the message.
+    /// When no server is installed, or it does not start; its log is part of the message.
     pub fn start() -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let binaries = Binaries::find().map_err(io::Error::other)?;
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("cqrs-pg-{}-{count}", std::process::id()));
-        // Left by a process with the same id before the machine lost power.
+        // Left behind by a machine that lost power, under a process id used again.
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder)?;
         let watchdog = as_server_user(Command::new("sh"))
@@ -75,32 +75,32 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Returns the address for clients.
+    /// Where clients connect.
     #[must_use]
     pub fn url(&self) -> String {
         format!("postgres://cqrs:cqrs@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Stops it like a crash: nothing is flushed, and every connection breaks.
+    /// Stops it as a crash would: nothing is flushed, every connection breaks.
     ///
     /// # Errors
-    /// If it is not running.
+    /// When it does not run.
     pub fn kill(&self) -> io::Result<()> {
         self.control("stop", &["-m", "immediate"])
     }
 
-    /// Shuts it down; open transactions are rolled back.
+    /// Stops it in order; open transactions are rolled back.
     ///
     /// # Errors
-    /// If it is not running.
+    /// When it does not run.
     pub fn stop(&self) -> io::Result<()> {
         self.control("stop", &["-m", "fast"])
     }
 
-    /// Starts it again with the same data and port, and returns when it accepts connections.
+    /// Starts it again on the same data and port, and returns when it answers.
     ///
     /// # Errors
-    /// If it is already running or does not start.
+    /// When it runs already or does not start.
     pub fn restart(&self) -> io::Result<()> {
         let options = format!("-p {} -k '{}'", self.port, self.folder.display());
         let log = self.folder.join("log");
@@ -129,7 +129,7 @@ impl Cluster {
         fs::write(&file, read(&file) + settings)
     }
 
-    /// Another process may take a free port before this one uses it, so several are tried.
+    /// Between finding a free port and using it somebody else may take it.
     fn take_free_port(&mut self) -> io::Result<()> {
         let mut tries = 5;
         loop {
@@ -164,7 +164,7 @@ pub(crate) fn as_server_user(mut command: Command) -> Command {
 }
 
 fn run(command: &mut Command) -> io::Result<()> {
-    // The server that `pg_ctl` starts would keep a captured output open.
+    // The server started by `pg_ctl` would keep a captured output open.
     let status =
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
     if status.success() {
