@@ -31,8 +31,8 @@ use crate::database::error::{is_lost, retry, sqlstate};
 /// server ends the transaction, so that a process that was suspended does not block others.
 ///
 /// ```no_run
-/// use cqrs_core::projection::{ProjectError, Projections, Projector};
-/// use cqrs_core::{Recorded, store::async_trait};
+/// use cqrs_core::Recorded;
+/// use cqrs_core::projection::{ProjectError, Projections, Projector, ReadModel};
 /// use cqrs_postgres::{PgReadStore, PgReadTransaction, PgStore};
 ///
 /// # use cqrs_core::event::*;
