@@ -1,10 +1,10 @@
-//! Commands: requests that are addressed to one aggregate.
+//! Commands: requests to one aggregate.
 
 use crate::Aggregate;
 
-/// A request that is addressed to one aggregate.
+/// A request to one aggregate.
 ///
-/// Usually derived, with `#[derive(Command)]`. The `impl` by hand is short:
+/// Usually derived with `#[derive(Command)]`. A manual implementation is short:
 ///
 /// ```
 /// # use cqrs_core::{Aggregate, Command};
@@ -66,9 +66,9 @@ pub trait Command: CommandOf<<Self as Command>::Aggregate> + Send + 'static {
 
 /// A type that converts into the commands of an aggregate.
 ///
-/// Every type that implements `Into` for the aggregate's [`Command`](Aggregate::Command) has it: the
-/// type of the commands itself, and each struct that a variant of that enum holds. You never
-/// implement it; it exists for its error message.
+/// Implemented for every type that converts `Into` the aggregate's [`Command`](Aggregate::Command):
+/// that type itself, and each struct that one of its variants holds. You never implement this
+/// trait; it exists to improve error messages.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not one of the commands of `{A}`",
     label = "no variant of the command enum of `{A}` holds `{Self}`",

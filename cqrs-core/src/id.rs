@@ -76,7 +76,7 @@ id! {
     CommandId
 }
 id! {
-    /// The id of a conversation: all commands and events that one request led to.
+    /// The id of a conversation, which consists of all commands and events that one request led to.
     CorrelationId
 }
 id! {
@@ -96,7 +96,8 @@ impl From<EventId> for CausationId {
     }
 }
 
-/// Generates ids. Injected everywhere new ids are needed, so that a test can make a run repeatable.
+/// Generates the ids of commands and events. Set one with
+/// [`AppBuilder::ids`](crate::app::AppBuilder::ids), for example to make a test deterministic.
 ///
 /// ```
 /// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
@@ -121,8 +122,8 @@ impl From<EventId> for CausationId {
 /// # Ok(()) }
 /// ```
 pub trait IdGenerator: fmt::Debug + Send + Sync + 'static {
-    /// Returns an id that was never returned before. Ids that increase with time, such as UUIDv7,
-    /// keep database indexes compact.
+    /// Returns an id that has never been returned before. Ids that increase with time, such as
+    /// UUIDv7, keep database indexes compact.
     fn next(&self) -> Uuid;
 }
 

@@ -2,7 +2,7 @@
 //! code that runs commands, read models and processes on top of them. It depends on no database.
 //!
 //! Applications depend on the facade crate `cqrs`, whose front page is the guide. This page is for
-//! those who write a store, an adapter or a domain crate with few dependencies.
+//! authors of stores, adapters, and domain crates that need few dependencies.
 //!
 //! # Vocabulary
 //!
@@ -15,14 +15,14 @@
 //! | aggregate | decides commands; its state is computed from the events of its stream |
 //! | command | a request to one aggregate, which returns events or rejects it |
 //! | expected version | the version a stream must have for an append to succeed |
-//! | consumer | reads the log under a name, with a checkpoint and a health: a projector, a process or a handler |
+//! | consumer | reads the log under a name and has a checkpoint and a health: a projector, a process or a handler |
 //! | checkpoint | the position up to which a consumer has handled the log |
-//! | lease | the exclusive right to work for a consumer or one of its partitions, for a limited time |
+//! | lease | the exclusive right to run a subscription or a partition of a consumer, for a limited time |
 //! | projector | writes a *read model*: data in the shape that queries need |
 //! | process manager | reacts to events over time with commands and timers; one *instance* per process |
 //! | parked event | an event that failed and was set aside for an operator; elsewhere a dead letter |
 //! | upcaster | converts old events to their current version on read |
-//! | snapshot | a stored copy of an aggregate's state, which saves reading events |
+//! | snapshot | a stored copy of an aggregate's state, so that older events need not be read |
 //!
 //! # Modules
 //!
@@ -96,7 +96,7 @@ pub use store::{EventStore, EventStoreExt};
 pub use time::Timestamp;
 pub use upcast::Upcasters;
 
-// What the modules of this crate take from each other.
+// Shorter paths for the modules of this crate.
 pub(crate) use app::DispatchError;
 pub(crate) use event::{DecodeError, DecodeFailure, EventType, NewEvent, RawEvent, RecordedEvent};
 pub(crate) use id::{CausationId, IdGenerator, RandomIds};
@@ -114,7 +114,7 @@ pub(crate) use subscription::{CheckpointStore, DurableOptions, DurableSubscripti
 pub(crate) use time::{Clock, SystemClock};
 pub(crate) use upcast::{InvalidUpcasters, UpcastFailure, Upcasting};
 
-/// What the derives expand to; not part of the API.
+/// Items that the derives expand to; not part of the API.
 #[doc(hidden)]
 pub mod private {
     pub use crate::event::{

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{CausationId, CommandId, CorrelationId};
 
-/// Who caused a command or event, and why. Stored with each event and not interpreted by the store.
+/// Who caused a command or event, and why. Stored with each event.
 ///
 /// ```
 /// use cqrs_core::{CorrelationId, Metadata};
@@ -31,10 +31,10 @@ pub struct Metadata {
     /// The command whose decision contains the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command_id: Option<CommandId>,
-    /// Who sent the command: a user, a process, a recurring command.
+    /// Who sent the command: a user, a process or a handler.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
-    /// The application's own keys, for example a tenant or a `traceparent`. Commands of processes
+    /// The application's own values, for example a tenant or a `traceparent`. Commands of processes
     /// inherit those named with [`AppBuilder::propagate`](crate::app::AppBuilder::propagate).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Value>,
@@ -69,7 +69,7 @@ impl Metadata {
         self
     }
 
-    /// Sets one of the application's own keys, replacing an earlier value.
+    /// Sets a header. Replaces any earlier value of the same key.
     #[must_use]
     pub fn with_header(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.headers.insert(key.into(), value.into());

@@ -1,7 +1,8 @@
 //! Validated names of streams, categories, event types, subscriptions and consumers.
 //!
 //! A stream is named `category-id`, for example `account-7f3a`. Everything before the first dash is
-//! its category. Names are data: quotes, percent signs and emoji are stored unchanged.
+//! its category. No character of a name has a special meaning: quotes, percent signs and emoji are
+//! stored unchanged.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The maximum length of a stream name in bytes of UTF-8. It fits an index entry of every store.
+/// The maximum length of a stream name in bytes of UTF-8, chosen to fit an index entry in every
+/// store.
 pub const MAX_STREAM_NAME_BYTES: usize = 2_048;
 /// The maximum length of a category in bytes of UTF-8.
 pub const MAX_CATEGORY_BYTES: usize = 255;
@@ -26,7 +28,7 @@ pub enum InvalidName {
         /// The kind of name: `stream name`, `category`, `aggregate id`, `event type` ...
         what: &'static str,
     },
-    /// The name is too long for some stores.
+    /// The name is longer than the maximum.
     #[error("{what} has {bytes} bytes, more than {max}")]
     TooLong {
         /// The kind of name.
@@ -89,8 +91,8 @@ fn check(what: &'static str, name: &str, max: usize) -> Result<(), InvalidName> 
     }
 }
 
-/// Checks the text of an id for `derive(Id)`. After the longest category and a dash, the longest id
-/// still fits a stream name.
+/// Checks the text of an id for `derive(Id)`. The longest id still fits a stream name together with
+/// the longest category and a dash.
 #[doc(hidden)]
 pub fn check_id(what: &'static str, id: &str) -> Result<(), InvalidName> {
     const MAX: usize = MAX_STREAM_NAME_BYTES - MAX_CATEGORY_BYTES - 1;
@@ -129,8 +131,9 @@ impl StreamName {
     /// Validates a name.
     ///
     /// # Errors
-    /// Returns [`InvalidName`] if the name is empty, longer than [`MAX_STREAM_NAME_BYTES`], contains
-    /// NUL, starts with `$` or a dash, or has no id after the first dash.
+    /// Returns [`InvalidName`] if the name is empty, longer than [`MAX_STREAM_NAME_BYTES`],
+    /// contains NUL, starts with `$` or a dash, has a category longer than [`MAX_CATEGORY_BYTES`],
+    /// or has no id after the first dash.
     pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidName> {
         let name = name.as_ref();
         check("stream name", name, MAX_STREAM_NAME_BYTES)?;
@@ -248,7 +251,16 @@ pub const fn is_category(name: &str) -> bool {
 
 /// The stored name of an event type, such as `bank.money-deposited`.
 ///
-/// It is part of the stored data and never changes, so it is independent of the names of Rust types.
+/// It is part of the stored data and must never change, so it is independent of the names of Rust
+/// types.
+///
+/// ```
+/// use cqrs_core::event::EventName;
+///
+/// assert_eq!(EventName::new("bank.money-deposited")?.as_str(), "bank.money-deposited");
+/// assert!(EventName::new("$deposited").is_err());
+/// # Ok::<(), cqrs_core::event::InvalidName>(())
+/// ```
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EventName(Name);
@@ -325,6 +337,14 @@ impl std::hash::Hash for EventName {
 }
 
 /// The name of a durable subscription.
+///
+/// ```
+/// use cqrs_core::subscription::SubscriptionName;
+///
+/// assert_eq!(SubscriptionName::new("billing")?.as_str(), "billing");
+/// assert!(SubscriptionName::new("").is_err());
+/// # Ok::<(), cqrs_core::event::InvalidName>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SubscriptionName(Arc<str>);
@@ -348,14 +368,14 @@ impl SubscriptionName {
     }
 }
 
-/// The maximum length of the name of a consumer in bytes. Names that read stores derive from it, such
-/// as that of a database schema, must fit too.
+/// The maximum length of the name of a consumer in bytes. It leaves room for names that read stores
+/// derive from it, such as that of a database schema.
 pub const MAX_CONSUMER_NAME_BYTES: usize = 32;
 
 /// The name of a consumer: a projector, a process or a handler.
 ///
-/// 1 to 32 lower-case letters, digits and underscores, starting with a letter. On Postgres, the
-/// tables of a consumer are in a schema that is named after it.
+/// It consists of 1 to 32 lower-case letters, digits and underscores, starting with a letter. On
+/// Postgres, the tables of a consumer are in a schema named after it.
 ///
 /// ```
 /// use cqrs_core::projection::ConsumerName;

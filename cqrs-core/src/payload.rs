@@ -8,10 +8,10 @@ use serde::de::DeserializeOwned;
 
 /// The maximum size of a payload: 4 MiB. Store larger documents elsewhere and refer to them.
 pub const MAX_PAYLOAD_BYTES: usize = 4 * 1024 * 1024;
-/// The maximum nesting of arrays and objects in a payload.
+/// The maximum nesting of arrays and objects in a payload: 100 levels.
 pub const MAX_PAYLOAD_DEPTH: usize = 100;
 
-/// A JSON text. Every store keeps it unchanged, byte for byte.
+/// JSON text, which every store keeps byte for byte.
 ///
 /// [`encode`](Self::encode) and [`from_json`](Self::from_json) guarantee that it can be read again:
 /// it is well formed, within the limits for size and nesting, and without U+0000, which databases
@@ -46,7 +46,8 @@ impl Payload {
     /// Validates JSON from another source.
     ///
     /// # Errors
-    /// Returns a [`PayloadError`] if the text is not JSON, or as [`encode`](Self::encode) does.
+    /// Returns a [`PayloadError`] if the text is not valid JSON or exceeds a limit of
+    /// [`encode`](Self::encode).
     pub fn from_json(json: impl Into<Bytes>) -> Result<Self, PayloadError> {
         let json = json.into();
         check_storable(&json)?;
@@ -55,8 +56,8 @@ impl Payload {
         Ok(Self(json))
     }
 
-    /// Wraps bytes that a store has read back, without validation. If they are damaged, decoding
-    /// fails. For store implementations.
+    /// Wraps bytes that a store has read back, without validation; for store implementations. If
+    /// the bytes are damaged, decoding fails.
     #[must_use]
     pub fn from_stored(json: impl Into<Bytes>) -> Self {
         Self(json.into())
@@ -67,7 +68,7 @@ impl Payload {
         check_storable(&self.0)
     }
 
-    /// Returns the JSON text; empty if a store returned bytes that are not UTF-8.
+    /// Returns the JSON text, or an empty string if a store returned bytes that are not UTF-8.
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
@@ -88,7 +89,7 @@ impl Payload {
     /// Deserializes the JSON.
     ///
     /// # Errors
-    /// Returns the error of `serde_json` if the JSON is damaged or has another shape.
+    /// Returns the error of `serde_json` if the JSON is malformed or has another shape.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.0)
     }
@@ -100,7 +101,7 @@ impl fmt::Debug for Payload {
     }
 }
 
-/// Why a value cannot be stored. Trying again with the same value does not help.
+/// Why a value cannot be stored. Retrying with the same value does not help.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PayloadError {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 macro_rules! number {
     ($name:ident) => {
         impl $name {
-            /// Creates it from a number.
+            /// Wraps a number.
             #[must_use]
             pub const fn new(number: u64) -> Self {
                 Self(number)
@@ -25,7 +25,7 @@ macro_rules! number {
                 Self(self.0.saturating_add(1))
             }
 
-            /// Adds to the number. Saturates at the maximum.
+            /// Adds a count to the number. Saturates at the maximum.
             #[must_use]
             pub const fn plus(self, count: u64) -> Self {
                 Self(self.0.saturating_add(count))
@@ -70,7 +70,14 @@ impl Version {
 
 /// The place of an event in the log: 1, 2, 3 ... without gaps, in the order of commits.
 ///
-/// If an event is readable, then all events at smaller positions are readable too, and final.
+/// If an event is readable, all events at lower positions are readable too and will not change.
+///
+/// ```
+/// use cqrs_core::Position;
+///
+/// assert!(Position::START < Position::new(1));
+/// assert_eq!(Position::new(41).next(), Position::new(42));
+/// ```
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -85,9 +92,9 @@ impl Position {
 number!(Version);
 number!(Position);
 
-/// The version at which a stream must be for an append to succeed.
+/// The version a stream must be at for an append to succeed.
 ///
-/// Exhaustive, because a store must handle every case.
+/// This enum is exhaustive because a store must handle every case.
 ///
 /// ```
 /// use cqrs_core::{ExpectedVersion, Version};

@@ -1,4 +1,5 @@
-//! Snapshots: stored copies of states, which save reading events. They can be deleted at any time.
+//! Snapshots: stored copies of states, so that older events need not be read. They can be deleted
+//! at any time.
 
 use std::sync::Arc;
 
@@ -65,11 +66,11 @@ pub trait SnapshotStore: std::fmt::Debug + Send + Sync + 'static {
     /// Returns a [`StoreError`] if the store fails.
     async fn load_snapshot(&self, stream: &StreamName) -> Result<Option<Snapshot>, StoreError>;
 
-    /// Stores a snapshot and replaces an older one.
+    /// Stores a snapshot, replacing any earlier one of the same stream.
     ///
     /// # Errors
-    /// Returns a [`StoreError`] if the store fails. Either snapshot may be stored then; saving again
-    /// is harmless.
+    /// Returns a [`StoreError`] if the store fails. In that case either snapshot may be stored;
+    /// saving again is harmless.
     async fn save_snapshot(&self, snapshot: Snapshot) -> Result<(), StoreError>;
 
     /// Deletes the snapshot of a stream. Succeeds if there is none.

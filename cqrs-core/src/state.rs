@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use crate::{Conflict, Payload, StoreError, StreamName, Version};
 
-/// A state that is to be stored.
+/// A state to store.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct State {
@@ -29,7 +29,8 @@ impl State {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct StoredState {
-    /// The number of changes of the state. If it is stored with events, the version of the stream.
+    /// The version of the stream if the state is stored with events, otherwise how many times the
+    /// state was saved.
     pub version: Version,
     /// The state.
     pub state: State,
@@ -60,7 +61,7 @@ pub enum SaveStateError {
     Store(#[from] StoreError),
 }
 
-/// Stores one state under each name.
+/// Stores one state per name.
 ///
 /// States that belong to events are written by [`EventStore::append`](crate::EventStore::append).
 /// This trait reads them, and writes states without events. Do not use both under one name.
@@ -83,14 +84,14 @@ pub enum SaveStateError {
 /// ```
 #[async_trait]
 pub trait StateStore: std::fmt::Debug + Send + Sync + 'static {
-    /// Returns the state under a name, or `None` if there is none.
+    /// Returns the state stored under a name, or `None` if there is none.
     ///
     /// # Errors
     /// Returns a [`StoreError`] if the store fails.
     async fn load_state(&self, name: &StreamName) -> Result<Option<StoredState>, StoreError>;
 
-    /// Stores a state if the stored one has the expected version; [`Version::ZERO`] if there must be
-    /// none. Returns the new version, which is one higher.
+    /// Stores a state if the stored one has the expected version. Pass [`Version::ZERO`] if none
+    /// must be stored yet. Returns the new version, which is one higher.
     ///
     /// # Errors
     /// Returns a [`SaveStateError`]; [`Conflict`](SaveStateError::Conflict) if the stored state has

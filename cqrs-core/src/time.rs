@@ -21,12 +21,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The start of 1970, UTC.
+    /// The start of the year 1970 in UTC.
     pub const UNIX_EPOCH: Self = Self(0);
-    /// The earliest time: the start of the year -4712, the first that Postgres can store.
+    /// The earliest time: 24 November 4714 BC, the first day that Postgres can store.
     pub const MIN: Self = Self(-210_866_803_200_000_000);
-    /// The latest time: one day before the end of the year 9999, so that it can be displayed in every
-    /// time zone.
+    /// The latest time: 26 hours before the end of the year 9999, so that it can be displayed in
+    /// every time zone.
     pub const MAX: Self = Self(253_402_207_200_000_000);
 
     /// Creates a timestamp from microseconds since 1970. Values outside the range are clamped to
@@ -62,8 +62,9 @@ impl Timestamp {
         Self::from_micros(self.0.saturating_sub(micros))
     }
 
-    /// Returns the first time after this one that is a multiple of a period since 1970, in UTC: for
-    /// example the next full hour or the next midnight. A period of zero counts as one microsecond.
+    /// Returns the first time after this one that is a whole number of periods after the start of
+    /// 1970 in UTC, for example the next full hour or the next midnight. A period of zero counts as
+    /// one microsecond.
     ///
     /// ```
     /// # use {cqrs_core::Timestamp, std::time::Duration};
@@ -116,7 +117,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A text that is not a time in RFC 3339.
+/// The error of parsing text that is not an RFC 3339 time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a time such as 2026-11-20T09:30:00Z")]
 pub struct InvalidTimestamp {
@@ -146,8 +147,8 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// Returns the current time. Injected everywhere the time is needed, so that a test can stop it or
-/// advance it by a month.
+/// Provides the current time. Pass your own to the builders of stores, applications and processes,
+/// for example so that a test can stop the time or advance it by a month.
 ///
 /// ```
 /// use cqrs_core::{Timestamp, app::Clock};

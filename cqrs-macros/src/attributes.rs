@@ -1,4 +1,4 @@
-//! Parses the attributes of the derives, with errors that say what to write.
+//! Parses the attributes of the derives. Errors include what to write instead.
 
 use proc_macro2::Span;
 use syn::meta::ParseNestedMeta;
@@ -87,7 +87,7 @@ impl CommandAttributes {
     }
 }
 
-/// Returns the `#[command(..)]` attributes among others.
+/// Returns only the `#[command(..)]` attributes.
 pub(crate) fn command_attributes(attributes: &[Attribute]) -> impl Iterator<Item = &Attribute> {
     attributes.iter().filter(|attribute| attribute.path().is_ident("command"))
 }

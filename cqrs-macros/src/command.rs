@@ -64,7 +64,7 @@ fn id_of_struct(ident: &Ident, fields: &Fields, id: Option<&Ident>) -> Result<To
 
 /// A variant of an enum of commands.
 enum Case<'a> {
-    /// Holds a command struct, which returns its id itself.
+    /// Holds a command struct, which returns its own id.
     Struct { variant: &'a Ident, command: &'a Type },
     /// Has named fields, one of which is the id.
     Fields { variant: &'a Ident, id: &'a Field },

@@ -96,7 +96,7 @@ impl Content<'_> {
     }
 }
 
-/// Returns the `#[serde(..)]` attributes among others.
+/// Returns only the `#[serde(..)]` attributes.
 pub(crate) fn serde_only(attributes: &[Attribute]) -> Vec<TokenStream> {
     let serde = attributes.iter().filter(|attribute| attribute.path().is_ident("serde"));
     serde.map(|attribute| quote!(#attribute)).collect()

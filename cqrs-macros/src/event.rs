@@ -13,9 +13,9 @@ use crate::fields::only_unnamed;
 
 /// A variant of an enum, or a struct as a whole.
 enum Part<'a> {
-    /// Is stored under its own name.
+    /// Stored under its own name.
     Stored { name: LitStr, version: u32, content: Content<'a> },
-    /// Holds any event of another type.
+    /// Holds an event of another type.
     Transparent { constructor: TokenStream, inner: &'a Type },
 }
 

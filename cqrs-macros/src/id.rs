@@ -70,7 +70,7 @@ fn text(ident: &Ident, krate: &Path) -> TokenStream {
     let conversions = text_conversions(ident, krate);
     quote! {
         impl #ident {
-            /// Checks a text and wraps it.
+            /// Creates an id from text.
             ///
             /// # Errors
             /// Returns `InvalidName` if the text is empty, longer than 1,792 bytes, or contains
@@ -170,7 +170,7 @@ fn uuid(ident: &Ident, ty: &Type, krate: &Path) -> TokenStream {
                 Self(id)
             }
 
-            /// Returns a new UUIDv7, made of the current time and random bits.
+            /// Returns a new UUIDv7, created from the current time and random bits.
             #[must_use]
             pub fn random() -> Self {
                 Self(#krate::private::random_uuid())

@@ -1,6 +1,6 @@
 //! The derives of the `cqrs` crates.
 //!
-//! | macro | what it writes |
+//! | macro | what it generates |
 //! |---|---|
 //! | [`derive(Command)`](macro@Command) | `impl Command` for an enum or struct of commands |
 //! | [`derive(Event)`](macro@Event) | `impl Event`: the stored name, version and content of each variant |
@@ -8,8 +8,8 @@
 //! | [`derive(ReadModel)`](macro@ReadModel) | `impl ReadModel`: the name, version, event and key |
 //! | [`#[aggregate]`](macro@aggregate) | the associated items of an `impl Aggregate` |
 //!
-//! Use them through the crate `cqrs`, which exports them at its root. Each expands to code that you
-//! can also write by hand; the documentation of the trait shows how.
+//! Use them through the crate `cqrs`, which re-exports them at its root. Each expands to code that
+//! you can also write by hand; the documentation of the trait shows how.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_docs)]
@@ -58,7 +58,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// - `#[event(name = "bank.account-opened")]` (required): the stored name, of 1 to 255 bytes. It is
 ///   part of the stored data, so never change it. Two variants cannot have the same name.
 /// - `#[event(version = 2)]`: the schema version of new events. Default: 1. When you increment it,
-///   add an upcaster from the version before.
+///   add an upcaster from the previous version.
 /// - `#[event(transparent)]` on a variant that holds one other event type: the variant holds any
 ///   event of that type. Use it for an enum with the events of several aggregates:
 ///
@@ -77,7 +77,7 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// # Attributes of the type
 ///
-/// - `#[event(crate = cqrs_core)]`: the crate that has the traits. Default: `::cqrs`.
+/// - `#[event(crate = cqrs_core)]`: the crate that contains the traits. Default: `::cqrs`.
 ///
 /// # What is stored
 ///
@@ -103,7 +103,7 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 ///
 /// # An enum whose variants have fields
 ///
-/// Every variant has the field that holds the aggregate's id, under the same name:
+/// Every variant has a field of the same name that holds the aggregate's id:
 ///
 /// ```
 /// # use cqrs::{Aggregate, Event};
@@ -130,7 +130,7 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// assert_eq!(withdraw.aggregate_id(), "alice");
 /// ```
 ///
-/// The derive writes:
+/// The derive generates:
 ///
 /// ```
 /// # use cqrs::{Aggregate, Command, Event};
@@ -159,7 +159,7 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 ///
 /// # Structs, and an enum that holds them
 ///
-/// A struct for each command, for code that dispatches or passes on commands by their type:
+/// Use a struct for each command in code that dispatches or passes on commands by their type:
 ///
 /// ```
 /// # use cqrs::{Aggregate, Event};
@@ -192,9 +192,9 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// assert_eq!(AccountCommand::from(withdraw).aggregate_id(), 7);
 /// ```
 ///
-/// On a struct, the derive writes `impl Command`, with `aggregate_id` cloned from the field. On the
-/// enum, it also writes `impl From<Open> for AccountCommand` for every struct. One enum may have
-/// variants of both kinds.
+/// On a struct, the derive generates `impl Command`, with `aggregate_id` cloned from the field. On
+/// the enum, it also generates `impl From<Open> for AccountCommand` for every struct. One enum may
+/// have variants of both kinds.
 ///
 /// # Attributes of the type
 ///
@@ -202,14 +202,14 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 ///   compile error reports an aggregate whose `CATEGORY` is invalid.
 /// - `#[command(id = account)]`: the field that holds the aggregate's id. Required for structs and
 ///   for enums with named fields. Implement `Command` by hand for an id that is computed.
-/// - `#[command(crate = cqrs_core)]`: the crate that has the traits. Default: `::cqrs`.
+/// - `#[command(crate = cqrs_core)]`: the crate that contains the traits. Default: `::cqrs`.
 #[proc_macro_derive(Command, attributes(command))]
 pub fn derive_command(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     command::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
-/// Writes everything that the id of an aggregate needs, for a newtype of `String` or `Uuid`.
+/// Implements everything that the id of an aggregate needs, for a newtype of `String` or `Uuid`.
 ///
 /// # Text
 ///
@@ -226,8 +226,8 @@ pub fn derive_command(input: TokenStream) -> TokenStream {
 /// # Ok::<(), InvalidName>(())
 /// ```
 ///
-/// `new` rejects a text that cannot be part of a stream name: one that is empty, longer than 1,792
-/// bytes or contains NUL. Reading an id with serde checks the same.
+/// `new` returns an error if the text cannot be part of a stream name: if it is empty, longer than
+/// 1,792 bytes, or contains NUL. Deserializing an id applies the same checks.
 ///
 /// - `AccountId::new(impl Into<String>) -> Result<AccountId, InvalidName>`, `as_str`
 /// - `FromStr`, `TryFrom<&str>`, `TryFrom<String>`
@@ -258,7 +258,7 @@ pub fn derive_command(input: TokenStream) -> TokenStream {
 ///
 /// # Attributes of the type
 ///
-/// - `#[id(crate = cqrs_core)]`: the crate that has the traits. Default: `::cqrs`.
+/// - `#[id(crate = cqrs_core)]`: the crate that contains the traits. Default: `::cqrs`.
 #[proc_macro_derive(Id, attributes(id))]
 pub fn derive_id(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -280,7 +280,7 @@ pub fn derive_id(input: TokenStream) -> TokenStream {
 /// assert!(Balances.key().is_stream());
 /// ```
 ///
-/// The derive writes:
+/// The derive generates:
 ///
 /// ```
 /// # use cqrs::{Event, ReadModel};
@@ -293,14 +293,15 @@ pub fn derive_id(input: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// An invalid name fails in `cargo check`; the name in a hand-written impl is only checked when the
+/// `cargo check` reports an invalid name. In a hand-written impl, the name is checked only when the
 /// program is built.
 ///
 /// # Attributes of the type
 ///
 /// - `#[read_model(name = "balances")]` (required): the name, with 1 to 32 lower-case letters, digits
 ///   and underscores, starting with a letter.
-/// - `#[read_model(event = AccountEvent)]` (required): the events from which it is built.
+/// - `#[read_model(event = AccountEvent)]` (required): the events that the read model is built
+///   from.
 /// - `#[read_model(version = 2)]`: the version. Default: 1. Increment it to rebuild the read model.
 /// - `#[read_model(key = product)]`: a function that returns the key of an event. Default: events are
 ///   ordered by their stream.
@@ -320,14 +321,15 @@ pub fn derive_id(input: TokenStream) -> TokenStream {
 ///
 ///   assert!(!SalesByProduct.key().is_stream());
 ///   ```
-/// - `#[read_model(crate = cqrs_core)]`: the crate that has the traits. Default: `::cqrs`.
+/// - `#[read_model(crate = cqrs_core)]`: the crate that contains the traits. Default: `::cqrs`.
 #[proc_macro_derive(ReadModel, attributes(read_model))]
 pub fn derive_read_model(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     read_model::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
-/// Fills in the associated items of an `impl Aggregate` that its signatures already name.
+/// Adds the associated items of an `impl Aggregate`, taken from its arguments and from the
+/// signature of `execute`.
 ///
 /// ```
 /// # use cqrs::{Command, Event};
@@ -355,7 +357,7 @@ pub fn derive_read_model(input: TokenStream) -> TokenStream {
 /// assert_eq!(Counter::replay(&[Counted {}, Counted {}]).0, 2);
 /// ```
 ///
-/// The impl gets these items, which you can also write by hand instead of using the attribute:
+/// The attribute adds these items, which you can also write by hand:
 ///
 /// - `const CATEGORY`, from `category`. An invalid category is a compile error.
 /// - `type Id`, from `id`.

@@ -1,7 +1,7 @@
 //! Lists of names for error messages, and the name that was probably meant.
 
 /// Returns ``: did you mean `name`?`` if one of the names is similar to what was written, or an
-/// empty text.
+/// empty string.
 pub(crate) fn did_you_mean(written: &str, names: &[impl AsRef<str>]) -> String {
     let closest = names.iter().map(AsRef::as_ref).min_by_key(|name| distance(written, name));
     match closest {
@@ -19,7 +19,8 @@ pub(crate) fn listed(names: &[impl AsRef<str>], word: &str) -> String {
     }
 }
 
-/// One name is a part of the other, or at most a third of the characters differ.
+/// Returns `true` if one name is a prefix of the other, or if at most a third of the characters
+/// differ.
 fn is_similar(written: &str, name: &str) -> bool {
     let length = written.len().max(name.len());
     name.starts_with(written) || written.starts_with(name) || distance(written, name) * 3 <= length

@@ -1,8 +1,8 @@
 //! Appends in two phases: [`Contents::check`] decides and changes nothing, then [`Contents::commit`]
 //! stores and cannot fail.
 //!
-//! Invariant: both run under one lock, `commit` directly after the `check` that accepted the append. So
-//! everything is stored or nothing, without a rollback.
+//! Invariant: both run under one lock, `commit` directly after the `check` that accepted the
+//! append. Therefore an append is stored completely or not at all, without a rollback.
 
 use cqrs_core::{
     Position, Timestamp, Version,
@@ -14,8 +14,8 @@ use crate::contents::Contents;
 /// The result of a commit.
 pub(crate) struct Committed {
     pub(crate) appended: Appended,
-    /// The states that were replaced. Drop them without the lock, because a payload can run code of
-    /// the user when its memory is freed.
+    /// The states that were replaced. Drop them without the lock, because a payload can run user
+    /// code when its memory is freed.
     pub(crate) replaced: Vec<StoredState>,
 }
 
@@ -52,7 +52,8 @@ impl Contents {
         let Some(known) = known.and_then(|position| self.log.event(position)) else {
             return Ok(None);
         };
-        // One event is stored, so the append is a repetition only if all of it is stored like this.
+        // One of its events is stored, so the append is either a repetition as a whole or a
+        // duplicate.
         self.stored_as_one(append).map(|first| Some(first.again())).ok_or_else(|| {
             AppendError::DuplicateEvent { id: known.id, stream: known.stream.clone() }
         })

@@ -1,7 +1,7 @@
 //! `CheckpointStore` for [`MemoryStore`].
 //!
-//! A store in memory needs no failover, but it follows the same rules as the other stores, so that code
-//! that works here also works on a database.
+//! A store in memory needs no failover, but it follows the same rules as the other stores, so that
+//! code that works with it also works with a database.
 
 use std::time::Duration;
 

@@ -85,7 +85,7 @@ impl EventStore for MemoryStore {
 
     async fn wait_for_head_after(&self, position: Position) {
         loop {
-            // Register before looking, so that no append in between is missed.
+            // Register before the check, so that no append in between is missed.
             let grown = self.grown();
             if self.contents().log.head() > position {
                 return;

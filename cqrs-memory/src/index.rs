@@ -21,7 +21,7 @@ pub(crate) struct Index {
 
 /// The lists that the events of one stream are added to.
 pub(crate) struct StreamLists<'a> {
-    /// The name in the index, whose memory the events share.
+    /// The name as stored in the index. Events share its memory.
     pub(crate) stream: StreamName,
     versions: &'a mut Vec<Position>,
     category: &'a mut Vec<Position>,

@@ -1,8 +1,8 @@
 //! An event store, read store and process store in memory.
 //!
-//! They need nothing installed and give the same guarantees as stores on a database, except that their
-//! contents are lost when the process ends. Use them in tests, while an application grows, and as the
-//! reference for a new store.
+//! They require no installation and give the same guarantees as stores on a database, except that
+//! their contents are lost when the process ends. Use them in tests, early in development, and as
+//! the reference for a new store.
 //!
 //! # Events
 //!
@@ -27,14 +27,14 @@
 //! # }
 //! ```
 //!
-//! - Events are stored as JSON, as on disk, so a test finds an event that cannot be serialised.
+//! - Events are stored as JSON, as on disk, so tests detect events that cannot be serialized.
 //! - [`MemoryStore::new`] always creates an independent store, so tests do not affect each other.
 //! - Reads use the narrowest index for their filter and skip the rest of the log.
 //!
 //! # Read models and processes
 //!
-//! [`MemoryReadStore`] stores the read models of projectors as values; [`MemoryView`] returns them to
-//! queries. It is also the store of processes.
+//! [`MemoryReadStore`] stores the read models of projectors as values, which queries access through
+//! a [`MemoryView`]. It is also a store for processes.
 //!
 //! # Failures and time in tests
 //!

@@ -20,8 +20,8 @@ pub(crate) struct Entry {
 
 /// All events. Only [`push`](Self::push) changes it, by adding events.
 ///
-/// Invariant: the event at position *n* is the *n*-th entry, and its version is its place in the list of
-/// its stream. So neither positions nor versions have gaps.
+/// Invariant: the event at position *n* is the *n*-th entry, and its version is its place in the
+/// list of its stream. Therefore neither positions nor versions have gaps.
 #[derive(Default)]
 pub(crate) struct Log {
     entries: Vec<Entry>,

@@ -7,12 +7,12 @@ use cqrs_core::store::StoreError;
 /// A step in the work of a store, at which a hook can make it fail.
 ///
 /// Set the hook with [`MemoryStoreBuilder::on_step`](crate::MemoryStoreBuilder::on_step) or
-/// [`MemoryReadStoreBuilder::on_step`](crate::MemoryReadStoreBuilder::on_step). If the hook returns an
-/// error, the operation fails with it, as if a database failed. If the hook panics, the task ends there,
-/// as if its process died. The store remains usable in both cases.
+/// [`MemoryReadStoreBuilder::on_step`](crate::MemoryReadStoreBuilder::on_step). If the hook returns
+/// an error, the operation fails with it, as if a database had failed. If the hook panics, the task
+/// ends there, as if its process had crashed. The store remains usable in both cases.
 ///
-/// At a `Before` step nothing has happened. At an `After` step the change is stored, but the caller does
-/// not know it yet.
+/// At a `Before` step nothing has happened. At an `After` step the change is stored, but the caller
+/// has not received the result.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering};
@@ -50,7 +50,7 @@ pub enum Step {
     /// After an append was accepted and before it is stored. An error stores nothing: neither its
     /// events nor its states nor its command record.
     DuringAppend,
-    /// After an append was stored, or recognised as stored before. An error becomes
+    /// After an append was stored, or recognized as stored before. An error becomes
     /// [`AppendError::OutcomeUnknown`](cqrs_core::store::AppendError::OutcomeUnknown).
     AfterAppend,
     /// Before command records are removed.

@@ -17,8 +17,8 @@ use crate::step::{Hooks, Step};
 /// An event store, snapshot store, state store and checkpoint store in memory.
 ///
 /// A clone is another handle to the same store; each call of [`new`](Self::new) creates an
-/// independent one. Appends and reads never block, but they yield to other tasks from time to time,
-/// as calls over a network do.
+/// independent one. Appends and reads never block, but they occasionally yield to other tasks, as
+/// calls over a network do.
 ///
 /// ```
 /// use cqrs_core::store::{Append, Read};
@@ -45,8 +45,8 @@ pub struct MemoryStore {
     shared: Arc<Shared>,
 }
 
-/// Invariant: no code of users runs while the lock is held: no hook, no clock, no drop of a payload.
-/// So nothing can panic under the lock, and nothing can use the store under it.
+/// Invariant: no user code runs while the lock is held: no hook, no clock, no drop of a payload.
+/// Therefore nothing can panic under the lock or use the store recursively.
 struct Shared {
     contents: RwLock<Contents>,
     /// Notified after each append that stores events.
@@ -62,7 +62,7 @@ impl MemoryStore {
         Self::builder().build()
     }
 
-    /// Creates an empty store with another clock or a hook that injects failures.
+    /// Returns a builder for a store with another clock or a hook that injects failures.
     pub fn builder() -> MemoryStoreBuilder {
         MemoryStoreBuilder::default()
     }
@@ -145,7 +145,7 @@ impl Default for MemoryStoreBuilder {
 }
 
 impl MemoryStoreBuilder {
-    /// Sets the clock that dates events and leases. Default: the system clock.
+    /// Sets the clock for the times of events and leases. Default: the system clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Box::new(clock);
         self
@@ -163,7 +163,7 @@ impl MemoryStoreBuilder {
         self
     }
 
-    /// Creates the store, which is empty.
+    /// Creates an empty store.
     #[must_use]
     pub fn build(self) -> MemoryStore {
         MemoryStore::from_parts(self.clock, self.hooks)
@@ -199,7 +199,7 @@ mod tests {
 
     use super::*;
 
-    /// Code of a user, which notes each time it runs whether the lock is free.
+    /// User code that records, each time it runs, whether the lock is free.
     #[derive(Clone, Default)]
     struct UserCode(Arc<Notes>);
 

@@ -16,9 +16,9 @@ use crate::{Command, Event};
 
 /// A consistency boundary that decides commands: an account, a product, an order.
 ///
-/// `execute` decides and `apply` computes the state. Both are pure and synchronous: no clock, no
-/// ids, no I/O. Everything a decision needs is in the state or in the command. `Default` is the
-/// state before the first event.
+/// `execute` decides and `apply` computes the state. Both are pure and synchronous: they use no
+/// clock, generate no ids and do no I/O. Everything a decision needs is in the state or in the
+/// command. `Default` is the state before the first event.
 ///
 /// The library calls `execute` with the state after all stored events of the stream, and applies
 /// the returned events only after they are stored.
@@ -76,9 +76,9 @@ use crate::{Command, Event};
     note = "write `#[aggregate(category = \"..\", id = ..)] impl Aggregate for {Self}` with `execute` and `apply`"
 )]
 pub trait Aggregate: Default + Send + Sync + 'static {
-    /// The kind of stream that the aggregate is stored in: `account` for `account-<id>`. Never
-    /// change it once events are stored. 1 to 255 bytes, without a dash, NUL or a leading `$`;
-    /// anything else does not compile.
+    /// The category of the aggregate's streams: `account` for `account-<id>`. Never change it once
+    /// events are stored. It has 1 to 255 bytes, no dash, no NUL and no leading `$`; anything else
+    /// does not compile.
     const CATEGORY: &'static str;
 
     /// The type of the aggregate's id. Its `Display` becomes part of the stream name, so it must
@@ -91,16 +91,16 @@ pub trait Aggregate: Default + Send + Sync + 'static {
     /// All events of the aggregate, usually an enum.
     type Event: Event;
 
-    /// The reasons for which the aggregate rejects commands.
+    /// The reasons why the aggregate rejects commands.
     type Error: std::error::Error + Send + Sync + 'static;
 
     /// Decides a command. An empty list accepts the command without storing anything.
     ///
     /// # Errors
-    /// Returns the domain's own error to reject the command. Nothing is stored then.
+    /// Returns the domain's own error to reject the command. In that case nothing is stored.
     fn execute(&self, command: Self::Command) -> Result<Vec<Self::Event>, Self::Error>;
 
-    /// Changes the state by one event. Must not panic: the event has happened.
+    /// Updates the state with one event. Must not panic: the event has already happened.
     fn apply(&mut self, event: &Self::Event);
 
     /// Returns the unique keys that a decision reserves for this aggregate, and those it releases.
@@ -133,7 +133,7 @@ pub trait Aggregate: Default + Send + Sync + 'static {
         Reservations::none()
     }
 
-    /// Returns the state after these events, starting from the default.
+    /// Applies events to the default state and returns the result.
     #[must_use]
     fn replay<'a>(events: impl IntoIterator<Item = &'a Self::Event>) -> Self {
         let mut state = Self::default();

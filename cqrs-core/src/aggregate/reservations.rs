@@ -1,9 +1,9 @@
-//! Unique keys: what only one aggregate may hold at a time, such as an e-mail address, a seat or
-//! an invoice number.
+//! Unique keys: values that only one aggregate may hold at a time, such as an e-mail address, a
+//! seat or an invoice number.
 //!
 //! Each key has its own stream, whose last event names the holder. A decision that reserves a key
 //! appends to that stream together with its own events, at the version that it has read. Therefore
-//! a key is held exactly if the events are stored, and by one aggregate only.
+//! a key is held if and only if the events are stored, and by one aggregate only.
 
 use std::fmt;
 
@@ -38,12 +38,13 @@ pub struct UniqueKey {
 const SEPARATOR: char = '\u{1f}';
 
 impl UniqueKey {
-    /// Creates a key of a kind, for example `e-mail`. Keys of different kinds are independent.
+    /// Creates a key from a kind, for example `e-mail`, and a value. Keys of different kinds are
+    /// independent.
     pub fn new(kind: impl Into<String>, value: impl fmt::Display) -> Self {
         Self { kind: kind.into(), value: value.to_string() }
     }
 
-    /// Creates a key of several parts that are unique together.
+    /// Creates a key from several parts that are unique in combination.
     pub fn of_parts<T: fmt::Display>(
         kind: impl Into<String>,
         parts: impl IntoIterator<Item = T>,
@@ -52,7 +53,7 @@ impl UniqueKey {
         Self::new(kind, parts.join(&SEPARATOR.to_string()))
     }
 
-    /// Converts the value to lower case, so that keys that differ only in case are the same.
+    /// Converts the value to lower case, so that keys that differ only in case are equal.
     #[must_use]
     pub fn ignoring_case(mut self) -> Self {
         self.value = self.value.to_lowercase();
@@ -126,7 +127,7 @@ impl Reservations {
         self
     }
 
-    /// Returns the keys that are reserved, in order.
+    /// Returns the keys that are reserved, in the order in which they were added.
     ///
     /// ```
     /// use cqrs_core::aggregate::{Reservations, UniqueKey};
@@ -140,7 +141,7 @@ impl Reservations {
         self.keys(ChangeKind::Reserve)
     }
 
-    /// Returns the keys that are released, in order.
+    /// Returns the keys that are released, in the order in which they were added.
     pub fn released(&self) -> impl Iterator<Item = &UniqueKey> {
         self.keys(ChangeKind::Release)
     }
@@ -159,7 +160,7 @@ pub enum ReservationError {
         /// The stream of the aggregate that holds the key.
         owner: StreamName,
     },
-    /// The aggregate does not hold the key that it releases.
+    /// The decision releases a key that the aggregate does not hold.
     #[error("{key} cannot be released because the aggregate does not hold it")]
     NotHeld {
         /// The key that was to be released.
@@ -208,7 +209,7 @@ impl Event for ReservationEvent {
     }
 }
 
-/// An event to append to the stream of a key, because its holder changes.
+/// An event to append to the stream of a key because its holder changes.
 pub(crate) struct Transfer {
     pub(crate) stream: StreamName,
     pub(crate) expected: ExpectedVersion,
@@ -220,7 +221,7 @@ pub(crate) enum TransferError {
     Read(ReadError),
 }
 
-/// Returns what has to be appended together with the events of `owner` for its reservations.
+/// Returns the events that must be appended together with those of `owner` for its reservations.
 pub(crate) async fn transfers(
     store: &dyn EventStore,
     owner: &StreamName,

@@ -44,7 +44,7 @@ type RepositoryFactory<R> = Box<dyn FnOnce(Arc<dyn EventStore>, Arc<dyn Clock>) 
 
 /// How aggregates of one kind are stored and loaded.
 ///
-/// Events are stored in any case. The choice is how much has to be read to get the current state.
+/// Events are always stored. The choice determines how much must be read to get the current state.
 ///
 /// ```
 /// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
@@ -53,7 +53,7 @@ type RepositoryFactory<R> = Box<dyn FnOnce(Arc<dyn EventStore>, Arc<dyn Clock>) 
 /// use cqrs_memory::MemoryStore;
 ///
 /// let store = MemoryStore::new();
-/// // One of:
+/// // Choose one:
 /// let by_events = Persistence::<Account>::events();
 /// let by_snapshots =
 ///     Persistence::<Account>::events_with_snapshots(store.clone(), SnapshotPolicy::every(100));
@@ -70,8 +70,8 @@ pub struct Persistence<A: Aggregate> {
 }
 
 impl<A: Aggregate> Persistence<A> {
-    /// Loads all events of the stream and applies them. The default for aggregates that are not
-    /// registered; suits streams of up to a few hundred events.
+    /// Loads all events of the stream and applies them. Suits streams of up to a few hundred
+    /// events. This is the default for aggregates that are not registered.
     #[must_use]
     pub fn events() -> Self {
         Self { create: Box::new(|store, _| Arc::new(EventSourced::new(store))) }
@@ -209,21 +209,23 @@ impl AppBuilder {
         self
     }
 
-    /// Adds middleware, which runs after the middleware added before it. Default: none.
+    /// Adds middleware, which runs after the middleware that was added earlier. Default: none.
     #[must_use]
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
         self.middleware.push(Arc::new(middleware));
         self
     }
 
-    /// Sets how many aggregates are cached. Default: 10,000 aggregates for 5 minutes each.
+    /// Sets how many aggregates are cached and for how long. Default: 10,000 aggregates, for 5
+    /// minutes each.
     #[must_use]
     pub const fn cache(mut self, policy: CachePolicy) -> Self {
         self.cache = policy;
         self
     }
 
-    /// Sets how many times a command is decided again after conflicts. Default: 8.
+    /// Sets how many times a command is decided again after a conflict with another writer.
+    /// Default: 8.
     #[must_use]
     pub const fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
@@ -241,22 +243,22 @@ impl AppBuilder {
     /// inherit from the events that caused them, for example `traceparent` or a tenant. Adds to the
     /// keys that are already registered. Default: none.
     ///
-    /// The events of a dispatched command carry all headers of that command in any case.
+    /// The events of a dispatched command always carry all headers of that command.
     #[must_use]
     pub fn propagate<K: Into<String>>(mut self, headers: impl IntoIterator<Item = K>) -> Self {
         self.propagated.extend(headers.into_iter().map(Into::into));
         self
     }
 
-    /// Sets the clock for the cache and the times of snapshots. Default: [`SystemClock`].
-    /// Events are timed by the store's clock.
+    /// Sets the clock for the cache and the times of snapshots. Default: [`SystemClock`]. The
+    /// store's clock sets the times of events.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Sets the generator of event ids, and of command ids that a caller does not give. Default:
+    /// Sets the generator of event ids, and of command ids if the caller gives none. Default:
     /// [`RandomIds`].
     #[must_use]
     pub fn ids(mut self, ids: impl IdGenerator) -> Self {

@@ -35,7 +35,7 @@ pub struct CachePolicy {
     /// The maximum number of aggregates. The one whose last command is the oldest is removed
     /// first. 0 turns the cache off. Default: 10,000.
     pub capacity: usize,
-    /// An aggregate is removed after this long without a command. Default: 5 minutes.
+    /// How long an aggregate stays in memory after its last command. Default: 5 minutes.
     pub idle: Duration,
 }
 
@@ -47,7 +47,7 @@ impl Default for CachePolicy {
 }
 
 impl CachePolicy {
-    /// Keeps no states: each command reads its aggregate.
+    /// Turns the cache off: each command reads its aggregate from the store.
     #[must_use]
     pub const fn off() -> Self {
         Self { capacity: 0, idle: Duration::ZERO }
@@ -60,7 +60,7 @@ impl CachePolicy {
         self
     }
 
-    /// Sets how long an aggregate stays after its last command.
+    /// Sets how long an aggregate stays in memory after its last command.
     #[must_use]
     pub const fn idle(mut self, after: Duration) -> Self {
         self.idle = after;
@@ -72,7 +72,7 @@ impl CachePolicy {
 /// success, so a command that is dropped or panics leaves it empty.
 pub(super) type Slot<A> = tokio::sync::Mutex<Option<Loaded<A>>>;
 
-/// The number of slots if no states are kept: commands to one aggregate take turns all the same.
+/// The number of slots if no states are kept: commands to one aggregate still take turns.
 const SLOTS_WITHOUT_STATES: usize = 1_024;
 
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl Cache {
     }
 
     /// Returns the slot of an aggregate. After an eviction, two callers may have different slots of
-    /// one aggregate: they do not wait for each other then, and the append detects the conflict.
+    /// one aggregate. They then do not wait for each other, and the append detects the conflict.
     pub(super) fn slot<A: Send + Sync + 'static>(&self, stream: &StreamName) -> Arc<Slot<A>> {
         let now = self.clock.now();
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);

@@ -16,13 +16,13 @@ use crate::{
     Waiter,
 };
 
-/// The pause before the second repetition. The first one follows at once, and pauses grow.
+/// The pause before the second retry. The first retry follows immediately, and later pauses grow.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) type Failure<A> = DispatchError<<A as Aggregate>::Error>;
 
-/// The command's addressee and options; the same for every attempt.
+/// The command's target and options, which are the same for every attempt.
 pub(super) struct Decision<'a, A> {
     pub(super) app: &'a App,
     pub(super) stream: StreamName,
@@ -43,7 +43,7 @@ pub(super) struct Options<A> {
     pub(super) copy: Option<fn(&A) -> A>,
     /// The read models to wait for, and for how long.
     pub(super) wait: Option<(Waiter, Duration)>,
-    /// Whether to look for a known command before deciding, instead of only afterwards.
+    /// Whether to look up the command id before deciding, instead of only afterwards.
     pub(super) look_first: bool,
 }
 
@@ -62,7 +62,7 @@ impl<A> Default for Options<A> {
     }
 }
 
-/// The command as middleware has left it.
+/// The command after middleware may have changed it.
 pub(super) struct Request<'a, A: Aggregate> {
     pub(super) command: A::Command,
     pub(super) metadata: Arc<Metadata>,
@@ -114,7 +114,7 @@ impl<A: Aggregate> Decision<'_, A> {
         let mut held = self.hold(repository, slot.take()).await?;
 
         let mut pauses = pauses(FIRST_PAUSE, LONGEST_PAUSE);
-        // A caller who requires a version finds out in the next attempt that it has passed.
+        // If the caller requires a version, the next attempt reports that the stream has moved on.
         let retries = self.options.retries.max(u32::from(self.options.expected.is_some()));
         let mut attempts = 0;
         loop {
@@ -192,8 +192,8 @@ impl<A: Aggregate> Decision<'_, A> {
         })
     }
 
-    /// Asks the aggregate. No append checks the version on which a command was rejected or had
-    /// nothing to do, so such a decision counts only if the state is the newest one.
+    /// Lets the aggregate decide. If it rejects the command or returns no events, no append checks
+    /// the version, so such a decision counts only if the state is current.
     async fn decide(
         &self,
         repository: &dyn Repository<A>,
@@ -258,7 +258,7 @@ impl<A: Aggregate> Decision<'_, A> {
                     return Err(DispatchError::CommandIdReused { command_id: id });
                 }
                 Err(AppendError::OutcomeUnknown(lost)) => lost,
-                // Does not answer whether an earlier try, whose answer was lost, was stored.
+                // Does not settle whether the earlier attempt, whose answer was lost, was stored.
                 Err(AppendError::Store(error)) if answer_lost => error,
                 Err(source) => {
                     return Err(DispatchError::Append { stream: self.stream.clone(), source });
@@ -280,7 +280,7 @@ impl<A: Aggregate> Decision<'_, A> {
         }
     }
 
-    /// Returns the conflict if the caller requires another version than the loaded one.
+    /// Returns the conflict if the caller requires a version other than the loaded one.
     fn unexpected(&self, loaded: &Loaded<A>) -> Option<Conflict> {
         let expected = self.options.expected?;
         let actual = loaded.version();
@@ -288,7 +288,7 @@ impl<A: Aggregate> Decision<'_, A> {
     }
 
     /// Takes the cached state, or loads the aggregate. A cached state that is not at the version
-    /// the caller requires may just be old, so it is refreshed.
+    /// the caller requires may be stale, so it is refreshed.
     async fn hold(
         &self,
         repository: &dyn Repository<A>,
@@ -304,7 +304,7 @@ impl<A: Aggregate> Decision<'_, A> {
         Ok(held)
     }
 
-    /// Brings a state that may be old up to date. Returns `true` if that changed it.
+    /// Brings a state that may be stale up to date. Returns `true` if it changed.
     async fn catch_up(
         &self,
         repository: &dyn Repository<A>,

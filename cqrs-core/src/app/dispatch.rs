@@ -21,8 +21,9 @@ use crate::{
     StoreErrorKind, Version, Waiter,
 };
 
-/// A command with its options, and the future that sends it: use `.await`, `tokio::spawn` or
-/// `join_all`. Created by [`App::dispatch`]. Options have no effect after the first poll.
+/// A command with its options, and the future that executes it. Created by [`App::dispatch`].
+/// `.await` it, or pass it to `tokio::spawn` or `join_all`. Options have no effect after the first
+/// poll.
 ///
 /// ```
 /// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
@@ -49,7 +50,7 @@ use crate::{
 /// assert!(again.repeated);
 /// assert_eq!(again.version, outcome.version);
 ///
-/// // Spawned, so that it finishes even if the caller goes away:
+/// // A spawned command finishes even if the caller is dropped:
 /// let spawned = tokio::spawn(app.dispatch(withdraw("alice", 200)));
 /// assert_eq!(spawned.await??.version.get(), 2);
 /// # Ok(()) }
@@ -98,16 +99,16 @@ impl<C: Command> Dispatch<C> {
         Self { app, command: None, options: Options::default(), running: Some(running) }
     }
 
-    /// Gives the command an id, so that sending it again is harmless. If a command with this id
-    /// was accepted before, it is not decided again and its first outcome is returned, also after
-    /// a restart. Rejections are not recorded. Default: a new id, which is not recorded.
+    /// Gives the command an id, so that sending it again is harmless. If a command with this id was
+    /// accepted before, it is not decided again and its first outcome is returned, even after a
+    /// restart. Rejections are not recorded. Default: a new id, which is not recorded.
     pub fn command_id(mut self, id: impl Into<CommandId>) -> Self {
         self.options.command_id = Some(id.into());
         self
     }
 
-    /// Requires that the aggregate is at a version, for example the one that a form was filled in
-    /// for. If it is not, the dispatch fails with
+    /// Requires that the aggregate is at a version, for example the one that the user saw when
+    /// filling in a form. If it is not, the dispatch fails with
     /// [`DispatchError::Conflict`](super::DispatchError::Conflict) instead of deciding again.
     /// Default: [`ExpectedVersion::Any`].
     pub fn expected_version(mut self, expected: impl Into<ExpectedVersion>) -> Self {
@@ -118,9 +119,9 @@ impl<C: Command> Dispatch<C> {
         self
     }
 
-    /// Sets the metadata of the command and its events: who sends it, in which conversation, and
-    /// why. Its command id is replaced by the command's own. Correlation and causation id default
-    /// to the command's id.
+    /// Sets the metadata of the command and its events: who sent it, in which conversation, and
+    /// why. The command id in it is overwritten. The correlation and causation ids default to the
+    /// command's id.
     pub fn metadata(mut self, metadata: Metadata) -> Self {
         self.options.metadata = metadata;
         self
@@ -148,23 +149,23 @@ impl<C: Command> Dispatch<C> {
         self
     }
 
-    /// Sets how many times the command is decided again after conflicts. Default: the
+    /// Sets how many times the command is decided again after a conflict. Default: the
     /// [application's](super::AppBuilder::retries).
     pub const fn retries(mut self, retries: u32) -> Self {
         self.options.retries = retries;
         self
     }
 
-    /// Waits after the command took effect until read models show it, for at most `timeout`, in
-    /// addition to any deadline. [`Outcome::waited`] has the result: a timeout is not a failure of
-    /// the command. Default: does not wait.
+    /// After the command has taken effect, waits until read models show it, for at most `timeout`.
+    /// The deadline does not include this time. [`Outcome::waited`] contains the result; a timeout
+    /// is not a failure of the command. Default: does not wait.
     pub fn wait_for(mut self, waiter: &Waiter, timeout: Duration) -> Self {
         self.options.wait = Some((waiter.clone(), timeout));
         self
     }
 
-    /// Marks a command id that was most probably never used. It is then looked up only if the
-    /// command is rejected, and by the append, which saves a query.
+    /// Marks a command id as most probably unused. It is then looked up only by the append and
+    /// after a rejection, which saves a query.
     pub(crate) const fn probably_new(mut self, is_new: bool) -> Self {
         self.options.look_first = !is_new;
         self
@@ -215,7 +216,7 @@ async fn run<A: Aggregate>(
     metadata.causation_id.get_or_insert(command_id.into());
 
     let span = tracing::debug_span!("dispatch", %stream, %command_id);
-    // A deadline that no clock can show is none.
+    // A deadline too far away to represent counts as none.
     let until = options.deadline.and_then(|deadline| Instant::now().checked_add(deadline));
     let decision = Decision { app: &app, stream, command_id, options, until };
     async {
@@ -270,7 +271,7 @@ async fn wait<A: Aggregate>(
     result
 }
 
-/// Decides the command as middleware left it, which may have changed its aggregate too.
+/// Decides the command after middleware may have changed it, including its aggregate id.
 async fn decide_as_changed<A: Aggregate>(
     decision: &mut Decision<'_, A>,
     context: &mut CommandContext<'_>,
@@ -339,8 +340,8 @@ async fn after<A: Aggregate>(
     }
 }
 
-/// Enforces the deadline and turns a panic into an error. `sent` is set while events are being
-/// sent to the store: if the work ends early then, the events may be stored all the same.
+/// Enforces the deadline and turns a panic into an error. `sent` is set while events are being sent
+/// to the store: if the work ends early during that time, the events may still be stored.
 async fn supervised<'s, A: Aggregate, T, F>(
     decision: &Decision<'_, A>,
     sent: &'s AtomicBool,

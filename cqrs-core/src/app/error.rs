@@ -1,4 +1,4 @@
-//! Why a command did not take effect, or may have, and why an aggregate could not be loaded.
+//! The errors of dispatching a command and of loading an aggregate.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -52,7 +52,7 @@ pub enum DispatchError<E: std::error::Error + 'static> {
     /// A unique key that the decision reserves is not available. Nothing was stored.
     #[error(transparent)]
     Reservation(ReservationError),
-    /// A middleware denied the command. Nothing was stored.
+    /// Middleware denied the command. Nothing was stored.
     #[error(transparent)]
     Denied(Denial),
     /// The aggregate's id cannot be part of a stream name. Nothing was stored.
@@ -70,7 +70,8 @@ pub enum DispatchError<E: std::error::Error + 'static> {
         stream: StreamName,
         /// The number of appends that were tried.
         attempts: u32,
-        /// The last conflict; of another stream if that of a unique key was changed.
+        /// The last conflict. It names the stream of a unique key if another writer changed that
+        /// one.
         #[source]
         conflict: Conflict,
     },
@@ -124,8 +125,8 @@ pub enum DispatchError<E: std::error::Error + 'static> {
         message: String,
     },
     /// An upcaster is missing for one of the aggregate's events. Nothing was read or stored. If the
-    /// aggregate is registered with [`AppBuilder::aggregate`](super::AppBuilder::aggregate), then
-    /// building the application reports this.
+    /// aggregate is registered with [`AppBuilder::aggregate`](super::AppBuilder::aggregate),
+    /// building the application reports this first.
     #[error(transparent)]
     Misconfigured(InvalidUpcasters),
     /// A middleware answered with the outcome of another kind of aggregate, which is a mistake in
@@ -177,7 +178,7 @@ impl<E: std::error::Error + 'static> DispatchError<E> {
 pub struct InvalidId {
     /// The aggregate's category.
     pub category: &'static str,
-    /// The id as text, cut after 64 characters.
+    /// The id as text, truncated to 64 characters.
     pub id: String,
     /// The rule that the id breaks.
     pub source: InvalidName,
@@ -220,7 +221,7 @@ pub enum LoadError {
     Misconfigured(#[from] InvalidUpcasters),
 }
 
-/// Why a middleware denied a command: for example, missing permission or an invalid field.
+/// Why middleware denied a command, for example a missing permission or an invalid field.
 ///
 /// ```
 /// use cqrs_core::app::Denial;
@@ -232,9 +233,9 @@ pub enum LoadError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Denial {
-    /// The reason, in words for a person.
+    /// The reason, as text for the user.
     pub reason: String,
-    /// Messages about fields of the request, by the name of the field.
+    /// Messages about fields of the request, by field name.
     pub fields: BTreeMap<String, Vec<String>>,
 }
 

@@ -15,7 +15,7 @@ use crate::{
 
 /// Runs before each command is decided and after it has finished.
 ///
-/// All methods have defaults; write those you need as plain `async fn`s:
+/// All methods have defaults. Implement those you need as plain `async fn`s:
 ///
 /// ```
 /// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
@@ -50,9 +50,9 @@ use crate::{
 ///
 /// # Order
 ///
-/// Middleware runs in the order in which it was added, in both directions, once per dispatch. If a
-/// `before` denies or answers the command, neither later middleware nor the aggregate sees it, and
-/// `after` runs only for the middleware whose `before` ran.
+/// Middleware runs in the order in which it was added, both before and after the command, and once
+/// per dispatch. If a `before` denies or answers the command, neither later middleware nor the
+/// aggregate sees it, and `after` runs only for the middleware whose `before` ran.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a middleware",
     label = "this type does not implement `Middleware`",
@@ -75,7 +75,7 @@ pub trait Middleware: fmt::Debug + Send + Sync + 'static {
 
     /// Runs after the aggregate was loaded and before it decides. `state` is the aggregate:
     /// `state.downcast_ref::<Account>()`. Runs again for each attempt, so it is synchronous and
-    /// must not have effects. Default: allows everything.
+    /// must not have side effects. Default: allows every command.
     ///
     /// # Errors
     /// Returns a [`Denial`] to deny the command, as [`before`](Self::before) does.
@@ -133,7 +133,7 @@ impl<M: Middleware> DynMiddleware for M {
 /// What happens to a command after a [`Middleware`] has seen it.
 #[derive(Debug)]
 pub enum Flow {
-    /// Passes the command on to the next middleware, and at last to the aggregate.
+    /// Passes the command on to the next middleware, and finally to the aggregate.
     Continue,
     /// Ends the dispatch with this answer; see [`Flow::answer`].
     Answer(Answer),
@@ -142,8 +142,8 @@ pub enum Flow {
 impl Flow {
     /// Ends the dispatch with an outcome in place of the aggregate's.
     ///
-    /// The outcome must be of the aggregate that the command addresses; otherwise the caller
-    /// receives [`DispatchError::WrongAnswer`](super::DispatchError::WrongAnswer).
+    /// The outcome must belong to the kind of aggregate that the command addresses; otherwise the
+    /// caller receives [`DispatchError::WrongAnswer`](super::DispatchError::WrongAnswer).
     ///
     /// ```
     /// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
@@ -174,7 +174,7 @@ impl Flow {
     }
 }
 
-/// The [`Outcome`] of some aggregate, made with [`Flow::answer`].
+/// The [`Outcome`] of an aggregate of any kind. Created by [`Flow::answer`].
 pub struct Answer(pub(super) Box<dyn Any + Send + Sync>);
 
 impl fmt::Debug for Answer {
@@ -228,7 +228,7 @@ pub enum CommandResult<'a> {
         /// `true` if the command had been stored before and this is its first result.
         repeated: bool,
     },
-    /// The command did not take effect, or that is not known. Contains the
+    /// The command did not take effect, or it is unknown whether it did. Contains the
     /// [`DispatchError`](super::DispatchError).
     Failed(&'a (dyn std::error::Error + Send + Sync + 'static)),
 }
@@ -298,28 +298,27 @@ impl CommandContext<'_> {
         self.command.as_any().downcast_ref()
     }
 
-    /// Returns the command so that it can be changed. With another id it is sent to another
-    /// aggregate.
+    /// Returns the command if it is addressed to this kind of aggregate, to change it. If its
+    /// aggregate id changes, the command is sent to that other aggregate.
     pub fn command_mut<A: Aggregate>(&mut self) -> Option<&mut A::Command> {
         self.command.as_any_mut().downcast_mut()
     }
 
-    /// Returns the command as JSON, whichever aggregate it is for; useful for an audit log.
+    /// Returns the command as JSON, regardless of its aggregate; useful for an audit log.
     ///
     /// # Errors
-    /// Returns a [`PayloadError`] if the command cannot be serialized, or not as JSON that can be
-    /// stored.
+    /// Returns a [`PayloadError`] if the command cannot be serialized as JSON that can be stored.
     pub fn command_json(&self) -> Result<Payload, PayloadError> {
         self.command.json()
     }
 
-    /// Keeps a value for code that runs later in this dispatch, one per type. Replaces an earlier
-    /// value of the same type.
+    /// Stores a value for middleware that runs later in this dispatch. Replaces any earlier value
+    /// of the same type.
     pub fn insert<T: Send + Sync + 'static>(&mut self, value: T) {
         self.values.insert(TypeId::of::<T>(), Box::new(value));
     }
 
-    /// Returns a value that was kept with [`insert`](Self::insert).
+    /// Returns the value of this type that was stored with [`insert`](Self::insert).
     #[must_use]
     pub fn get<T: 'static>(&self) -> Option<&T> {
         self.values.get(&TypeId::of::<T>())?.downcast_ref()

@@ -72,7 +72,7 @@ struct Shared {
     cache: cache::Cache,
     retries: u32,
     deadline: Option<Duration>,
-    /// The headers that caused commands inherit.
+    /// The names of the headers that a command inherits from its cause.
     propagated: BTreeSet<String>,
     /// An `Arc<dyn Repository<A>>` for each kind of aggregate.
     repositories: RwLock<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
@@ -88,7 +88,7 @@ impl fmt::Debug for App {
 }
 
 impl App {
-    /// Creates an application with all defaults: event-sourced aggregates without snapshots, a
+    /// Creates an application with the defaults: event-sourced aggregates without snapshots, a
     /// cache of 10,000 aggregates, 8 retries after conflicts, no deadline.
     #[must_use]
     pub fn new(store: impl EventStore) -> Self {
@@ -113,8 +113,8 @@ impl App {
 
     /// Sends a command to its aggregate: `app.dispatch(command).await`.
     ///
-    /// Options come in between: `app.dispatch(command).command_id(id).await`. The returned value is a
-    /// future, which you can also pass to `tokio::spawn` or `join_all`.
+    /// Set options before the `.await`: `app.dispatch(command).command_id(id).await`. The returned
+    /// value is a future, which you can also pass to `tokio::spawn` or `join_all`.
     ///
     /// # Errors
     /// The future returns a [`DispatchError`], whose variants say whether anything was stored and
@@ -123,8 +123,8 @@ impl App {
         Dispatch::new(self.clone(), command)
     }
 
-    /// Loads the current state of an aggregate; the default state if it has no events. Always
-    /// reads the store and does not use the cache.
+    /// Loads the current state of an aggregate, or the default state if it has no events. Always
+    /// reads the store; the cache is not used.
     ///
     /// # Errors
     /// Returns a [`LoadError`] if the id is invalid, an upcaster is missing, the store fails, or an
@@ -154,8 +154,8 @@ impl App {
         holder(&*self.shared.store, key).await
     }
 
-    /// Loads the state that an aggregate had at a version or at a time; the default state if it
-    /// had no events then.
+    /// Loads the state that an aggregate had at a version or at a time, or the default state if it
+    /// had no events at that point.
     ///
     /// ```
     /// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
@@ -189,8 +189,8 @@ impl App {
     /// without [`dispatch`](Self::dispatch).
     ///
     /// # Errors
-    /// Returns [`InvalidUpcasters`] if an upcaster is missing for the aggregate's events. If the
-    /// aggregate is [registered](AppBuilder::aggregate), then building the application reports this.
+    /// Returns [`InvalidUpcasters`] if an upcaster is missing for the aggregate's events. For a
+    /// [registered](AppBuilder::aggregate) aggregate, [`AppBuilder::build`] reports this first.
     pub fn repository<A: Aggregate>(&self) -> Result<Arc<dyn Repository<A>>, InvalidUpcasters> {
         let key = TypeId::of::<A>();
         let known = self.shared.repositories.read().unwrap_or_else(PoisonError::into_inner);
@@ -232,7 +232,7 @@ pub(crate) fn stream_of<A: Aggregate>(id: &A::Id) -> Result<StreamName, InvalidI
     StreamName::of(A::CATEGORY, id).map_err(|source| InvalidId::new(A::CATEGORY, id, source))
 }
 
-/// Runs code that calls `apply`, which may panic.
+/// Runs code that calls `apply`, and returns its panic as an error.
 async fn load_catching_panics<T>(
     stream: &StreamName,
     load: impl Future<Output = Result<T, ReadError>>,

@@ -34,7 +34,7 @@ pub struct Outcome<A: Aggregate> {
     /// The position of the last event. [`Position::START`] if there was none, so that waiting for
     /// it returns immediately.
     pub position: Position,
-    /// The events; empty if there was nothing to do.
+    /// The events, in order; empty if the command changed nothing.
     pub events: Vec<Recorded<A::Event>>,
     /// The metadata that every event carries.
     pub metadata: Arc<Metadata>,
@@ -80,7 +80,7 @@ impl<A: Aggregate> Outcome<A> {
         self.metadata.correlation_id
     }
 
-    /// Adds the events with the places that the store assigned to them.
+    /// Adds the events with the versions and positions that the store assigned to them.
     pub(super) fn with_events(
         mut self,
         appended: &Appended,

@@ -60,7 +60,7 @@ impl EventType {
         self.version
     }
 
-    /// Returns the stored name as the type that records and filters use.
+    /// Returns the stored name as an [`EventName`], the type that records and filters use.
     #[must_use]
     pub const fn event_name(self) -> EventName {
         EventName::constant(self.name)
@@ -75,7 +75,7 @@ impl fmt::Display for EventType {
 
 /// The events that one type can hold, usually an enum per aggregate.
 ///
-/// Usually derived, with `#[derive(Event)]`. The `impl` by hand is short:
+/// Usually derived with `#[derive(Event)]`. A manual implementation is short:
 ///
 /// ```
 /// use cqrs_core::{Event, event::{DecodeFailure, EventType, Payload, PayloadError}};
@@ -130,14 +130,14 @@ pub trait Event: Sized + Send + Sync + 'static {
     /// Returns the type of this event, which is one of [`TYPES`](Self::TYPES).
     fn event_type(&self) -> EventType;
 
-    /// Serializes the content. The name is not part of it, so Rust variants can be renamed.
+    /// Serializes the content. It does not include the name, so Rust variants can be renamed.
     ///
     /// # Errors
     /// Returns a [`PayloadError`] if the content cannot be stored.
     fn encode(&self) -> Result<Payload, PayloadError>;
 
-    /// Deserializes content that was stored under `name`. It has the current schema version: stored
-    /// at that version, or upcast to it.
+    /// Deserializes content that was stored under `name`. The content has the current schema
+    /// version: it was stored with it, or upcast to it.
     ///
     /// # Errors
     /// Returns [`DecodeFailure::UnknownType`] if the name is not in [`TYPES`](Self::TYPES), and

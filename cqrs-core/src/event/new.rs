@@ -1,4 +1,4 @@
-//! Events that are to be appended.
+//! Events to append.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Event;
 use crate::{EventId, EventName, InvalidName, Metadata, Payload, PayloadError, Timestamp};
 
-/// An event that is to be appended.
+/// An event to append.
 ///
 /// ```
 /// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;

@@ -43,7 +43,7 @@ pub struct Recorded<E> {
     pub event: E,
 }
 
-/// A stored event that has not been decoded yet; what a store returns.
+/// A stored event that has not been decoded yet, as a store returns it.
 pub type RecordedEvent = Recorded<RawEvent>;
 
 /// The stored form of an event.
@@ -112,9 +112,9 @@ impl RecordedEvent {
     /// ```
     ///
     /// # Errors
-    /// Returns a [`DecodeError`], which names the event, if `E` has no type of that name, if there is
-    /// no upcaster from the stored schema version to the current one, or if the content has another
-    /// shape. Reading again does not help.
+    /// Returns a [`DecodeError`], which names the event, if `E` has no event of that name, if no
+    /// upcaster leads from the stored schema version to the current one, or if the content has
+    /// another shape. Reading again does not help.
     pub fn decode<E: Event>(&self) -> Result<Recorded<E>, DecodeError> {
         match self.event.decode() {
             Ok(event) => Ok(self.with_event(event)),

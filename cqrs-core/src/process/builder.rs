@@ -103,8 +103,8 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
         self
     }
 
-    /// Sets how often due timers and operator requests are looked for, and new events if a
-    /// notification of the store is lost. Default: 1 second.
+    /// Sets how often the store is polled for due timers and operator requests, and for new events
+    /// in case a notification is lost. Default: 1 second.
     #[must_use]
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.consumers = self.consumers.poll_interval(interval);
@@ -117,7 +117,7 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
         self.process_with(manager, ProcessOptions::new())
     }
 
-    /// Adds a process manager.
+    /// Adds a process manager with its options.
     #[must_use]
     pub fn process_with<M: ProcessManager>(self, manager: M, options: ProcessOptions) -> Self {
         self.run(Arc::new(manager), options, None)
@@ -136,9 +136,8 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
         self.run(recurring, ProcessOptions::new(), Some((INSTANCE, first)))
     }
 
-    /// Sends commands to these aggregates that were scheduled with a
-    /// [`CommandScheduler`](super::CommandScheduler). A command to any other aggregate suspends its
-    /// instance.
+    /// Sends the commands that were scheduled with a [`CommandScheduler`](super::CommandScheduler),
+    /// to these aggregates only. A command to any other aggregate suspends its instance.
     #[must_use]
     pub fn scheduled_commands(mut self, destinations: Destinations) -> Self {
         self.destinations.push((ScheduledCommands::NAME, Arc::new(destinations.clone())));
@@ -179,7 +178,7 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
             };
             outbox.run().boxed()
         };
-        // For failures outside of any instance, when the routes of an event are unknown.
+        // For failures that concern no instance because the routes of an event are unknown.
         let policy = FailurePolicy::stop()
             .retries(options.retries)
             .pauses(options.first_pause, options.longest_pause);
@@ -200,7 +199,7 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
         self.handler_with(handler, HandlerOptions::new())
     }
 
-    /// Adds an event handler.
+    /// Adds an event handler with its options.
     #[must_use]
     pub fn handler_with(mut self, handler: impl EventHandler, options: HandlerOptions) -> Self {
         let app = self.app.clone();
@@ -217,8 +216,8 @@ impl<S: ProcessStore> ProcessesBuilder<S> {
     /// the last handle is dropped.
     ///
     /// # Errors
-    /// [`StartError`] if two names are equal, upcasters are missing, the destinations of a process
-    /// are invalid, or the store fails. Nothing runs then.
+    /// Returns [`StartError`] if two names are equal, upcasters are missing, the destinations of a
+    /// process are invalid, or the store fails. In that case nothing runs.
     pub async fn start(self) -> Result<Processes, StartError> {
         for (process, destinations) in &self.destinations {
             if let Err(invalid) = destinations.check(&self.app) {

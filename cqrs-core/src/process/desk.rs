@@ -37,7 +37,7 @@ pub(super) struct Desk<'m, M> {
     touched: BTreeSet<String>,
 }
 
-/// What caused effects.
+/// The cause of effects.
 struct Cause {
     /// Unique among the causes of the instance.
     seed: String,
@@ -108,7 +108,7 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
                 self.keep(instance);
             }
             (InstanceStatus::Running, RouteKind::Start) if is_known => {
-                let reason = "`Route::start`: the instance exists already".to_owned();
+                let reason = "`Route::start`: the instance already exists".to_owned();
                 self.suspend_at(instance, first.position, reason);
             }
             (InstanceStatus::Running, RouteKind::ContinueExisting) if !is_known => {
@@ -182,7 +182,7 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
         }
     }
 
-    /// Removes commands that were accepted.
+    /// Removes accepted commands from their instances.
     pub(super) fn accepted(&mut self, commands: &[(String, CommandId)]) {
         for (id, command) in commands {
             if let Some(mut instance) = self.instances.get(id).cloned()
@@ -197,7 +197,7 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
     /// Handles the rejection of a command.
     pub(super) fn rejected(&mut self, id: &str, command: OutgoingCommand, rejection: Rejection) {
         let Some(before) = self.instances.get(id).cloned() else { return };
-        // Its answer is recorded already.
+        // Its answer is already recorded.
         if before.commands.iter().all(|waiting| waiting.id != command.id) {
             return;
         }
@@ -391,7 +391,7 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
 
     /// Suspends an instance with an event waiting.
     fn suspend_at(&mut self, mut instance: Instance, position: Position, reason: String) {
-        // In front: the events that wait already came later.
+        // In front, because the events that are already waiting are later ones.
         instance.waiting.insert(0, position);
         self.suspend(instance, reason);
     }

@@ -19,11 +19,11 @@ use crate::{
     Metadata, Payload, Retry, StreamName,
 };
 
-/// The aggregates that a process or scheduled commands may be sent to. A command that is read back
-/// from the store finds its aggregate through these.
+/// The aggregates that the commands of a process, or scheduled commands, may be sent to. A stored
+/// command is matched to its aggregate by these.
 ///
-/// Checked by [`ProcessesBuilder::start`](super::ProcessesBuilder::start): there is at least one
-/// aggregate, no two have the same category, and no upcaster is missing for their events.
+/// Checked by [`ProcessesBuilder::start`](super::ProcessesBuilder::start): there must be at least
+/// one aggregate, no two with the same category, and no upcaster missing for their events.
 ///
 /// ```
 /// # use cqrs_core::{*, event::*};
@@ -84,7 +84,7 @@ impl Destinations {
         Self::default()
     }
 
-    /// Declares that no commands are sent, only timers are started.
+    /// Declares that no commands are sent. The process can still start timers.
     #[must_use]
     pub fn none() -> Self {
         Self { none: true, ..Self::default() }
@@ -135,7 +135,7 @@ impl Destinations {
         self.find(command)?.send(app, actor, command, deadline, is_new).await
     }
 
-    /// Revokes a command. Returns `Ok` if it has taken effect earlier.
+    /// Revokes a command. Returns `Ok` if it took effect before.
     pub(super) async fn revoke(&self, app: &App, command: &OutgoingCommand) -> Result<(), Unsent> {
         self.find(command)?.revoke(app, command).await
     }

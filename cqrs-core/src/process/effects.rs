@@ -140,7 +140,7 @@ impl Effects {
         self
     }
 
-    /// Sends a command that is encoded already.
+    /// Sends a command that is already encoded.
     pub(super) fn dispatch_stored(self, category: String, command: Payload) -> Self {
         self.and(Effect::Dispatch { category: category.into(), command, metadata: Box::default() })
     }
@@ -164,9 +164,9 @@ impl Effects {
     }
 
     /// Revokes the instance's unanswered commands to an aggregate, including one that is being
-    /// sent. Each of them has either taken effect, and its events arrive as usual, or it never
-    /// will: then [`on_rejected`](super::ProcessManager::on_rejected) is called with a command that
-    /// [is revoked](RejectedCommand::is_revoked).
+    /// sent. If a command has already taken effect, its events arrive as usual. Otherwise it never
+    /// takes effect, and [`on_rejected`](super::ProcessManager::on_rejected) is called with a
+    /// command that [is revoked](RejectedCommand::is_revoked).
     ///
     /// Use it for steps that take too long. A refund, for example, is only safe when the payment
     /// can no longer arrive.
@@ -189,14 +189,15 @@ impl Effects {
 }
 
 impl PartialEq for Effects {
-    /// Effects with a command that cannot be encoded equal nothing, not even themselves.
+    /// Effects with a command that cannot be encoded are not equal to any effects, not even to
+    /// themselves.
     fn eq(&self, other: &Self) -> bool {
         self.unencodable.is_none() && other.unencodable.is_none() && self.list == other.list
     }
 }
 
-/// A command of a process that will never take effect: the aggregate rejected it, a middleware
-/// denied it, or it was revoked.
+/// A command of a process that will never take effect: the aggregate rejected it, middleware denied
+/// it, or it was revoked.
 ///
 /// ```
 /// # use cqrs_core::{*, event::*, process::*};
@@ -244,7 +245,7 @@ pub struct RejectedCommand {
 pub(super) enum Rejection {
     /// The aggregate's error.
     Error(Arc<dyn std::error::Error + Send + Sync>),
-    /// The reason given by a middleware.
+    /// The reason given by middleware.
     Denied(String),
     Revoked,
 }
@@ -276,7 +277,7 @@ impl RejectedCommand {
         }
     }
 
-    /// Returns `true` if a middleware denied the command.
+    /// Returns `true` if middleware denied the command.
     #[must_use]
     pub const fn is_denied(&self) -> bool {
         matches!(self.rejection, Rejection::Denied(_))
@@ -345,7 +346,7 @@ impl Timeout {
         self.due
     }
 
-    /// Returns when the timer fired, by the clock of the runtime. Never earlier than
+    /// Returns when the timer fired, by the clock of the runtime. This is never earlier than
     /// [`due`](Self::due).
     #[must_use]
     pub const fn at(&self) -> Timestamp {

@@ -126,7 +126,7 @@ impl Exchange {
         self.changed.notify_one();
     }
 
-    /// Adds instances that were read from the store some time ago.
+    /// Adds instances that were read from the store, which may be outdated by now.
     pub(super) fn loaded(&self, instances: Vec<Instance>) {
         let mut inner = self.inner();
         inner.left_out = false;
@@ -135,7 +135,7 @@ impl Exchange {
         }
     }
 
-    /// Puts an instance back that was taken, to retry it.
+    /// Puts back an instance that was taken, so that it is retried.
     pub(super) fn put_back(&self, instance: Instance) {
         self.inner().put(instance, false);
     }

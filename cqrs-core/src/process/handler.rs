@@ -17,7 +17,7 @@ use crate::panics::panic_message;
 use crate::projection::{Key, ProjectError, Projector, ReadModel, ReadStore};
 use crate::{App, Command, Event, Metadata, Position, Recorded};
 
-/// Why a handler failed. Any error, or a text.
+/// The error of a handler: any error type, or a string.
 pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The namespace of derived command ids.
@@ -26,7 +26,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x3c5d_40a1_9a37_4c53_8d0e_f2b6_0f8e_11c
 /// A policy: reacts to each event with commands or with calls to other systems. Run it with
 /// [`Processes`](super::Processes).
 ///
-/// A handler stores no state. A reaction that has to remember something between events is a
+/// A handler stores no state. For a reaction that must remember something between events, use a
 /// [`ProcessManager`](super::ProcessManager).
 ///
 /// The events of one key are handled in log order, each at least once: events that were being
@@ -115,15 +115,16 @@ pub trait EventHandler: Send + Sync + 'static {
     /// Handles an event.
     ///
     /// # Errors
-    /// Any error. The event is handled again, as the [`HandlerOptions`] say.
+    /// Returns any error. The event is then handled again, or parked, according to the
+    /// [`HandlerOptions`].
     fn handle(
         &self,
         event: &Recorded<Self::Event>,
         context: &mut HandlerContext<'_>,
     ) -> impl Future<Output = Result<(), HandlerError>> + Send;
 
-    /// Returns what orders the events: those of one key are handled in order, and parked together.
-    /// Default: [`Key::stream`].
+    /// Returns the key of an event. Events with the same key are handled in order and parked
+    /// together. Default: [`Key::stream`].
     fn key(&self) -> Key<Self::Event> {
         Key::stream()
     }
@@ -152,13 +153,14 @@ impl<'a> HandlerContext<'a> {
 }
 
 impl HandlerContext<'_> {
-    /// Returns a command to be awaited, like [`App::dispatch`]. Its metadata names the event as the
-    /// cause, the actor `handler:` with the handler's name, and the headers that the application
+    /// Dispatches a command, as [`App::dispatch`] does: await the result. The command's metadata
+    /// contains the event as its cause, the event's correlation id, `handler:` and the handler's
+    /// name as the actor, and the headers that the application
     /// [propagates](crate::app::AppBuilder::propagate).
     ///
     /// Its id is derived from the handler, the event and the number of commands sent before it, so
-    /// it takes effect once even if the event is handled again: send the same commands in the same
-    /// order each time.
+    /// it takes effect once even if the event is handled again. This requires that the handler
+    /// sends the same commands in the same order each time.
     pub fn dispatch<C: Command>(&mut self, command: C) -> Dispatch<C> {
         if let Some(recorded) = &mut self.recorded {
             let id = command.aggregate_id();

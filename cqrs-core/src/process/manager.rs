@@ -9,7 +9,7 @@ use super::effects::{Effects, RejectedCommand, Timeout};
 use crate::{Event, Recorded, UpcastFailure};
 
 /// Coordinates several aggregates by reacting to their events: a transfer between accounts, the
-/// fulfilment of an order. Run it with [`Processes`](super::Processes).
+/// fulfillment of an order. Run it with [`Processes`](super::Processes).
 ///
 /// A process has many *instances*, one for each transfer. For each event,
 /// [`route`](Self::route) returns the instances it concerns; [`apply`](Self::apply) updates their
@@ -17,13 +17,13 @@ use crate::{Event, Recorded, UpcastFailure};
 ///
 /// State, effects and the position in the log are stored in one transaction, and the commands are
 /// sent after it under ids derived from the process, the instance and the cause. A command that is
-/// sent again after a crash is recognised and not decided twice.
+/// sent again after a crash is recognized by its id and not decided twice.
 ///
 /// Each instance handles its events in log order. If one of these functions panics, or a command
 /// still fails after its retries, only that instance is suspended until an operator resumes it;
 /// other instances continue.
 ///
-/// The functions are pure: no I/O, no clock. The event carries its time.
+/// The functions are pure: no I/O, no clock. Take the time from the event.
 ///
 /// ```
 /// # use cqrs_core::{*, event::*};
@@ -47,7 +47,7 @@ use crate::{Event, Recorded, UpcastFailure};
 /// use cqrs_core::process::{Destinations, Route, Timeout};
 /// use std::time::Duration;
 ///
-/// /// Ships paid orders, and asks an operator to look at those that take longer than a day.
+/// /// Ships paid orders, and suspends those that take longer than a day for an operator.
 /// struct Delivery;
 ///
 /// impl ProcessManager for Delivery {
@@ -121,13 +121,14 @@ pub trait ProcessManager: Send + Sync + 'static {
     /// Returns the aggregates that the process sends commands to. Checked when the process starts.
     fn destinations(&self) -> Destinations;
 
-    /// Returns the instances that an event concerns, and how. An event without routes is ignored.
+    /// Returns the instances that an event concerns, and how it concerns them. An event without
+    /// routes is ignored.
     fn route(&self, event: &Recorded<Self::Event>) -> Vec<Route>;
 
     /// Updates the state of an instance with an event.
     fn apply(&self, state: &mut Self::State, event: &Recorded<Self::Event>);
 
-    /// Returns what to do in response to an event. The state already includes it.
+    /// Returns what to do in response to an event. The state already includes the event.
     fn react(&self, state: &Self::State, event: &Recorded<Self::Event>) -> Effects;
 
     /// Returns what to do in response to a command that was rejected, denied or
@@ -149,7 +150,8 @@ pub trait ProcessManager: Send + Sync + 'static {
     /// Converts a state of an earlier version to [`STATE_VERSION`](Self::STATE_VERSION).
     ///
     /// # Errors
-    /// Any error if the state cannot be converted, as by default; the instance is then suspended.
+    /// Returns any error if the state cannot be converted, which suspends the instance. The default
+    /// implementation always fails.
     fn upcast(&self, version: u32, state: Value) -> Result<Value, UpcastFailure> {
         let _ = state;
         Err(format!("`upcast` does not convert states of version {version}").into())
@@ -172,7 +174,7 @@ pub trait ProcessManager: Send + Sync + 'static {
 /// ```
 /// use cqrs_core::process::Route;
 ///
-/// // Any id that can be displayed.
+/// // An id can be any type that implements `Display`.
 /// assert_eq!(Route::start(7), Route::start("7"));
 /// assert_ne!(Route::start(7), Route::end(7));
 /// ```

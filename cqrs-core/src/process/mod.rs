@@ -3,7 +3,7 @@
 //! - A [`ProcessManager`] coordinates several aggregates. It routes each event to an instance,
 //!   updates that instance's state and returns commands and timers as data.
 //! - An [`EventHandler`] reacts to each event on its own, without state.
-//! - A [`RecurringCommand`] is sent again and again; a [`ScheduledCommand`] is sent once.
+//! - A [`RecurringCommand`] is sent repeatedly; a [`ScheduledCommand`] is sent once.
 //!
 //! [`Processes`] runs all of them over an [`App`] and a [`ProcessStore`].
 
@@ -54,7 +54,7 @@ use crate::{App, StoreError};
 ///
 /// Several nodes that run the same processes share the work. A clone is another handle to the same
 /// processes; when the last one is dropped, they stop, and other nodes, or the next start, continue
-/// with what is left.
+/// their work.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -80,7 +80,7 @@ pub struct Processes {
     instances: Arc<dyn Instances>,
 }
 
-/// What a handle needs of a process store, independent of its type.
+/// What a handle needs from a process store, independent of its type.
 #[async_trait]
 trait Instances: Send + Sync {
     async fn list(
@@ -114,7 +114,7 @@ impl std::fmt::Debug for Processes {
 }
 
 impl Processes {
-    /// Creates a builder. Events are read from the application's store and commands are dispatched
+    /// Returns a builder. Events are read from the application's store and commands are dispatched
     /// by the application; instances are stored in `store`.
     pub fn builder<S: ProcessStore>(app: &App, store: S) -> ProcessesBuilder<S> {
         ProcessesBuilder::new(app, store)
@@ -122,13 +122,13 @@ impl Processes {
 
     consumer_operations!("process or handler", "processes and handlers");
 
-    /// Waits until a process or handler has caught up with the log after its first start, at most
-    /// for a duration. Returns `false` if the time is over.
+    /// Waits until a process or handler has caught up with the log after its first start, for at
+    /// most `within`. Returns `false` if it has not caught up by then.
     ///
-    /// Until then a process sends no commands, because the log may contain what follows from them.
+    /// Until then a process sends no commands, because the log may already contain their results.
     ///
     /// # Errors
-    /// [`OperatorError`] if there is no process or handler of this name, or if the store fails.
+    /// Returns [`OperatorError`] if no process or handler has this name, or if the store fails.
     ///
     /// # Cancel safety
     /// Safe: dropping the future has no effect.
@@ -143,7 +143,7 @@ impl Processes {
     /// Returns one page of a process's instances, ordered by id.
     ///
     /// # Errors
-    /// [`OperatorError`] if no process has this name, or if the store fails.
+    /// Returns [`OperatorError`] if no process has this name, or if the store fails.
     pub async fn instances(
         &self,
         process: &str,
@@ -184,11 +184,11 @@ impl Processes {
         })
     }
 
-    /// Requests that a suspended instance resume: its commands are sent again, then its waiting
+    /// Requests that a suspended instance resume: its commands are sent again, and then its waiting
     /// events are handled. Returns `false` if the instance does not exist.
     ///
     /// # Errors
-    /// [`OperatorError`] if no process has this name, or if the store fails.
+    /// Returns [`OperatorError`] if no process has this name, or if the store fails.
     pub async fn retry(&self, process: &str, instance: &str) -> Result<bool, OperatorError> {
         self.request(process, instance, OperatorAction::Retry).await
     }
@@ -197,7 +197,7 @@ impl Processes {
     /// `false` if the instance does not exist.
     ///
     /// # Errors
-    /// [`OperatorError`] if no process has this name, or if the store fails.
+    /// Returns [`OperatorError`] if no process has this name, or if the store fails.
     pub async fn end(&self, process: &str, instance: &str) -> Result<bool, OperatorError> {
         self.request(process, instance, OperatorAction::End).await
     }

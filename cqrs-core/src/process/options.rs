@@ -22,11 +22,11 @@ use crate::subscription::Start;
 pub struct ProcessOptions {
     /// The maximum number of instances with a command in flight. Default: 64.
     pub in_flight: usize,
-    /// How often a command that failed is sent again before its instance is suspended. A rejection
-    /// is an answer, not a failure. Also how often an event that cannot be decoded or routed is
-    /// retried before the process stops. Default: 10.
+    /// How many times a failed command is sent again before its instance is suspended. A rejection
+    /// is an answer, not a failure. Also how many times an event that cannot be decoded or routed
+    /// is retried before the process stops. Default: 10.
     pub retries: u32,
-    /// The pause before the first retry; it doubles with each further one. Default: 50 ms.
+    /// The pause before the first retry; it doubles with each further retry. Default: 50 ms.
     pub first_pause: Duration,
     /// The longest pause between retries. Default: 15 seconds.
     pub longest_pause: Duration,
@@ -57,7 +57,7 @@ impl ProcessOptions {
         self
     }
 
-    /// Sets how often a command that failed is sent again. Default: 10.
+    /// Sets how many times a failed command is sent again. Default: 10.
     #[must_use]
     pub const fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
@@ -80,8 +80,8 @@ impl ProcessOptions {
             .build()
     }
 
-    /// Sets where a new process starts in the log. No effect on a process that has started before.
-    /// Default: [`Start::Origin`].
+    /// Sets where a new process starts in the log. Has no effect on a process that has started
+    /// before. Default: [`Start::Origin`].
     #[must_use]
     pub const fn start(mut self, start: Start) -> Self {
         self.start = start;
@@ -114,8 +114,8 @@ impl Default for ProcessOptions {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct HandlerOptions {
-    /// The maximum number of events, of different keys, that are handled at once. This many events
-    /// may be handled again after a crash. Default: 1.
+    /// The maximum number of events, of different keys, that are handled concurrently. This many
+    /// events may be handled again after a crash. Default: 1.
     pub concurrency: usize,
     /// What happens when the handler fails. Default: [`FailurePolicy::park`].
     pub on_failure: FailurePolicy,
@@ -130,8 +130,8 @@ impl HandlerOptions {
         Self { concurrency: 1, on_failure: FailurePolicy::park(), start: Start::Origin }
     }
 
-    /// Sets the maximum number of events of different keys that are handled at once. 0 counts as 1.
-    /// Default: 1.
+    /// Sets the maximum number of events of different keys that are handled concurrently. 0 counts
+    /// as 1. Default: 1.
     #[must_use]
     pub const fn concurrency(mut self, events: usize) -> Self {
         self.concurrency = if events == 0 { 1 } else { events };
@@ -146,8 +146,8 @@ impl HandlerOptions {
         self
     }
 
-    /// Sets where a new handler starts in the log. No effect on a handler that has started before.
-    /// Default: [`Start::Origin`].
+    /// Sets where a new handler starts in the log. Has no effect on a handler that has started
+    /// before. Default: [`Start::Origin`].
     #[must_use]
     pub const fn start(mut self, start: Start) -> Self {
         self.start = start;

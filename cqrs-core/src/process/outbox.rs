@@ -1,17 +1,17 @@
 //! Carries out the effects of instances: sends commands and records their answers, fires timers,
-//! carries out operator requests.
+//! and carries out operator requests.
 //!
 //! Invariants:
 //! - A command is sent only after the transaction that decided it is committed.
-//! - A rejection is recorded in one transaction with the effects it leads to, so those are only
-//!   carried out after that, and a command that is sent again was not rejected before. An
-//!   acceptance is recorded in the log; the instance records it with its next change, or soon.
+//! - A rejection is recorded in one transaction with the effects it leads to. If that transaction
+//!   fails, none of these effects are carried out, and the command is sent again. An acceptance is
+//!   recorded in the log; the instance records it with its next change or shortly afterwards.
 //! - A timer fires only after the process has handled every event that was in the log when the
-//!   timer was found to be due. So an event that was recorded in time cancels it, however late it
-//!   is handled.
+//!   timer was found to be due. Therefore an event that was recorded in time can cancel the timer,
+//!   no matter how late it is handled.
 //! - The commands of one instance are sent in order, one at a time. A slow instance delays no
 //!   other.
-//! - Commands run in tasks of their own, since they may wait for something that the outbox itself
+//! - Commands run in separate tasks, because they may wait for something that the outbox itself
 //!   needs, such as a connection.
 //! - The outbox ends if the outcome of a commit is unknown; the next lease starts from the store.
 
@@ -38,9 +38,9 @@ use crate::projection::runtime::{Control, Shared};
 use crate::projection::store::{CommitError, LeaseError, PartitionLease};
 use crate::{App, CommandId, Metadata, Position, Retry, StoreError, Timestamp};
 
-/// How many busy instances are loaded at once, for each that may have a command in flight.
+/// How many busy instances are loaded at once, per instance that may have a command in flight.
 const LOOK_AHEAD: usize = 4;
-/// How long an acceptance may stay unrecorded, unless its instance changes before.
+/// How long an acceptance may stay unrecorded, unless its instance changes first.
 const RECORD_WITHIN: Duration = Duration::from_millis(50);
 /// How many instances one transaction changes to record acceptances.
 const RECORD_BATCH: usize = 1_000;
@@ -70,7 +70,7 @@ struct Completed {
     failed: Option<(OutgoingCommand, Unsent)>,
 }
 
-/// The commands in flight, and the instances that are not sent for now.
+/// The commands in flight, and the instances whose commands are not sent for now.
 #[derive(Default)]
 struct InFlight {
     tasks: JoinSet<Completed>,
@@ -79,7 +79,7 @@ struct InFlight {
     requested: HashSet<String>,
     /// The pauses of commands that are retried.
     backoffs: HashMap<CommandId, ExponentialBackoff>,
-    /// When instances whose command failed are sent again.
+    /// When the commands of instances with a failed command are sent again.
     retry_at: HashMap<String, Instant>,
     /// When acceptances are recorded.
     record_at: Option<Instant>,
@@ -106,7 +106,7 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
         let (mut load_at, mut next_due) = (Instant::now(), None);
         loop {
             let control = *self.control.borrow_and_update();
-            // Only when caught up: answers recorded long ago may not be handled yet.
+            // Only when caught up: before that, answers to earlier commands may not be handled yet.
             let works = control.live && !control.paused && !control.stop;
             let mut wake_at = Instant::now() + self.shared.poll_interval;
             if works {
@@ -166,12 +166,12 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
         {
             Ok(pending) => pending,
             Err(error) => {
-                tracing::warn!(partition = %self.lease.partition, %error, "load of pending work failed");
+                tracing::warn!(partition = %self.lease.partition, %error, "loading pending work failed");
                 return Ok(Loaded { next_due: None, pause: later });
             }
         };
-        // Instances with a request are sent after the next load: one that was ended has nothing to
-        // send any more.
+        // Instances with a request are sent after the next load: one that has been ended has
+        // nothing left to send.
         in_flight.requested = requests.iter().map(|request| request.instance.clone()).collect();
         let has_too_many_commands = |id: &String| {
             let mut found = busy.iter().filter(|instance| instance.id == *id);
@@ -297,7 +297,7 @@ impl<S: ProcessStore, M: ProcessManager> Outbox<S, M> {
                 Err(LeaseError::Lost) => return Err(Ended),
                 Err(LeaseError::Store(error)) => {
                     let partition = &self.lease.partition;
-                    tracing::warn!(%partition, %error, "cannot change instances");
+                    tracing::warn!(%partition, %error, "changing instances failed");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }

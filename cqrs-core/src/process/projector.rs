@@ -1,5 +1,5 @@
-//! Events to instances: runs a process manager as a projector, so that processes and read models
-//! share partitions, leases and checkpoints.
+//! Runs a process manager as a projector, so that processes and read models share partitions,
+//! leases and checkpoints.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::{CausationId, CommandId, CorrelationId, Payload, Position, Timestamp};
 
-/// An instance of a process: one transfer, one order. Everything that is stored about it is in this
-/// record; list instances with [`Processes::instances`](super::Processes::instances).
+/// An instance of a process: one transfer, one order. This record contains everything that is
+/// stored about it. List instances with [`Processes::instances`](super::Processes::instances).
 ///
 /// ```
 /// use cqrs_core::Timestamp;
@@ -92,12 +92,12 @@ impl Instance {
 pub enum InstanceStatus {
     /// The instance handles events, sends commands and fires timers.
     Running,
-    /// The instance has ended. It stays stored, so that a late event does not start it again.
+    /// The instance has ended. It remains stored, so that a late event does not start it again.
     Ended,
     /// The instance does nothing until an operator resumes it with
     /// [`Processes::retry`](super::Processes::retry) or ends it. Its events are kept in order.
     Suspended {
-        /// What the operator needs to know.
+        /// Why the instance is suspended, for the operator.
         reason: String,
     },
 }
@@ -121,7 +121,7 @@ pub struct OutgoingCommand {
     pub actor: Option<String>,
     /// The headers that the command is sent with.
     pub headers: BTreeMap<String, Value>,
-    /// Whether the command is to be revoked instead of sent.
+    /// If `true`, the command is revoked instead of sent.
     pub revoked: bool,
 }
 
@@ -157,7 +157,7 @@ pub struct Timer {
     pub due: Timestamp,
     /// The correlation id of what started the timer.
     pub correlation_id: Option<CorrelationId>,
-    /// The event or command that caused the timer.
+    /// The event or command that caused the timer to be started.
     pub causation_id: CausationId,
     /// The headers that commands sent on timeout inherit.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -169,11 +169,11 @@ pub struct Timer {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct PendingWork {
-    /// The instances with commands to send, those that became busy first in front.
+    /// The instances with commands to send, in the order in which they became busy.
     pub busy: Vec<Instance>,
     /// The ids of instances with a timer that is due.
     pub due: Vec<String>,
-    /// When the next timer is due that is not due yet.
+    /// When the next timer will be due, among those that are not due yet.
     pub next_due: Option<Timestamp>,
     /// The requests of operators.
     pub requests: Vec<Request>,

@@ -10,9 +10,10 @@ use crate::{
 /// Sends a command at recurring times (*ticks*), such as every ten seconds or at the end of each
 /// day. Add it with [`ProcessesBuilder::recurring`](super::ProcessesBuilder::recurring).
 ///
-/// Each tick sends exactly one command, no matter how many nodes run or how often they crash. A
-/// command that is rejected suspends the instance `recurring` of the process
-/// [`NAME`](Self::NAME) until an operator resumes it; no further commands are sent until then.
+/// Each tick sends exactly one command, no matter how many nodes run or how often they crash; see
+/// [`missed`](Self::missed) for ticks while no node runs. A command that is rejected suspends the
+/// instance `recurring` of the process [`NAME`](Self::NAME) until an operator resumes it; no
+/// further commands are sent until then.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -62,8 +63,9 @@ pub trait RecurringCommand: Send + Sync + 'static {
     /// underscores, starting with a letter. Must never change.
     const NAME: &'static str;
 
-    /// Returns the next tick after a time: the previous tick, or the first start. Must be later
-    /// than `after`; otherwise the instance is suspended. `None` ends the recurring command.
+    /// Returns the next tick after `after`, which is the previous tick or the time of the first
+    /// start. A tick that is not later than `after` suspends the instance. `None` ends the
+    /// recurring command.
     ///
     /// A changed implementation takes effect after the tick that is already stored.
     fn next(&self, after: Timestamp) -> Option<Timestamp>;
@@ -81,8 +83,8 @@ pub trait RecurringCommand: Send + Sync + 'static {
 /// What to do about ticks that were missed while nothing was running, returned by
 /// [`RecurringCommand::missed`].
 ///
-/// For a daily command and three days without a running node, [`Each`](Self::Each) sends three
-/// commands at the next start, and [`First`](Self::First) one.
+/// If no node runs for three days, then at the next start a daily command is sent three times with
+/// [`Each`](Self::Each), and once with [`First`](Self::First).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MissedTicks {
     /// Send a command for each missed tick, in order.

@@ -1,7 +1,7 @@
 //! Scheduled commands: sent once, at a given time, unless they are cancelled.
 //!
-//! Each scheduled command is a separate aggregate, so that either its cancellation or its due
-//! time comes first, for every observer.
+//! Each scheduled command is a separate aggregate. Its stream orders the cancellation and the due
+//! time, so every observer agrees on which came first.
 
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +54,7 @@ pub struct ScheduledCommand {
 
 impl ScheduledCommand {
     /// Creates a command that is sent at or after `due`. The id must be unique among all scheduled
-    /// commands of the store, also among those that were sent or cancelled.
+    /// commands of the store, including those that were sent or cancelled.
     pub fn new<C: Command>(id: impl Into<String>, due: Timestamp, command: C) -> Self {
         let command: <C::Aggregate as Aggregate>::Command = command.into_command();
         let (id, command) = (id.into(), Payload::encode(&command));
@@ -88,7 +88,7 @@ impl ScheduledCommand {
 ///
 /// The commands are sent by any node of the application that runs [`Processes`](super::Processes)
 /// with [`scheduled_commands`](super::ProcessesBuilder::scheduled_commands): once, at or after the
-/// due time, also after a restart. A command that is rejected suspends the instance of its id in
+/// due time, even after a restart. A command that is rejected suspends the instance of its id in
 /// the process `scheduled_commands` until an operator resumes it.
 ///
 /// ```
@@ -139,7 +139,8 @@ impl CommandScheduler {
     /// Schedules a command.
     ///
     /// # Errors
-    /// [`ScheduleError`]; nothing is scheduled then, unless the append reports an unknown outcome.
+    /// Returns [`ScheduleError`]. In that case nothing is scheduled, unless the outcome of the
+    /// append is unknown.
     pub async fn schedule(&self, command: ScheduledCommand) -> Result<(), ScheduleError> {
         self.schedule_all([command]).await
     }
@@ -147,7 +148,8 @@ impl CommandScheduler {
     /// Schedules several commands: all of them, or none.
     ///
     /// # Errors
-    /// [`ScheduleError`]; nothing is scheduled then, unless the append reports an unknown outcome.
+    /// Returns [`ScheduleError`]. In that case nothing is scheduled, unless the outcome of the
+    /// append is unknown.
     pub async fn schedule_all(
         &self,
         commands: impl IntoIterator<Item = ScheduledCommand>,
@@ -176,11 +178,12 @@ impl CommandScheduler {
         }
     }
 
-    /// Cancels a scheduled command, unless it is due already.
+    /// Cancels a scheduled command, unless it is already due.
     ///
     /// # Errors
-    /// [`DispatchError::Rejected`] with a [`CancelError`] if the command is not scheduled,
-    /// cancelled or due; any other [`DispatchError`] if the cancellation cannot be stored.
+    /// Returns [`DispatchError::Rejected`] with a [`CancelError`] if no such command is scheduled,
+    /// or if it is already cancelled or due. Returns another [`DispatchError`] if the cancellation
+    /// cannot be stored.
     pub async fn cancel(&self, id: impl Into<String>) -> Result<(), DispatchError<CancelError>> {
         self.app.dispatch(ChangeSchedule::Cancel { id: id.into() }).await?;
         Ok(())
@@ -191,9 +194,9 @@ impl CommandScheduler {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
-    /// A command was scheduled under this id before. It may be sent or cancelled already. Choose
-    /// another id.
-    #[error("scheduled command `{id}` exists already")]
+    /// A command was scheduled under this id before. It may have been sent or cancelled since.
+    /// Choose another id.
+    #[error("scheduled command `{id}` already exists")]
     AlreadyScheduled {
         /// The id.
         id: String,
@@ -232,8 +235,8 @@ pub enum CancelError {
         /// The id.
         id: String,
     },
-    /// The command is cancelled already.
-    #[error("scheduled command `{id}` is cancelled already")]
+    /// The command is already cancelled.
+    #[error("scheduled command `{id}` is already cancelled")]
     AlreadyCancelled {
         /// The id.
         id: String,
@@ -264,7 +267,7 @@ pub(super) enum ChangeSchedule {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum ScheduleEvent {
-    /// The command is stored as text, so that its bytes do not change.
+    /// Contains the command as text, so that its bytes do not change.
     Scheduled {
         id: String,
         due: Timestamp,

@@ -7,8 +7,8 @@ use crate::names::ConsumerName;
 use crate::projection::store::ReadStore;
 use crate::{StoreError, Timestamp};
 
-/// Stores the instances of processes in the transactions of a [`ReadStore`]: leases, checkpoints
-/// and fencing are those of the read store.
+/// Stores the instances of processes in the transactions of a [`ReadStore`], which provides leases
+/// and checkpoints.
 ///
 /// Instances cannot be rebuilt from the log alone, so commits must be durable. `MemoryReadStore`
 /// and `PgReadStore::for_processes` implement this trait.
@@ -17,14 +17,14 @@ pub trait ProcessStore: ReadStore {
     /// Creates the tables of a process.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails, or if its commits are not durable.
+    /// Returns [`StoreError`] if the store fails, or if its commits are not durable.
     async fn create_process(&self, tx: &mut Self::Transaction) -> Result<(), StoreError>;
 
     /// Returns the instances with the given ids, in any order. Ids of instances that do not exist
     /// are skipped.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails.
+    /// Returns [`StoreError`] if the store fails.
     async fn instances_in(
         &self,
         tx: &mut Self::Transaction,
@@ -34,18 +34,18 @@ pub trait ProcessStore: ReadStore {
     /// Inserts or replaces instances.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails.
+    /// Returns [`StoreError`] if the store fails.
     async fn keep(
         &self,
         tx: &mut Self::Transaction,
         instances: &[Instance],
     ) -> Result<(), StoreError>;
 
-    /// Returns the pending work of a process, at most `limit` instances of each kind. Empty if the
-    /// process has no tables yet.
+    /// Returns the pending work of a process: at most `limit` busy and `limit` due instances. The
+    /// result is empty if the process has no tables yet.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails.
+    /// Returns [`StoreError`] if the store fails.
     async fn pending_work(
         &self,
         process: &ConsumerName,
@@ -57,13 +57,13 @@ pub trait ProcessStore: ReadStore {
     /// not exist.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails.
+    /// Returns [`StoreError`] if the store fails.
     async fn request(&self, process: &ConsumerName, request: &Request) -> Result<bool, StoreError>;
 
     /// Removes requests that were carried out.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails; the requests are then carried out again.
+    /// Returns [`StoreError`] if the store fails. The requests are then carried out again.
     async fn forget_requests(
         &self,
         process: &ConsumerName,
@@ -73,7 +73,7 @@ pub trait ProcessStore: ReadStore {
     /// Returns one page of the instances that match a query, ordered by id.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails.
+    /// Returns [`StoreError`] if the store fails.
     async fn list_instances(
         &self,
         process: &ConsumerName,
@@ -95,19 +95,19 @@ pub trait ProcessStore: ReadStore {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InstanceQuery {
-    /// Only the instance with this id.
+    /// If set, only the instance with this id is returned.
     pub id: Option<String>,
-    /// Only instances that are suspended.
+    /// If `true`, only suspended instances are returned.
     pub suspended: bool,
-    /// Only instances whose id sorts after this one.
+    /// If set, only instances whose id sorts after this one are returned.
     pub after: Option<String>,
-    /// The maximum number of instances.
+    /// The maximum number of instances to return. Default: 1,000.
     pub limit: usize,
 }
 
 #[allow(clippy::needless_pass_by_value)] // ids read better without ampersands
 impl InstanceQuery {
-    /// The first 1,000 instances.
+    /// Selects the first 1,000 instances.
     #[must_use]
     pub const fn page() -> Self {
         Self { id: None, suspended: false, after: None, limit: 1_000 }

@@ -1,5 +1,5 @@
-//! The steps of a process as plain functions, for kits that test process managers and event handlers
-//! without a store.
+//! The steps of a process as plain functions, for test kits that run process managers and event
+//! handlers without a store.
 //!
 //! `given_process` and `given_handler` in the crate `cqrs-testing` are built from these.
 
@@ -30,7 +30,7 @@ pub fn routed(route: Route) -> (String, RouteKind) {
 /// Returns a command that its aggregate rejected with an error.
 ///
 /// # Errors
-/// [`PayloadError`] if the command cannot be encoded.
+/// Returns [`PayloadError`] if the command cannot be encoded.
 pub fn rejected<C: Command>(
     command: C,
     error: impl std::error::Error + Send + Sync + 'static,
@@ -39,10 +39,10 @@ pub fn rejected<C: Command>(
     with_rejection(command, Rejection::Error(Arc::new(error)), at)
 }
 
-/// Returns a command that a middleware denied for a reason.
+/// Returns a command that middleware denied for a reason.
 ///
 /// # Errors
-/// [`PayloadError`] if the command cannot be encoded.
+/// Returns [`PayloadError`] if the command cannot be encoded.
 pub fn denied<C: Command>(
     command: C,
     reason: impl Into<String>,
@@ -55,7 +55,7 @@ pub fn denied<C: Command>(
 /// [`Effects::revoke_commands`](super::Effects::revoke_commands).
 ///
 /// # Errors
-/// [`PayloadError`] if the command cannot be encoded.
+/// Returns [`PayloadError`] if the command cannot be encoded.
 pub fn revoked<C: Command>(command: C, at: Timestamp) -> Result<RejectedCommand, PayloadError> {
     with_rejection(command, Rejection::Revoked, at)
 }
@@ -81,7 +81,7 @@ pub fn timeout(name: &str, due: Timestamp, at: Timestamp) -> Timeout {
 /// Calls an event handler and returns the commands that it sent, as effects, and its result.
 ///
 /// The commands are recorded and not executed: each dispatch returns an outcome without events. The
-/// application only serves [`HandlerContext::app`].
+/// application is used only for [`HandlerContext::app`].
 pub async fn handle<H: EventHandler>(
     handler: &H,
     event: &Recorded<H::Event>,

@@ -1,4 +1,4 @@
-//! Applying stored events to a state. Nothing else applies stored events.
+//! Applying stored events to a state.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,7 +13,7 @@ use crate::{
 /// version.
 ///
 /// Such a stream is not the one that the state comes from: it was removed, or an older backup was
-/// restored. The state must be discarded then.
+/// restored. In that case, discard the state.
 pub(super) async fn catch_up<A: Aggregate>(
     store: &dyn EventStore,
     loaded: &mut Loaded<A>,

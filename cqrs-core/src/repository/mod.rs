@@ -31,7 +31,7 @@ pub struct Loaded<A> {
 }
 
 impl<A: Aggregate> Loaded<A> {
-    /// Returns the default state, for a stream without events.
+    /// Creates the default state, for a stream without events.
     #[must_use]
     pub fn empty(stream: StreamName) -> Self {
         Self { stream, version: Version::ZERO, state: A::default(), snapshot: Version::ZERO }
@@ -142,7 +142,7 @@ impl<E: Event> Changes<E> {
 
 /// Loads and saves aggregates of one kind.
 ///
-/// Implement it to keep aggregates in another way, and pass it to
+/// Implement it to store aggregates in another way, and pass it to
 /// [`Persistence::custom`](crate::app::Persistence::custom). Implementations are annotated with
 /// [`#[async_trait]`](crate::store::async_trait). There is no method to delete an aggregate.
 ///
@@ -175,14 +175,15 @@ pub trait Repository<A: Aggregate>: std::fmt::Debug + Send + Sync + 'static {
     /// Applies the events that were stored since the aggregate was loaded.
     ///
     /// # Errors
-    /// Returns a [`ReadError`], as [`load`](Self::load) does. The state may be incomplete then;
-    /// discard it and load the aggregate again.
+    /// Returns a [`ReadError`], as [`load`](Self::load) does. In that case the state may be
+    /// incomplete: discard it and load the aggregate again.
     async fn refresh(&self, loaded: &mut Loaded<A>) -> Result<(), ReadError>;
 
     /// Stores the changes if the stream is still at the loaded version, and applies them to `loaded`.
     ///
-    /// If the append had been stored before ([`repeated`](Appended::repeated)), or `apply` panics for
-    /// an event that was just stored, `loaded` is unchanged. Compare its version to find out.
+    /// If the append had been stored before ([`repeated`](Appended::repeated)), or `apply` panics
+    /// for an event that was just stored, `loaded` is unchanged. Compare its version with that of
+    /// the returned [`Appended`] to find out.
     ///
     /// # Errors
     /// Returns an [`AppendError`]; [`Conflict`](AppendError::Conflict) if the stream is at another

@@ -34,8 +34,8 @@ impl<A> PastState<A> {
     }
 }
 
-/// Loads the state that an aggregate had at a version or a time; the default state before its first
-/// event. Always applies the events, also for aggregates with snapshots or a stored state.
+/// Loads the state that an aggregate had at a version or a time, or the default state before its
+/// first event. Always applies the events, even if the aggregate has snapshots or a stored state.
 ///
 /// # Errors
 /// Returns a [`ReadError`] if the store fails or an event cannot be decoded; never

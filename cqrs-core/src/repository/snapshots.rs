@@ -20,8 +20,8 @@ use crate::{Aggregate, Clock, Payload, PayloadError, Snapshot, SnapshotStore, St
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SnapshotPolicy {
-    /// The number of events between two snapshots. 0 turns snapshots off; existing ones are not used
-    /// then.
+    /// The number of events between two snapshots. 0 turns snapshots off: none are taken and
+    /// existing ones are not used.
     pub every: u64,
     /// A name for the shape of the state and the code that computes it. Change it whenever `apply`
     /// or the fields of the state change, so that older snapshots are ignored. Default: `1`.
@@ -83,7 +83,7 @@ impl<A: Aggregate> Snapshots<A> {
             }
         };
         if snapshot.tag != self.policy.tag {
-            tracing::warn!(%stream, tag = snapshot.tag, "snapshot ignored: another tag");
+            tracing::warn!(%stream, tag = snapshot.tag, "snapshot ignored: different tag");
             return None;
         }
         match (self.decode)(&snapshot.payload) {

@@ -1,4 +1,4 @@
-//! Aggregates whose current state is stored in one transaction with their events.
+//! Aggregates whose current state is stored in the same transaction as their events.
 
 use std::sync::Arc;
 
@@ -44,9 +44,9 @@ pub struct StateStored<A: Aggregate> {
 }
 
 impl<A: Aggregate + Clone + Serialize + DeserializeOwned> StateStored<A> {
-    /// Creates a repository over a store of events and the states of the same store. The tag names
-    /// the shape of the state and the code that computes it; change it whenever `apply` or the
-    /// fields of the state change.
+    /// Creates a repository over an event store and a state store, which must be the same store.
+    /// The tag names the shape of the state and the code that computes it; change it whenever
+    /// `apply` or the fields of the state change.
     #[must_use]
     pub fn new(store: impl EventStore, states: impl StateStore, tag: impl Into<String>) -> Self {
         Self {
@@ -60,7 +60,7 @@ impl<A: Aggregate + Clone + Serialize + DeserializeOwned> StateStored<A> {
     async fn row(&self, stream: &StreamName) -> Result<Option<(Version, A)>, ReadError> {
         let Some(row) = self.states.load_state(stream).await? else { return Ok(None) };
         if row.state.tag != self.tag {
-            tracing::warn!(%stream, tag = row.state.tag, "stored state ignored: another tag");
+            tracing::warn!(%stream, tag = row.state.tag, "stored state ignored: different tag");
             return Ok(None);
         }
         match row.state.payload.decode() {

@@ -11,14 +11,14 @@ use crate::{
     CommandId, ExpectedVersion, NewEvent, Payload, Position, StreamName, Timestamp, Version,
 };
 
-/// Maximum size of an append in bytes: the payloads of all its events and states together.
+/// The maximum size of an append: 128 MiB for the payloads of all its events and states together.
 pub const MAX_APPEND_BYTES: usize = 128 * 1024 * 1024;
-/// Highest schema version of an event: the largest signed 32-bit integer.
+/// The highest schema version of an event: the largest signed 32-bit integer.
 pub const MAX_SCHEMA_VERSION: u32 = i32::MAX.unsigned_abs();
 
 /// Events for one or several streams, which are stored all together or not at all.
 ///
-/// Each stream comes with the version it is expected at. Pass the append to
+/// Each stream has an expected version. Pass the append to
 /// [`EventStore::append`](super::EventStore::append); appending a clone again is harmless, because
 /// the ids of the events are part of it.
 ///
@@ -45,7 +45,7 @@ pub const MAX_SCHEMA_VERSION: u32 = i32::MAX.unsigned_abs();
 pub struct Append {
     /// The streams, each at most once. Positions are assigned in this order.
     pub streams: Vec<StreamAppend>,
-    /// The command to record with the append, so that a repetition of it is recognized.
+    /// The command to record with the append, so that it is recognized if it is sent again.
     pub command: Option<CommandKey>,
 }
 
@@ -75,7 +75,8 @@ pub struct StreamAppend {
 }
 
 impl Append {
-    /// Creates an append without streams, to which streams are added. It is not valid yet.
+    /// Creates an append without streams. It is invalid until a stream is added to
+    /// [`streams`](Self::streams).
     #[must_use]
     pub const fn empty() -> Self {
         Self { streams: Vec::new(), command: None }
@@ -135,10 +136,11 @@ impl Append {
         self.streams.iter().flat_map(|stream| &stream.events)
     }
 
-    /// Checks the rules of every store. A store calls this before it does anything else.
+    /// Checks the rules that apply in every store. A store calls this before it does anything else.
     ///
     /// # Errors
-    /// Returns the rule that is broken as [`InvalidAppend`]. The same append never becomes valid.
+    /// Returns the first rule that the append breaks as an [`InvalidAppend`]. Checking the same
+    /// append again does not help.
     pub fn check(&self) -> Result<(), InvalidAppend> {
         if self.streams.is_empty() {
             return Err(InvalidAppend::NoStream);
@@ -195,7 +197,7 @@ impl StreamAppend {
 /// let (id, cart) = (CommandId::random(), StreamName::new("cart-1")?);
 /// let key = CommandKey::new(id, &cart, &Payload::encode("add abc")?);
 /// assert_eq!(key, CommandKey::new(id, &cart, &Payload::encode("add abc")?));
-/// // Another command under the same id has another fingerprint.
+/// // A different command under the same id has a different fingerprint.
 /// assert_ne!(key, CommandKey::new(id, &cart, &Payload::encode("add xyz")?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -204,7 +206,8 @@ impl StreamAppend {
 pub struct CommandKey {
     /// The id that the sender gave the command.
     pub id: CommandId,
-    /// A UUIDv5 of the destination and the content, to detect another command with the same id.
+    /// A UUIDv5 of the destination and the content, which detects a different command with the same
+    /// id.
     pub fingerprint: Uuid,
 }
 
@@ -272,7 +275,7 @@ impl Appended {
     }
 
     /// Returns the position of the last event, or [`Position::START`] if there were no events, so
-    /// that waiting for this position ends at once.
+    /// that waiting for this position returns immediately.
     #[must_use]
     pub fn position(&self) -> Position {
         self.streams.iter().map(|stream| stream.position).max().unwrap_or_default()

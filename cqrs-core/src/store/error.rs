@@ -11,9 +11,9 @@ use crate::{
 /// Whether repeating a failed operation can succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// It fails again until an operator or a developer intervenes.
+    /// It fails again unless an operator or a developer intervenes.
     Never,
-    /// It may succeed at once.
+    /// It may succeed immediately.
     Immediately,
     /// It may succeed after a pause.
     AfterDelay,
@@ -130,7 +130,7 @@ impl Error for StoreError {
     }
 }
 
-/// An append was not stored because its stream is not at the expected version.
+/// The error of an append that was not stored because a stream is not at the expected version.
 ///
 /// ```
 /// use cqrs_core::store::{Conflict, ExpectedVersion, InvalidName, StreamName, Version};
@@ -171,7 +171,7 @@ impl Conflict {
     }
 
     /// Returns which expectation failed. It is
-    /// [`WrongExpectedVersion`](ConflictKind::WrongExpectedVersion) for every exact version, also
+    /// [`WrongExpectedVersion`](ConflictKind::WrongExpectedVersion) for every exact version, even
     /// if the stream does not exist.
     #[must_use]
     pub const fn kind(&self) -> ConflictKind {
@@ -252,7 +252,7 @@ pub enum AppendError {
 }
 
 impl AppendError {
-    /// Returns whether appending the same value again can succeed. After a conflict it cannot: make
+    /// Returns whether appending the same value again can succeed. After a conflict it cannot; make
     /// a new decision first.
     #[must_use]
     pub const fn retry(&self) -> Retry {
@@ -268,7 +268,7 @@ impl AppendError {
     }
 }
 
-/// A rule of every store that an [`Append`](super::Append) breaks.
+/// Why an [`Append`](super::Append) is invalid in every store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidAppend {
@@ -281,7 +281,8 @@ pub enum InvalidAppend {
     /// The payload of an event or a state cannot be stored.
     #[error("the payload of an event or a state cannot be stored")]
     Payload(#[from] PayloadError),
-    /// The append lists a stream twice. Put its events into one list.
+    /// The append lists a stream twice. Put its events into one
+    /// [`StreamAppend`](super::StreamAppend).
     #[error("the append lists stream `{stream}` twice")]
     RepeatedStream {
         /// The stream.

@@ -70,7 +70,7 @@ impl EventStream {
         Ok(Self { batches, events: first.into_iter(), decode: Ok, ended: false })
     }
 
-    /// A read without events.
+    /// Returns a read without events.
     pub(super) fn empty() -> Self {
         Self {
             batches: futures_util::stream::empty().boxed(),
@@ -111,10 +111,12 @@ impl<E> EventStream<E> {
 
     /// Collects the remaining events into a `Vec`.
     ///
-    /// All of them are in memory at once; use [`Read::limit`](super::Read::limit) to bound them.
+    /// All of them are in memory at once; use [`Read::limit`](super::Read::limit) to bound their
+    /// number.
     ///
     /// # Errors
-    /// As [`next`](Self::next). The events read before the failure are dropped.
+    /// Returns the same errors as [`next`](Self::next). The events read before the failure are
+    /// dropped.
     pub async fn collect(mut self) -> Result<Vec<Recorded<E>>, ReadError> {
         let mut collected = Vec::with_capacity(self.events.len());
         while let Some(event) = self.next().await {

@@ -1,4 +1,4 @@
-//! What users call on any store.
+//! The methods that users call on any store.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
 
 /// Reading, subscribing and appending typed events, on every [`EventStore`].
 ///
-/// Import this trait to call its methods; there is nothing to implement.
+/// Import this trait to call its methods. It is implemented for every store.
 #[async_trait]
 pub trait EventStoreExt: EventStore {
     /// Appends typed events to one stream, each with a new random id.
@@ -43,8 +43,8 @@ pub trait EventStoreExt: EventStore {
     /// ```
     ///
     /// # Errors
-    /// As [`EventStore::append`]. Returns [`AppendError::Invalid`] if an event cannot be
-    /// serialized; no event is stored then.
+    /// Returns the same errors as [`EventStore::append`], and [`AppendError::Invalid`] if an event
+    /// cannot be serialized. In that case no event is stored.
     async fn append_events<E: Event>(
         &self,
         stream: &StreamName,
@@ -93,8 +93,8 @@ pub trait EventStoreExt: EventStore {
 
     /// Reads events as a type.
     ///
-    /// An event of another type is a [`ReadError::Decode`]. Select the types of `E` with
-    /// [`Read::of`] if the streams contain others.
+    /// An event that is not of type `E` fails with [`ReadError::Decode`]. If the streams contain
+    /// other events, select those of `E` with [`Read::of`].
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -116,8 +116,8 @@ pub trait EventStoreExt: EventStore {
     /// ```
     ///
     /// # Errors
-    /// As [`read`](Self::read). Events are decoded when they are taken from the stream, so a
-    /// [`ReadError::Decode`] is returned there.
+    /// Returns the same errors as [`read`](Self::read). Events are decoded when they are taken from
+    /// the stream, so [`ReadError::Decode`] is returned there.
     fn read_as<E: Event>(
         &self,
         read: impl Into<Read>,
@@ -151,7 +151,7 @@ pub trait EventStoreExt: EventStore {
     ///
     /// # Errors
     /// Returns [`StoreError`] if the subscription starts [now](crate::subscription::Start::Now) and
-    /// the store fails to return its head. Other starts do not fail here.
+    /// the store fails to return its head. With any other start, this method does not fail.
     async fn subscribe(&self, options: SubscriptionOptions) -> Result<Subscription, StoreError>
     where
         Self: Sized + Clone,
@@ -162,8 +162,8 @@ pub trait EventStoreExt: EventStore {
     /// Subscribes to the log under a name, continuing after the events that were acknowledged
     /// before.
     ///
-    /// Nothing is read, and no lease is acquired, until
-    /// [`DurableSubscription::next`] is called. `checkpoints` is often the same store.
+    /// Nothing is read, and no lease is acquired, until [`DurableSubscription::next`] is called.
+    /// `checkpoints` is often the same store. See [`DurableSubscription`] for an example.
     fn subscribe_durable(
         &self,
         checkpoints: impl CheckpointStore,

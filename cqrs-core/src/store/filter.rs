@@ -58,7 +58,7 @@ impl Filter {
         Self { types: types.iter().map(|known| known.event_name()).collect(), ..Self::default() }
     }
 
-    /// Creates a filter for the events with this correlation id, in whichever streams they are.
+    /// Creates a filter for the events with this correlation id, in any stream.
     #[must_use]
     pub fn correlation(id: CorrelationId) -> Self {
         Self { correlation_id: Some(id), ..Self::default() }

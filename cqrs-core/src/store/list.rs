@@ -46,7 +46,7 @@ pub enum StreamOrder {
     Position,
 }
 
-/// Which streams to list, in which order.
+/// Which streams to list, and in which order.
 ///
 /// ```
 /// use cqrs_core::store::{Direction, StreamOrder, StreamQuery};
@@ -61,7 +61,8 @@ pub enum StreamOrder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamQuery {
-    /// If not empty, only streams whose name contains this text are listed; case matters.
+    /// If not empty, only streams whose name contains this text are listed. The search is
+    /// case-sensitive.
     pub search: String,
     /// The sort order. Streams that compare equal are sorted by name, ascending.
     pub order: StreamOrder,

@@ -1,13 +1,13 @@
 //! The event store: one log of many streams.
 //!
 //! [`EventStore`] is the contract between a backend and this library: few methods, each with its
-//! laws under `# Behavior`. The conformance suite of `cqrs-testing` has a case for each law.
+//! rules under `# Behavior`. The conformance suite of `cqrs-testing` has a case for each rule.
 //! [`EventStoreExt`] adds the methods that users call: [`read`](EventStoreExt::read),
 //! [`subscribe`](EventStoreExt::subscribe) and others.
 //!
 //! - To append, build an [`Append`]; to read, build a [`Read`].
-//! - [`SnapshotStore`] and [`StateStore`] are what a backend implements beside it, for aggregates
-//!   with snapshots and for aggregates that are stored as a row.
+//! - A backend can also implement [`SnapshotStore`], for aggregates with snapshots, and
+//!   [`StateStore`], for aggregates whose current state is stored as a row.
 
 mod append;
 mod error;
@@ -29,7 +29,7 @@ pub use append::{
     Append, Appended, AppendedStream, CommandKey, CommandRecord, MAX_APPEND_BYTES,
     MAX_SCHEMA_VERSION, StreamAppend,
 };
-/// The attribute for implementations of the traits of this module.
+/// The attribute that implementations of the traits of this module need.
 pub use async_trait::async_trait;
 pub use error::{
     AppendError, Conflict, ConflictKind, InvalidAppend, ReadError, Retry, StoreError,
@@ -48,9 +48,9 @@ use crate::{CommandId, Timestamp};
 
 /// An append-only log of events in streams.
 ///
-/// Implemented by backends and by wrappers around them; applications hold it as
-/// `Arc<dyn EventStore>`. There are no provided methods, so that a wrapper cannot forget to forward
-/// one. Users call the methods of [`EventStoreExt`] as well.
+/// Implemented by backends and by wrappers around them; applications hold it as `Arc<dyn
+/// EventStore>`. There are no provided methods, so that a wrapper cannot forget to forward one.
+/// [`EventStoreExt`] adds methods for users.
 ///
 /// # Order
 /// Positions are dense and final: if position *n* can be read, then 1 to *n* can be read, and no
@@ -58,7 +58,7 @@ use crate::{CommandId, Timestamp};
 /// to a stream have contiguous versions, and all events of an append have contiguous positions.
 ///
 /// # Wrappers
-/// A wrapper forwards every method and changes what it is for:
+/// A wrapper forwards every method and changes only those it exists for:
 ///
 /// ```
 /// use cqrs_core::{CommandId, EventStore, Position, StreamName, Timestamp, Version};
@@ -104,19 +104,19 @@ use crate::{CommandId, Timestamp};
 /// ```
 #[async_trait]
 pub trait EventStore: std::fmt::Debug + Send + Sync + 'static {
-    /// Stores events, all or none.
+    /// Stores all events of an append, or none.
     ///
     /// # Behavior
     /// The checks run in this order:
     /// 1. [`Append::check`].
     /// 2. If a command with the same id is recorded: with the same fingerprint, the append returns
-    ///    the first result, marked as `repeated`, and stores nothing; with another one, it fails
-    ///    with `CommandIdReused`.
+    ///    the first result, marked as `repeated`, and stores nothing; with a different fingerprint,
+    ///    it fails with `CommandIdReused`.
     /// 3. If all events are stored already, in the same streams, contiguous and in the same order,
     ///    the append returns the first result, marked as `repeated`, and stores nothing, not even a
     ///    new command. If an event id is stored in any other way, it fails with `DuplicateEvent`.
-    /// 4. The expected versions, in the order of the streams. The first that does not match is the
-    ///    `Conflict`. They are also checked for streams without events.
+    /// 4. The expected versions, in the order of the streams. The first that does not match is
+    ///    returned as the `Conflict`. They are also checked for streams without events.
     ///
     /// Then:
     /// - Of concurrent appends that expect the same version, exactly one succeeds.
@@ -125,7 +125,7 @@ pub trait EventStore: std::fmt::Debug + Send + Sync + 'static {
     ///   which is the same for the whole append.
     /// - A state is stored if and only if the events are, at the version of the stream after the
     ///   append.
-    /// - The command is recorded if and only if the rest is stored, also if there are no events.
+    /// - The command is recorded if and only if the rest is stored, even if there are no events.
     /// - An append without events, state and command stores nothing and notifies no reader.
     ///
     /// # Errors
@@ -143,8 +143,8 @@ pub trait EventStore: std::fmt::Debug + Send + Sync + 'static {
     /// - The read starts at `from`, inclusive. Without it, a forward read starts at the first event
     ///   and a backward read at the last.
     /// - It ends with the last event that was stored when the first page was read; it never waits.
-    /// - A start after the last event, or before the first one when reading backward, gives an empty
-    ///   read.
+    /// - A start after the last event, or before the first one when reading backward, returns no
+    ///   events.
     /// - No page is larger than `page_size`. No page is empty unless it is the only one.
     /// - If the stream has no events, the first page is the error `StreamNotFound`, in both
     ///   directions. Nothing is read before the first page is polled.
@@ -172,7 +172,7 @@ pub trait EventStore: std::fmt::Debug + Send + Sync + 'static {
     /// Waits until the head is after `position`.
     ///
     /// # Behavior
-    /// - Returns at once if the head is known to be after `position`.
+    /// - Returns immediately if the head is known to be after `position`.
     /// - It is a hint: it may return too early. If notifications are lost, it may never return, so
     ///   callers combine it with a timeout and then read again.
     ///
@@ -203,7 +203,7 @@ pub trait EventStore: std::fmt::Debug + Send + Sync + 'static {
     async fn find_command(&self, id: CommandId) -> Result<Option<CommandRecord>, StoreError>;
 
     /// Deletes the records of commands that were recorded before this time, and returns their
-    /// number. A command whose record is deleted is executed again if it is sent again.
+    /// number. A command whose record was deleted is executed again if it is sent again.
     ///
     /// # Errors
     /// Returns [`StoreError`] if the store fails.

@@ -1,4 +1,4 @@
-//! What a store implementation receives for a read, and the pages it returns.
+//! The read requests that a store implementation receives, and the pages it returns.
 
 use std::pin::Pin;
 
@@ -7,10 +7,10 @@ use futures_core::Stream;
 use super::{Filter, ReadError};
 use crate::{Position, RecordedEvent, StreamName, Version};
 
-/// Default number of events per page.
+/// The default number of events per page.
 pub const DEFAULT_PAGE_SIZE: usize = 1_000;
 
-/// The direction of a read. Exhaustive on purpose: a store must handle both.
+/// The direction of a read. This enum is exhaustive because a store must handle both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// Oldest first.
@@ -108,7 +108,7 @@ pub struct LogRead {
     pub filter: Filter,
     /// The direction to read in.
     pub direction: Direction,
-    /// The first position to look at. `None` starts at the first event, or at the last event when
+    /// The first position to read. `None` starts at the first event, or at the last event when
     /// reading backward.
     pub from: Option<Position>,
     /// Maximum number of events to return. Default: no limit.
@@ -190,9 +190,8 @@ impl LogRead {
 pub struct Page<At> {
     /// The events, in the direction of the read.
     pub events: Vec<RecordedEvent>,
-    /// The last version or position the store has looked at, inclusive. On the last page of a
-    /// forward read of the log that did not end at its limit, this is the head at the time the
-    /// read began.
+    /// The last version or position the store has read, inclusive. On the last page of a forward
+    /// read of the log that did not end at its limit, this is the head at the time the read began.
     pub through: At,
 }
 

@@ -1,4 +1,4 @@
-//! What a user asks for when reading events.
+//! The request that a user passes to read events.
 
 use std::marker::PhantomData;
 
@@ -25,8 +25,8 @@ pub struct OneStream;
 ///
 /// Conditions add up: an event is returned if it meets all of them.
 /// [`from_version`](Self::from_version) and [`must_exist`](Self::must_exist) apply to one stream,
-/// so only a `Read<OneStream>`, made by [`Read::stream`], has them. `From` converts it to a plain
-/// `Read` where one variable holds either.
+/// so only a `Read<OneStream>`, made by [`Read::stream`], has them. Use `From` to convert it to a
+/// plain `Read`, for example to hold either in one variable.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -90,7 +90,7 @@ impl Read {
 }
 
 impl<Scope> Read<Scope> {
-    /// Returns the newest event first. Default: the oldest first.
+    /// Returns the newest event first. Default: the oldest event first.
     pub const fn backward(mut self) -> Self {
         self.request.backward = true;
         self
@@ -126,7 +126,7 @@ impl<Scope> Read<Scope> {
     /// # store.append_events(&cart, ExpectedVersion::Any, &[CartEvent::Added("abc".into())]).await?;
     /// use cqrs_core::{EventStoreExt, store::Read};
     ///
-    /// // Skips the events that other types describe.
+    /// // Skips events of other types.
     /// let read = Read::all().of::<CartEvent>();
     /// let events = store.read_as::<CartEvent>(read).await?.collect().await?;
     /// assert_eq!(events[0].event, CartEvent::Added("abc".into()));

@@ -1,4 +1,4 @@
-//! Executing a [`Read`](super::Read): by version if it can be, otherwise by position.
+//! Executing a [`Read`](super::Read): by version if possible, otherwise by position.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -75,14 +75,14 @@ impl Request {
         }
     }
 
-    /// Whether the read has no condition but its stream.
+    /// Returns `true` if the stream is the only condition of the read.
     fn is_whole_stream(&self) -> bool {
         let Filter { stream: _, categories, types, correlation_id } = &self.filter;
         let filtered = !categories.is_empty() || !types.is_empty() || correlation_id.is_some();
         !filtered && matches!(self.start, Start::End)
     }
 
-    /// The position to start at, inclusive.
+    /// Returns the position to start at, inclusive.
     fn first_position(&self) -> Option<Position> {
         match self.start {
             Start::End => None,

@@ -12,7 +12,7 @@ use crate::Position;
 #[non_exhaustive]
 pub enum AckError {
     /// No event at this position is waiting for an acknowledgement: it was not delivered, was
-    /// acknowledged before, or was delivered under a lease that is lost. Nothing was changed.
+    /// acknowledged before, or was delivered under a lease that has been lost. Nothing was changed.
     #[error("no event of subscription `{name}` to acknowledge at position {position}")]
     Unexpected {
         /// The subscription.
@@ -20,18 +20,18 @@ pub enum AckError {
         /// The position.
         position: Position,
     },
-    /// The acknowledgement was accepted, but the checkpoint was not saved. Saving is tried again
-    /// automatically, unless the lease is lost; then the events are delivered again, here or to
-    /// another process.
+    /// The acknowledgement was accepted, but the checkpoint was not saved. Saving is retried
+    /// automatically. If the lease is lost before it succeeds, the events are delivered again, here
+    /// or to another process.
     #[error(transparent)]
     NotSaved(#[from] CheckpointError),
 }
 
 /// Acknowledges the events of a [`DurableSubscription`](super::DurableSubscription).
 ///
-/// Returned by [`DurableSubscription::acks`](super::DurableSubscription::acks). A clone can be used
-/// in another task while the subscription waits for its next event. It belongs to the lease of the
-/// event that was delivered last: after the lease is lost, take a new one.
+/// Returned by [`DurableSubscription::acks`](super::DurableSubscription::acks). Use a clone in
+/// another task while the subscription waits for its next event. The handle belongs to the lease
+/// under which the last event was delivered; after that lease is lost, request a new handle.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -78,27 +78,28 @@ impl Acks {
 
     /// Acknowledges the event at this position and every event that was delivered before it.
     ///
-    /// Saves the checkpoint if [`save_every`](super::DurableOptions::save_every) says so.
+    /// Saves the checkpoint after every [`save_every`](super::DurableOptions::save_every)
+    /// acknowledgements.
     ///
     /// # Errors
     /// Returns [`AckError::Unexpected`] if the event is not waiting for an acknowledgement, and
     /// [`AckError::NotSaved`] if the checkpoint cannot be saved.
     ///
     /// # Cancel safety
-    /// If the future is dropped, the events are acknowledged or not. If they are, the checkpoint is
-    /// saved within [`save_after`](super::DurableOptions::save_after).
+    /// If the future is dropped, the events may or may not be acknowledged. If they are, the
+    /// checkpoint is saved within [`save_after`](super::DurableOptions::save_after).
     pub async fn ack(&self, position: Position) -> Result<(), AckError> {
         self.settle(position, Unacknowledged::ack_through).await
     }
 
-    /// Acknowledges only the event at this position, for handlers that work on several events at
-    /// a time. The checkpoint moves when every event before it is acknowledged too.
+    /// Acknowledges only the event at this position, for handlers that work on several events at a
+    /// time. The checkpoint moves once every event before it is acknowledged too.
     ///
     /// # Errors
-    /// As [`ack`](Self::ack).
+    /// Same as for [`ack`](Self::ack).
     ///
     /// # Cancel safety
-    /// As [`ack`](Self::ack).
+    /// Same as for [`ack`](Self::ack).
     pub async fn ack_one(&self, position: Position) -> Result<(), AckError> {
         self.settle(position, Unacknowledged::ack_one).await
     }

@@ -18,9 +18,9 @@ use crate::{Position, RecordedEvent};
 /// [`next`](Self::next) for one event at a time or [`next_page`](Self::next_page) for all that are
 /// available; it also implements [`Stream`].
 ///
-/// While the store is unavailable, the subscription waits and tries again. Any other error is
-/// returned and ends it. To continue, subscribe again [`Start::After`] the last position you have
-/// seen.
+/// While the store is unavailable, the subscription waits and retries. Any other error is returned
+/// and ends the subscription. To continue, subscribe again [`Start::After`] the last position you
+/// have seen.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -45,7 +45,7 @@ use crate::{Position, RecordedEvent};
 /// ```
 pub struct Subscription {
     pages: Pages<Position>,
-    /// The rest of the page that is being returned one by one.
+    /// The events of the current page that have not been returned yet.
     events: std::vec::IntoIter<RecordedEvent>,
 }
 
@@ -82,7 +82,8 @@ impl Subscription {
     /// Waits for the next event and returns it. Returns `None` after an error.
     ///
     /// # Errors
-    /// Returns [`ReadError`] for a failure that is not transient; the subscription ends then.
+    /// Returns [`ReadError`] for a failure that is not transient, after which the subscription
+    /// ends.
     ///
     /// # Cancel safety
     /// Dropping the future loses no event.
@@ -90,11 +91,11 @@ impl Subscription {
         StreamExt::next(self).await
     }
 
-    /// Waits for an event and returns it together with all that can be returned without waiting
-    /// again, up to the page size. Returns `None` after an error.
+    /// Waits for an event and returns it together with all further events that are available
+    /// immediately, up to the page size. Returns `None` after an error.
     ///
     /// # Errors
-    /// As [`next`](Self::next).
+    /// Returns the same errors as [`next`](Self::next).
     ///
     /// # Cancel safety
     /// Dropping the future loses no event.

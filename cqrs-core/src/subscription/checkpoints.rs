@@ -111,9 +111,9 @@ pub enum CheckpointError {
 
 /// Stores the checkpoints of durable subscriptions and grants the leases on them.
 ///
-/// Implemented by backends and by wrappers around them. `# Behavior` lists the laws of each
-/// method; the conformance suite of `cqrs-testing` has a case for each. Times are measured by the
-/// store, so that processes need not agree on a clock.
+/// Implemented by backends and by wrappers around them. `# Behavior` lists the rules of each
+/// method; the conformance suite of `cqrs-testing` has a case for each rule. The store measures
+/// times, so that processes need not agree on a clock.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -147,7 +147,7 @@ pub trait CheckpointStore: std::fmt::Debug + Send + Sync + 'static {
     /// - The lease is granted if it is free, has expired, or is held by the same owner. Its epoch
     ///   is higher than that of any earlier lease, and every earlier lease of the subscription is
     ///   lost.
-    /// - Of concurrent calls with different owners, one at most succeeds while its lease lasts.
+    /// - Of concurrent calls with different owners, at most one succeeds while its lease lasts.
     ///
     /// # Errors
     /// Returns [`AcquireError::Held`] if another owner holds the lease, and
@@ -160,7 +160,7 @@ pub trait CheckpointStore: std::fmt::Debug + Send + Sync + 'static {
         duration: Duration,
     ) -> Result<SubscriptionLease, AcquireError>;
 
-    /// Extends a lease: it then expires after the given duration from now.
+    /// Extends a lease, so that it expires after the given duration from now.
     ///
     /// # Behavior
     /// - An expired lease can be renewed as long as no other owner has acquired it.
@@ -188,14 +188,14 @@ pub trait CheckpointStore: std::fmt::Debug + Send + Sync + 'static {
         position: Position,
     ) -> Result<(), CheckpointError>;
 
-    /// Releases a lease, so that another owner can acquire it at once. Does nothing if the lease is
-    /// lost.
+    /// Releases a lease, so that another owner can acquire it immediately. Does nothing if the
+    /// lease is lost.
     ///
     /// # Errors
     /// Returns [`StoreError`] if the store fails; the lease then expires.
     async fn release(&self, lease: &SubscriptionLease) -> Result<(), StoreError>;
 
-    /// Returns a subscription, or `None` if it does not exist.
+    /// Returns the checkpoint of a subscription, or `None` if the subscription does not exist.
     ///
     /// # Errors
     /// Returns [`StoreError`] if the store fails.
@@ -204,7 +204,7 @@ pub trait CheckpointStore: std::fmt::Debug + Send + Sync + 'static {
         name: &SubscriptionName,
     ) -> Result<Option<Checkpoint>, StoreError>;
 
-    /// Returns all subscriptions, sorted by name.
+    /// Returns the checkpoints of all subscriptions, sorted by name.
     ///
     /// # Errors
     /// Returns [`StoreError`] if the store fails.

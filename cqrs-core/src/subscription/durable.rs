@@ -94,7 +94,7 @@ struct Source {
 struct Active {
     lease: Arc<HeldLease>,
     follow: Follow,
-    /// Events that have arrived and are not delivered.
+    /// Events that have arrived but are not delivered yet.
     arrived: VecDeque<RecordedEvent>,
     renewal: AbortHandle,
 }
@@ -106,7 +106,7 @@ impl Drop for Active {
         if lease.is_lost() {
             return;
         }
-        // A failure has no effect but time: events are delivered again, the lease expires.
+        // A failure only costs time: the lease expires, and events are delivered again.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move { lease.end().await });
         }
@@ -133,7 +133,7 @@ impl DurableSubscription {
     /// events are delivered again, here or to another process.
     ///
     /// # Errors
-    /// Returns [`DurableError`] for a failure that is not transient. Calling it again tries again.
+    /// Returns [`DurableError`] for a failure that is not transient. Calling `next` again retries.
     ///
     /// # Cancel safety
     /// Dropping the future loses no event.
@@ -147,7 +147,7 @@ impl DurableSubscription {
                     continue;
                 }
             };
-            // Registered before looking, so that no acknowledgement in between is missed.
+            // Registered before the check, so that no acknowledgement in between is missed.
             let lease = Arc::clone(&active.lease);
             let acked = lease.acked.notified();
             let delivered = lease.unacknowledged().delivered();
@@ -172,7 +172,7 @@ impl DurableSubscription {
         }
     }
 
-    /// Returns a handle to acknowledge events with, here or in another task.
+    /// Returns a handle for acknowledging events, in this task or another one.
     #[must_use]
     pub fn acks(&self) -> Acks {
         let lease = self.active.as_ref().map(|active| Arc::clone(&active.lease));
@@ -180,7 +180,7 @@ impl DurableSubscription {
         Acks::new(options.name.clone(), lease, options.save_every)
     }
 
-    /// Saves the checkpoint and releases the lease, so that another process takes over at once.
+    /// Saves the checkpoint and releases the lease, so that another process takes over immediately.
     ///
     /// Dropping the subscription does the same in the background and ignores failures.
     ///
@@ -228,7 +228,7 @@ impl Source {
         }
     }
 
-    /// Starts delivery after the checkpoint, and the renewal of the lease.
+    /// Starts the delivery of events after the checkpoint, and the renewal of the lease.
     fn activate(&self, lease: SubscriptionLease) -> Active {
         let DurableOptions { subscription, lease: duration, save_after, .. } = &self.options;
         let store = Arc::clone(&self.store);
@@ -239,8 +239,8 @@ impl Source {
         Active { lease, follow, arrived: VecDeque::new(), renewal }
     }
 
-    /// Returns the position to start after if the subscription is new. A start that requires
-    /// reading the log is determined only then.
+    /// Returns the position to start after if the subscription is new. Reads the log only in that
+    /// case.
     async fn start(&self) -> Result<Position, ReadError> {
         let start = self.options.subscription.start;
         match start {

@@ -1,8 +1,8 @@
-//! Following the log: one loop with one cursor, behind every subscription.
+//! Following the log: one loop with one cursor, which every subscription uses.
 //!
-//! The loop only asks the store for events after its cursor. A notification that the head has
-//! moved makes it ask at once; the poll interval makes it ask when a notification was lost. Old
-//! and new events come the same way, so nothing is buffered for a slow reader, and no event is
+//! The loop only reads events after its cursor. It reads when the store reports that the head has
+//! moved, and at the latest after the poll interval, in case a notification was lost. Old and new
+//! events are read in the same way, so nothing is buffered for a slow reader, and no event is
 //! missed or delivered twice.
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(crate) struct Follow {
     options: SubscriptionOptions,
     /// Every event up to here was returned or did not pass the filter.
     cursor: Position,
-    /// Set until the first event recorded at or after this time.
+    /// If set, events are skipped until the first one recorded at or after this time.
     not_before: Option<Timestamp>,
     reading: Option<Pages<Position>>,
     pause: Duration,
@@ -36,7 +36,7 @@ impl std::fmt::Debug for Follow {
 }
 
 impl Follow {
-    /// Starts after a position, whatever the options say.
+    /// Starts after a position, regardless of the start in the options.
     pub(crate) const fn after(
         store: Arc<dyn EventStore>,
         options: SubscriptionOptions,
@@ -45,7 +45,8 @@ impl Follow {
         Self { store, options, cursor, not_before: None, reading: None, pause: FIRST_PAUSE }
     }
 
-    /// Starts at the first event recorded at or after a moment, whatever the options say.
+    /// Starts at the first event recorded at or after a moment, regardless of the start in the
+    /// options.
     pub(super) fn from_moment(
         store: Arc<dyn EventStore>,
         options: SubscriptionOptions,

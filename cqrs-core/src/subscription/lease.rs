@@ -20,7 +20,7 @@ pub(super) struct HeldLease {
     unacknowledged: Mutex<Unacknowledged>,
     /// Saves run one at a time, so that an older one cannot finish after a newer one.
     saving: AsyncMutex<()>,
-    /// Notified of each acknowledgement.
+    /// Notified at each acknowledgement.
     pub(super) acked: Notify,
     lost: watch::Sender<bool>,
 }
@@ -47,7 +47,7 @@ impl HeldLease {
         *self.lost.borrow()
     }
 
-    /// Returns when the lease is lost.
+    /// Waits until the lease is lost.
     pub(super) async fn until_lost(&self) {
         // `self` owns the sender, so waiting cannot fail.
         let _ = self.lost.subscribe().wait_for(|lost| *lost).await;
@@ -99,7 +99,7 @@ impl HeldLease {
         self.unacknowledged().checkpoint()
     }
 
-    /// Renews the lease three times in its duration, and saves the checkpoint regularly, until the
+    /// Renews the lease every third of its duration and saves the checkpoint regularly, until the
     /// lease is lost.
     pub(super) async fn renew_until_lost(self: Arc<Self>, lease: Duration, save_after: Duration) {
         let mut renew = tokio::time::interval((lease / 3).max(SHORTEST_INTERVAL));
@@ -111,8 +111,8 @@ impl HeldLease {
                 _ = renew.tick() => match self.checkpoints.renew(&self.lease, lease).await {
                     Ok(()) => {}
                     Err(CheckpointError::Lost { .. }) => self.lose(),
-                    // The next tick tries again. If another owner acquires the lease before, that
-                    // attempt reports it as lost.
+                    // The next tick tries again. If another owner acquires the lease before then,
+                    // that attempt reports it as lost.
                     Err(CheckpointError::Store { source, .. }) => {
                         let (name, error) = (&self.lease.name, &source as &dyn std::error::Error);
                         tracing::warn!(subscription = %name, error, "lease renewal failed");

@@ -1,14 +1,14 @@
-//! Subscriptions: events of the log as they are stored, from any position.
+//! Subscriptions: reading the log from any position, and then each new event as it is stored.
 //!
-//! - A [`Subscription`] returns stored events, then new ones, as long as it exists. It forgets its
-//!   place when it is dropped.
+//! - A [`Subscription`] returns stored events, then new ones, until it is dropped. Its position is
+//!   not stored.
 //! - A [`DurableSubscription`] has a name. Acknowledging events moves its checkpoint, which a
 //!   [`CheckpointStore`] stores; after a restart, delivery continues after the checkpoint. If
 //!   several processes open the same name, one receives events and the others stand by.
 //!
 //! Guarantees of a durable subscription:
-//! - Its checkpoint is the highest position at and below which every event is acknowledged or does
-//!   not pass the filter. It never decreases, except by
+//! - Its checkpoint is the highest position up to which every event is acknowledged or does not
+//!   pass the filter. It never decreases, except by
 //!   [`reset_checkpoint`](CheckpointStore::reset_checkpoint).
 //! - Only the owner of the newest [lease](SubscriptionLease) moves it.
 //! - Each event is therefore delivered at least once. It is delivered again only if the

@@ -43,10 +43,10 @@ pub struct SubscriptionOptions {
     pub filter: Filter,
     /// Where to start. Default: [`Start::Origin`].
     pub start: Start,
-    /// Maximum number of events fetched at a time, which bounds the memory of the subscription.
+    /// The maximum number of events fetched at a time, which bounds the memory of the subscription.
     /// Default: 1,000 events.
     pub page_size: usize,
-    /// Longest delay until a new event is noticed if a notification of the store is lost.
+    /// The longest delay until a new event is noticed if a notification from the store is lost.
     /// Default: 1 second.
     pub poll_interval: Duration,
 }
@@ -69,7 +69,7 @@ impl SubscriptionOptions {
         Self::to(Filter::all())
     }
 
-    /// Sets where to start.
+    /// Sets where to start. Default: [`Start::Origin`].
     #[must_use]
     pub const fn from(mut self, start: Start) -> Self {
         self.start = start;
@@ -98,7 +98,7 @@ impl SubscriptionOptions {
 /// use std::time::Duration;
 /// use cqrs_core::subscription::{DurableOptions, SubscriptionName, SubscriptionOptions};
 ///
-/// // Fast, at the price of up to 100 events that are delivered again after a crash.
+/// // Faster, but up to 100 acknowledged events are delivered again after a crash.
 /// let billing = DurableOptions::new(SubscriptionName::new("billing")?, SubscriptionOptions::all())
 ///     .max_unacknowledged(500)
 ///     .save_every(100, Duration::from_secs(1));
@@ -112,13 +112,13 @@ pub struct DurableOptions {
     pub name: SubscriptionName,
     /// The events to deliver. The start applies only when the name is used for the first time.
     pub subscription: SubscriptionOptions,
-    /// Maximum number of events that are delivered and not acknowledged, at least 1. Default:
-    /// 1,000 events.
+    /// The maximum number of events that are delivered but not yet acknowledged, at least 1.
+    /// Default: 1,000 events.
     pub max_unacknowledged: usize,
-    /// Number of acknowledgements after which the checkpoint is saved, at least 1. Default: 1.
+    /// The number of acknowledgements after which the checkpoint is saved, at least 1. Default: 1.
     pub save_every: u64,
-    /// Time after which the checkpoint is saved even if fewer events were acknowledged. Default:
-    /// 1 second.
+    /// The time after which the checkpoint is saved even if fewer events were acknowledged.
+    /// Default: 1 second.
     pub save_after: Duration,
     /// How long the lease lasts without being renewed. Default: 3 seconds.
     pub lease: Duration,
@@ -139,8 +139,9 @@ impl DurableOptions {
         }
     }
 
-    /// Sets the maximum number of events that are delivered and not acknowledged; 0 counts as 1.
-    /// Beyond it, [`next`](super::DurableSubscription::next) waits for an acknowledgement.
+    /// Sets the maximum number of events that are delivered but not yet acknowledged; 0 counts as
+    /// one. When it is reached, [`next`](super::DurableSubscription::next) waits for an
+    /// acknowledgement.
     #[must_use]
     pub const fn max_unacknowledged(mut self, events: usize) -> Self {
         self.max_unacknowledged = if events == 0 { 1 } else { events };
@@ -160,7 +161,7 @@ impl DurableOptions {
     /// Sets how long the lease lasts without being renewed, at least 30 milliseconds.
     ///
     /// This is how long other processes wait after the owner crashes. An owner that is paused for
-    /// longer, for example by a suspended machine, may be replaced meanwhile.
+    /// longer, for example by a suspended machine, may be replaced in the meantime.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease.max(Duration::from_millis(30));

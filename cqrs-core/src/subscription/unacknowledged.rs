@@ -1,4 +1,4 @@
-//! Which events were delivered and not acknowledged, and the checkpoint that follows from it.
+//! Which events were delivered but not acknowledged, and the checkpoint that results.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ impl Unacknowledged {
         self.delivered += 1;
     }
 
-    /// How many events were delivered and not acknowledged.
+    /// Returns the number of events that were delivered but not acknowledged.
     pub(super) const fn delivered(&self) -> usize {
         self.delivered
     }
@@ -77,7 +77,7 @@ impl Unacknowledged {
         position <= self.last_delivered && self.pending.contains(&position)
     }
 
-    /// Returns the highest position at and below which no event is pending.
+    /// Returns the highest position up to which no event is pending.
     pub(super) fn checkpoint(&self) -> Position {
         match self.pending.first() {
             Some(first) => Position::new(first.get().saturating_sub(1)),

@@ -44,9 +44,9 @@ impl UpcastersBuilder {
         self.replace(name, version, &to, move |json, _| Ok(vec![step(json)?]))
     }
 
-    /// Adds a step from a version of an event to other events: one with another name, several or
-    /// none. The function returns one JSON value per target, in the order of the targets, and has
-    /// access to the complete record.
+    /// Adds a step that replaces a version of an event with one event of another name, with several
+    /// events, or with none. The function receives the content as JSON and the complete record, and
+    /// returns one JSON value per target, in the order of the targets.
     #[must_use]
     pub fn replace(
         mut self,
@@ -68,13 +68,14 @@ impl UpcastersBuilder {
         self
     }
 
-    /// Drops an event from all reads. Cursors and versions still advance over it.
+    /// Drops a version of an event from all reads. Checkpoints and aggregate versions still advance
+    /// over it.
     #[must_use]
     pub fn drop(self, name: &str, version: u32) -> Self {
         self.replace(name, version, &[], |_, _| Ok(Vec::new()))
     }
 
-    /// Checks the upcasters against each other.
+    /// Checks the upcasters against each other and returns them.
     ///
     /// # Errors
     /// Returns [`InvalidUpcasters`] if a name is invalid, two steps start at the same version, or

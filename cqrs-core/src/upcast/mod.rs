@@ -1,7 +1,8 @@
 //! Upcasters: functions that convert old events to their current version when they are read.
 //!
-//! An upcaster converts the JSON of one stored name and version to that of newer ones. No Rust type
-//! is involved, so the types of old versions can be deleted. Stored events are never changed.
+//! An upcaster converts the JSON of one stored name and version to that of newer ones. No Rust
+//! types are involved, so the types of old versions can be deleted. Stored events are never
+//! changed.
 //!
 //! Pass the [`Upcasters`] to [`AppBuilder::upcasters`](crate::app::AppBuilder::upcasters).
 //! [`Upcasting`] applies them to a store without an [`App`](crate::App).
@@ -21,7 +22,7 @@ use crate::{
     DecodeError, DecodeFailure, Event, EventName, InvalidName, Payload, RawEvent, RecordedEvent,
 };
 
-/// The error of an upcaster: any error, or a text.
+/// The error of an upcaster: any error type, or a string.
 pub type UpcastFailure = Box<dyn std::error::Error + Send + Sync>;
 
 type Step =
@@ -109,7 +110,7 @@ pub enum InvalidUpcasters {
 }
 
 impl Upcasters {
-    /// Returns a builder.
+    /// Returns an empty builder.
     #[must_use]
     pub fn builder() -> UpcastersBuilder {
         UpcastersBuilder::default()
@@ -166,8 +167,8 @@ impl Upcasters {
         self.find(event.event.name.as_str(), event.event.schema_version).is_some()
     }
 
-    /// Converts an event to its current version. The result may be several events, which all have the
-    /// place of the stored event in the log, or none.
+    /// Converts an event to its current version. The result may be empty, or several events that
+    /// all have the version and position of the stored event.
     ///
     /// # Errors
     /// Returns a [`DecodeError`] if a step fails on the stored content.
@@ -194,7 +195,7 @@ impl Upcasters {
         Ok(done)
     }
 
-    /// Returns the stored names that can become one of these.
+    /// Returns these names and all stored names that upcasters can convert to them.
     fn sources(&self, names: &[EventName]) -> Vec<EventName> {
         let mut wanted: HashSet<EventName> = names.iter().cloned().collect();
         loop {

@@ -1,10 +1,11 @@
 //! Appends that run projectors in the same transaction.
 //!
-//! Projectors are code of the user and may wait, so they run without the lock of the log, on a plan of
-//! the append: its events at the positions that they get if no other append comes first.
+//! Projectors are user code and may wait, so they run without the lock of the log. They receive a
+//! plan of the append: its events at the positions that they get if no other append is stored
+//! first.
 //!
-//! Invariant: an append is committed only if the head has not moved since its plan was made, and models
-//! and log change under both locks. Otherwise there is a new plan.
+//! Invariant: an append is committed only if the head has not moved since its plan was made, and
+//! models and log change under both locks. Otherwise a new plan is made.
 
 use async_trait::async_trait;
 use cqrs_core::projection::store::{AppendProjecting, InlineProjection};
@@ -65,7 +66,7 @@ impl AppendProjecting<MemoryReadStore> for MemoryStore {
                 None => {}
             }
         }
-        let message = format!("other appends came first in all {MAX_ATTEMPTS} attempts");
+        let message = format!("other appends were stored first in all {MAX_ATTEMPTS} attempts");
         Err(StoreError::new(StoreErrorKind::Unavailable, message).into())
     }
 }

@@ -53,7 +53,7 @@ pub use transaction::{MemoryTransaction, MissingModel};
 ///     product: String,
 /// }
 ///
-/// /// How often each product was added to a cart.
+/// /// How many times each product was added to a cart.
 /// #[derive(Clone, Default)]
 /// struct Counts(HashMap<String, u32>);
 ///
@@ -99,7 +99,7 @@ pub struct MemoryReadStore {
     shared: Arc<Shared>,
 }
 
-/// Invariant: no code of users runs while a lock is held: no projector, no clock, no drop of a model.
+/// Invariant: no user code runs while a lock is held: no projector, no clock, no drop of a model.
 struct Shared {
     state: Mutex<State>,
     clock: Box<dyn Clock>,
@@ -155,7 +155,7 @@ impl MemoryReadStoreBuilder {
         self
     }
 
-    /// Creates the read store, which is empty.
+    /// Creates an empty read store.
     #[must_use]
     pub fn build(self) -> MemoryReadStore {
         let (state, clock, hooks) = (Mutex::default(), self.clock, self.hooks);
@@ -183,7 +183,7 @@ impl MemoryReadStore {
         Self::builder().build()
     }
 
-    /// Creates an empty read store with another clock or a hook that injects failures.
+    /// Returns a builder for a read store with another clock or a hook that injects failures.
     pub fn builder() -> MemoryReadStoreBuilder {
         MemoryReadStoreBuilder { clock: Box::new(SystemClock), hooks: Hooks::default() }
     }
@@ -402,7 +402,7 @@ impl ReadStore for MemoryReadStore {
         let Some(change) = tx.changes.pop() else { return Ok(()) };
         let garbage = {
             let mut state = self.state();
-            // Otherwise another node has begun the same generation.
+            // If the change is not accepted, another node has begun the same generation.
             if state.accepts(&change) { state.apply(change) } else { Vec::new() }
         };
         drop(garbage);

@@ -29,7 +29,7 @@ impl Models {
     }
 }
 
-/// The models of one projector that readers see.
+/// The models of one projector that readers can see.
 #[derive(Default)]
 pub(super) struct Published(RwLock<Option<Arc<Models>>>);
 

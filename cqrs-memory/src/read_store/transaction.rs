@@ -71,7 +71,7 @@ pub(super) enum Condition {
     Inline,
 }
 
-/// The projector has no model of this type.
+/// The error of accessing a model of a type that the projector has not added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no model `{model}`: call `put` in the projector's `create`")]
 pub struct MissingModel {
