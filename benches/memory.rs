@@ -19,7 +19,7 @@ mod deposited;
 
 use deposited::Deposited;
 
-/// The number of streams, to which appends are made in turn.
+/// The number of streams. The appends cycle through them.
 const STREAMS: usize = 1_000;
 
 fn deposited() -> Deposited {

@@ -36,6 +36,7 @@ fn in_memory() -> (MemoryStore, MemoryReadStore) {
 /// Stores in one Postgres database.
 async fn in_postgres(database: &Database) -> (PgStore, PgReadStore) {
     let store = PgStore::builder().options(database.options()).migrate().await.unwrap();
-    let kept = PgReadStore::for_processes().options(database.options()).migrate().await.unwrap();
-    (store, kept)
+    let process_store =
+        PgReadStore::for_processes().options(database.options()).migrate().await.unwrap();
+    (store, process_store)
 }

@@ -104,16 +104,16 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
     let mut seen = Vec::new();
     for _ in 0..rounds {
         let clock = ManualClock::new();
-        let (store, kept) = in_memory();
-        seen.push(measure_one(store, kept, clock, pending).await);
+        let (store, process_store) = in_memory();
+        seen.push(measure_one(store, process_store, clock, pending).await);
     }
     report_rates(report, "in memory", &seen);
     seen.clear();
     for _ in 0..rounds {
         let clock = ManualClock::new();
         let database = Database::create().await;
-        let (store, kept) = in_postgres(&database).await;
-        seen.push(measure_one(store, kept, clock, pending).await);
+        let (store, process_store) = in_postgres(&database).await;
+        seen.push(measure_one(store, process_store, clock, pending).await);
     }
     report_rates(report, "on Postgres", &seen);
 }
@@ -135,7 +135,7 @@ fn report_rates(report: &mut Report, what: &str, seen: &[Seen]) {
 
 async fn measure_one<S: ProcessStore>(
     store: impl EventStore + Clone,
-    kept: S,
+    process_store: S,
     clock: ManualClock,
     pending: usize,
 ) -> Seen {
@@ -156,7 +156,7 @@ async fn measure_one<S: ProcessStore>(
     }
     let mut events = store.subscribe(SubscriptionOptions::all().from(Start::Now)).await.unwrap();
     let start = Instant::now();
-    let running = Processes::builder(&app, kept).clock(clock.clone()).process(Reminding);
+    let running = Processes::builder(&app, process_store).clock(clock.clone()).process(Reminding);
     let running = running.start().await.unwrap();
     assert!(running.wait_until_started("reminding", Duration::from_secs(600)).await.unwrap());
     let started = (pending + DUE) as f64 / start.elapsed().as_secs_f64();

@@ -33,8 +33,8 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
     for callers in [1, 8, 64] {
         let mut samples = Vec::new();
         for _ in 0..effort.rounds.min(3) {
-            let (store, kept) = in_memory();
-            samples.push(measure_one(store, kept, callers, effort).await);
+            let (store, process_store) = in_memory();
+            samples.push(measure_one(store, process_store, callers, effort).await);
         }
         report_rates(report, &format!("in memory, {callers} callers"), &samples, None);
     }
@@ -42,8 +42,8 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
         let mut samples = Vec::new();
         for _ in 0..effort.rounds.min(3) {
             let database = Database::create().await;
-            let (store, kept) = in_postgres(&database).await;
-            samples.push(measure_one(store, kept, callers, effort).await);
+            let (store, process_store) = in_postgres(&database).await;
+            samples.push(measure_one(store, process_store, callers, effort).await);
         }
         let target = (callers == 64).then_some(Target::AtLeast(1_500.0));
         report_rates(report, &format!("on Postgres, {callers} callers"), &samples, target);
@@ -62,7 +62,7 @@ fn report_rates(report: &mut Report, what: &str, samples: &[Sample], target: Opt
 
 async fn measure_one<S: ProcessStore>(
     store: impl EventStore + Clone,
-    kept: S,
+    process_store: S,
     callers: u128,
     effort: &Effort,
 ) -> Sample {
@@ -73,7 +73,7 @@ async fn measure_one<S: ProcessStore>(
         app.dispatch(OpenAccount { account_id: account(n), owner, initial_balance, at })
     });
     join_all(opened).await;
-    let processes = Processes::builder(&app, kept).process(MoneyTransfer);
+    let processes = Processes::builder(&app, process_store).process(MoneyTransfer);
     let processes = processes.start().await.unwrap();
     let name = "money_transfer";
     assert!(processes.wait_until_started(name, Duration::from_secs(60)).await.unwrap());
@@ -84,7 +84,7 @@ async fn measure_one<S: ProcessStore>(
     let follower = tokio::spawn(follow(events, Arc::clone(&waiting)));
     let start = Instant::now();
     // The first tenth is warm-up.
-    let (warm, end) = (start + effort.lasts / 5, start + effort.lasts * 2);
+    let (warm, end) = (start + effort.duration / 5, start + effort.duration * 2);
     let calls = (0..callers).map(|caller| {
         let (app, waiting) = (app.clone(), Arc::clone(&waiting));
         tokio::spawn(async move {

@@ -17,15 +17,16 @@ use crate::shared::samples::{Sample, expecting};
 use crate::{Effort, WITHIN, known};
 
 pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
-    report.section("From the append's answer to the committed row, at the head");
+    report
+        .section("Latency from the response to an append until the row is committed, at the head");
     let database = Database::create().await;
     let store = PgStore::builder().options(database.options()).migrate().await.unwrap();
     let memory =
         Projections::builder_over(store.clone(), MemoryReadStore::new()).projector(Balances);
-    measure_one(&store, memory, "balances", "a model in memory", effort, report).await;
+    measure_one(&store, memory, "balances", "read model in memory", effort, report).await;
     let read = PgReadStore::builder().options(database.options()).migrate().await.unwrap();
     let rows = Projections::builder_over(store.clone(), read).projector(Sums);
-    measure_one(&store, rows, "sums", "a row in Postgres", effort, report).await;
+    measure_one(&store, rows, "sums", "row in Postgres", effort, report).await;
 }
 
 async fn measure_one<S: ReadStore>(
@@ -44,7 +45,7 @@ async fn measure_one<S: ReadStore>(
     let mut latencies = Vec::new();
     let mut pace = tokio::time::interval(Duration::from_millis(5));
     let start = Instant::now();
-    while start.elapsed() < effort.lasts * 4 {
+    while start.elapsed() < effort.duration * 4 {
         pace.tick().await;
         let appended = store.append(expecting(&stream, version, 1)).await.unwrap();
         let answered = Instant::now();

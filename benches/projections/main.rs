@@ -4,15 +4,15 @@
 //! takes one minute, `-- --only memory,rows` runs some sections, and `-- --test` runs everything once with
 //! little data; these write nothing.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a bench may
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a bench fails by panicking
 
-mod beside;
+mod concurrent;
 mod head;
 mod memory;
 mod projectors;
 mod rows;
 #[path = "../shared/mod.rs"]
-#[allow(dead_code)] // what only the other bench uses
+#[allow(dead_code)] // used by other benches
 mod shared;
 
 use std::time::Duration;
@@ -37,8 +37,8 @@ fn main() {
         if effort.wants("head") {
             head::measure(effort, report).await;
         }
-        if effort.wants("beside") {
-            beside::measure(effort, report).await;
+        if effort.wants("concurrent") {
+            concurrent::measure(effort, report).await;
         }
     });
 }

@@ -16,7 +16,7 @@ use crate::shared::samples::{Spread, events};
 use crate::{Effort, known};
 
 pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
-    report.section("In memory: events a second, catching up from the first event");
+    report.section("In memory: events per second while catching up from the first event");
     let store = filled(effort.rows / 2, 1_000).await;
     for (batch, partitions) in [(1, 1), (100, 1), (1_000, 1), (10_000, 1), (1_000, 4)] {
         let options = ProjectorOptions::new().batch(batch).partitions(partitions);
@@ -60,7 +60,8 @@ const PACE: Duration = Duration::from_millis(1);
 
 /// 100,000 rows; one task applies events, sixteen tasks read.
 async fn reading(effort: &Effort, report: &mut Report) {
-    report.section("In memory: reads of one row of many by 16 tasks, with and without a writer");
+    report
+        .section("In memory: reads of single rows by 16 tasks, with a writer relative to without");
     let rows = (effort.rows / 10).min(100_000);
     let store = MemoryStore::new();
     for row in 0..rows {
@@ -83,9 +84,10 @@ async fn reading(effort: &Effort, report: &mut Report) {
             applied.push(written);
         }
         let (alone, applied) = (Spread::of(alone).median, Spread::of(applied).median);
-        let how = if pace.is_some() { "a writer" } else { "a writer that never rests" };
-        let what =
-            format!("{rows} rows: {alone:.0} reads/s alone; beside {how} at {applied:.0} events/s");
+        let how = if pace.is_some() { "a writer" } else { "an unthrottled writer" };
+        let what = format!(
+            "{rows} rows: {alone:.0} reads/s without a writer; with {how} at {applied:.0} events/s"
+        );
         report.ratio(&what, Spread::of(ratios), target);
     }
     running.stop().await;
@@ -120,7 +122,7 @@ async fn reads(
         })
         .collect();
     let mut written = 0;
-    while start.elapsed() < effort.lasts {
+    while start.elapsed() < effort.duration {
         match writes {
             Some((store, pace)) => {
                 let stream = StreamName::of("account", &(written % rows)).unwrap();
@@ -131,7 +133,7 @@ async fn reads(
                     None => tokio::task::yield_now().await,
                 }
             }
-            None => tokio::time::sleep(effort.lasts / 10).await,
+            None => tokio::time::sleep(effort.duration / 10).await,
         }
     }
     let took = start.elapsed().as_secs_f64();

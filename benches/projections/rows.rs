@@ -14,7 +14,7 @@ use crate::shared::samples::Spread;
 use crate::{Effort, known};
 
 pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
-    report.section("Rows in Postgres: events a second, catching up from the first event");
+    report.section("Rows in Postgres: events per second while catching up from the first event");
     let (database, store) = filled(effort.rows).await;
     let few = (effort.rows / 20).max(1_000);
     let (_small, few_store) = filled(few).await;
@@ -30,7 +30,7 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
             rates.push(catch_up(log, &read().await, Entries::<0>, "entries", options).await);
         }
         let target = (batch == 1_000 && partitions == 1).then_some(Target::AtLeast(100_000.0));
-        let what = format!("a statement for each batch of {batch}, {partitions} partitions");
+        let what = format!("one statement per batch of {batch}, {partitions} partitions");
         report.value(&what, Spread::of(rates).median, target);
     }
     let mut rates = Vec::new();
@@ -38,19 +38,19 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
         let options = ProjectorOptions::new();
         rates.push(catch_up(&few_store, &read().await, Sums, "sums", options).await);
     }
-    let what = "a statement for each event, transactions of 1,000";
+    let what = "one statement per event, transactions of 1,000 events";
     report.value(what, Spread::of(rates).median, Some(Target::AtLeast(10_000.0)));
 }
 
 /// Runs first, while the process uses little memory.
 pub(crate) async fn memory(effort: &Effort, report: &mut Report) {
-    report.section("Memory a process takes for catching up into Postgres, MiB");
+    report.section("Memory growth of a process that catches up into Postgres, in MiB");
     for events in [effort.rows / 10, effort.rows] {
         let (database, store) = filled(events).await;
         let read = PgReadStore::builder().options(database.options()).migrate().await.unwrap();
         let peak = Peak::start();
         catch_up(&store, &read, Entries::<0>, "entries", ProjectorOptions::new()).await;
-        report.value(&format!("{events} events, beyond what it held"), peak.stop().await, None);
+        report.value(&format!("{events} events"), peak.stop().await, None);
     }
 }
 

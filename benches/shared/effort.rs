@@ -6,7 +6,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(crate) struct Effort {
     pub(crate) rounds: usize,
-    pub(crate) lasts: Duration,
+    pub(crate) duration: Duration,
     /// The number of events in sections that count rows instead of time.
     pub(crate) rows: usize,
     pub(crate) ten_million: bool,
@@ -25,17 +25,18 @@ impl Effort {
             .map_or_else(Vec::new, |names| names.split(',').map(str::to_owned).collect());
         let mut effort = Self {
             rounds: 5,
-            lasts: Duration::from_millis(1_000),
+            duration: Duration::from_millis(1_000),
             rows: 1_000_000,
             ten_million: has("--ten-million"),
             only,
             is_full: !has("--test") && !has("--quick") && !has("--only"),
         };
         if has("--quick") {
-            (effort.rounds, effort.lasts, effort.rows) = (3, Duration::from_millis(400), 200_000);
+            (effort.rounds, effort.duration, effort.rows) =
+                (3, Duration::from_millis(400), 200_000);
         }
         if has("--test") {
-            (effort.rounds, effort.lasts, effort.rows) = (1, Duration::from_millis(20), 2_000);
+            (effort.rounds, effort.duration, effort.rows) = (1, Duration::from_millis(20), 2_000);
         }
         effort
     }

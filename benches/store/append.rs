@@ -36,7 +36,7 @@ pub(crate) async fn callers(
     store: &PgStore,
     callers: usize,
     events: usize,
-    lasts: Duration,
+    duration: Duration,
 ) -> Sample {
     let round = ROUND.fetch_add(1, Ordering::Relaxed);
     let stop = Arc::new(AtomicBool::new(false));
@@ -60,7 +60,7 @@ pub(crate) async fn callers(
         })
         .collect();
     let start = Instant::now();
-    tokio::time::sleep(lasts).await;
+    tokio::time::sleep(duration).await;
     stop.store(true, Ordering::Relaxed);
     let mut latencies = Vec::new();
     for task in tasks {
@@ -75,13 +75,15 @@ pub(crate) async fn measure(
     effort: &Effort,
     report: &mut Report,
 ) {
-    report.section("Durable appends against plain INSERTs of the same rows, by as many callers");
+    report.section(
+        "Durable appends relative to plain INSERTs of the same rows by the same number of callers",
+    );
     let mut curve = Vec::new();
     for (count, events, target) in CELLS {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..effort.rounds {
-            theirs.push(plain::callers(database, count, events, effort.lasts).await);
-            ours.push(callers(store, count, events, effort.lasts).await);
+            theirs.push(plain::callers(database, count, events, effort.duration).await);
+            ours.push(callers(store, count, events, effort.duration).await);
         }
         let ratios =
             ours.iter().zip(&theirs).map(|(ours, theirs)| ours.per_second / theirs.per_second);
@@ -107,24 +109,24 @@ pub(crate) async fn measure(
     let ratios = async {
         let mut ratios = Vec::new();
         for _ in 0..effort.rounds {
-            let bare = plain::bare_batches(database, 128, effort.lasts).await;
-            let ours = callers(store, 128, 1, effort.lasts).await;
+            let bare = plain::bare_batches(database, 128, effort.duration).await;
+            let ours = callers(store, 128, 1, effort.duration).await;
             ratios.push(ours.per_second / bare);
         }
         ratios
     };
-    let what = "128 callers, 1 event, against bare INSERTs of 128 rows with nothing checked";
+    let what = "128 callers, 1 event, relative to INSERTs of 128 rows without any checks";
     report.ratio(what, Spread::of(ratios.await), Some(Target::AtLeast(0.7)));
 
     let (_silent_database, silent) = without_notifications().await;
     for count in [1, 32] {
         let mut ratios = Vec::new();
         for _ in 0..effort.rounds {
-            let without = callers(&silent, count, 1, effort.lasts).await;
-            let with = callers(store, count, 1, effort.lasts).await;
+            let without = callers(&silent, count, 1, effort.duration).await;
+            let with = callers(store, count, 1, effort.duration).await;
             ratios.push(with.per_second / without.per_second);
         }
-        let what = format!("{count} callers, 1 event, with notifications against without");
+        let what = format!("{count} callers, 1 event, with notifications relative to without");
         report.ratio(&what, Spread::of(ratios), Some(Target::AtLeast(0.95)));
     }
 }

@@ -13,7 +13,7 @@ use crate::report::{Report, Target};
 use crate::samples::{Spread, events, expecting};
 
 pub(crate) async fn measure(database: &Database, effort: &Effort, report: &mut Report) {
-    report.section("Many events at once against COPY of the same rows");
+    report.section("Large appends and imports relative to COPY of the same rows");
     let rows = (effort.rows / 10).max(2_000);
     let (mut thousands, mut imports, mut absolute) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..effort.rounds {

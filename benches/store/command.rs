@@ -55,8 +55,9 @@ impl Aggregate for Account {
 }
 
 pub(crate) async fn measure(store: &PgStore, effort: &Effort, report: &mut Report) {
-    report
-        .section("A command (decide on 20 remembered events, append one) against the bare append");
+    report.section(
+        "A command on a cached state of 20 events, relative to the append of its event alone",
+    );
     let app = App::new(store.clone());
     let account = format!("c-{}", std::process::id());
     let deposit = || Deposit {
@@ -75,7 +76,7 @@ pub(crate) async fn measure(store: &PgStore, effort: &Effort, report: &mut Repor
         let (mut commands, mut appends) = (Vec::new(), Vec::new());
         let (mut spent_on_commands, mut spent_on_appends) = (Duration::ZERO, Duration::ZERO);
         // Alternating, so that noise affects both equally.
-        while spent_on_commands + spent_on_appends < effort.lasts * 2 {
+        while spent_on_commands + spent_on_appends < effort.duration * 2 {
             let start = Instant::now();
             app.dispatch(deposit()).await.unwrap();
             commands.push(start.elapsed());

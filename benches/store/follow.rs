@@ -13,7 +13,9 @@ use crate::report::{Report, Target};
 use crate::samples::{Sample, expecting};
 
 pub(crate) async fn measure(store: &PgStore, effort: &Effort, report: &mut Report) {
-    report.section("From the append's answer to the follower, at the head");
+    report.section(
+        "Latency from the response to an append until a subscriber receives the event, at the head",
+    );
     for per_second in [100_u32, 1_000] {
         let sample = latency(store, per_second, effort).await;
         let p50 = sample.p50.as_secs_f64() * 1_000.0;
@@ -38,7 +40,7 @@ async fn latency(store: &PgStore, per_second: u32, effort: &Effort) -> Sample {
     let mut latencies = Vec::new();
     let start = Instant::now();
     let mut pace = tokio::time::interval(Duration::from_secs(1) / per_second);
-    while start.elapsed() < effort.lasts * 4 {
+    while start.elapsed() < effort.duration * 4 {
         pace.tick().await;
         let appended = store.append(expecting(&stream, version, 1)).await.unwrap();
         let answered = Instant::now();

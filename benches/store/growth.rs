@@ -10,7 +10,7 @@ use crate::shared::filled;
 use crate::{Effort, append};
 
 pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
-    report.section("Appends with many events stored, against a log that began with 10,000");
+    report.section("Appends to a long log, relative to a log that started with 10,000 events");
     let mut sizes = vec![10_000.min(effort.rows), effort.rows];
     if effort.ten_million {
         sizes.push(10_000_000);
@@ -23,7 +23,7 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
         let mut rates = vec![Vec::new(); sizes.len()];
         for _ in 0..effort.rounds {
             for ((_, store), rates) in stores.iter().zip(&mut rates) {
-                rates.push(append::callers(store, callers, 1, effort.lasts).await.per_second);
+                rates.push(append::callers(store, callers, 1, effort.duration).await.per_second);
             }
         }
         for (size, larger) in sizes.iter().zip(&rates).skip(1) {
@@ -42,16 +42,16 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
 
 /// Opens an unrelated transaction with an old snapshot, like that of a dump.
 async fn old_snapshot(database: &Database, store: &PgStore, effort: &Effort, report: &mut Report) {
-    let without = append::callers(store, 1, 1, effort.lasts * 2).await;
+    let without = append::callers(store, 1, 1, effort.duration * 2).await;
     let mut connection = database.options().connect().await.unwrap();
     let begin = "begin isolation level repeatable read; select count(*) from cqrs.streams";
     sqlx::raw_sql(begin).execute(&mut connection).await.unwrap();
-    append::callers(store, 1, 1, effort.lasts * 10).await;
-    let with = append::callers(store, 1, 1, effort.lasts * 2).await;
+    append::callers(store, 1, 1, effort.duration * 10).await;
+    let with = append::callers(store, 1, 1, effort.duration * 2).await;
     sqlx::raw_sql("rollback").execute(&mut connection).await.unwrap();
     let what = format!(
         "1 caller, another transaction idle for {:.0} s: {:.0}/s",
-        (effort.lasts * 12).as_secs_f64(),
+        (effort.duration * 12).as_secs_f64(),
         with.per_second
     );
     let ratio = Spread::of([with.per_second / without.per_second]);
@@ -70,7 +70,7 @@ async fn disk(database: &Database, events: usize, report: &mut Report) {
         .fetch_one(&mut connection)
         .await
         .unwrap();
-    report.section(&format!("Bytes an event on disk ({head} events, {events} of them imported)"));
+    report.section(&format!("Bytes per event on disk ({head} events, {events} of them imported)"));
     for row in rows {
         let bytes = row.get::<i64, _>(1) as f64 / head as f64;
         report.value(&row.get::<String, _>(0), bytes, None);

@@ -7,7 +7,7 @@
 //! Server and clients share the machine, possibly with other programs. Compare only figures of one run,
 //! which were measured alternately, and look at the ratios.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a bench may
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a bench fails by panicking
 
 mod append;
 mod bulk;

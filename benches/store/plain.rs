@@ -69,7 +69,7 @@ pub(crate) async fn callers(
     database: &Database,
     callers: usize,
     rows: usize,
-    lasts: Duration,
+    duration: Duration,
 ) -> Sample {
     fresh_table(database).await;
     let (give, take) = connections(&database.options(), callers).await;
@@ -100,7 +100,7 @@ pub(crate) async fn callers(
         })
         .collect();
     let start = Instant::now();
-    tokio::time::sleep(lasts).await;
+    tokio::time::sleep(duration).await;
     stop.store(true, Ordering::Relaxed);
     let mut latencies = Vec::new();
     for task in tasks {
@@ -110,10 +110,10 @@ pub(crate) async fn callers(
 }
 
 /// Returns rows per second of one connection that inserts `rows` rows at a time.
-pub(crate) async fn bare_batches(database: &Database, rows: usize, lasts: Duration) -> f64 {
+pub(crate) async fn bare_batches(database: &Database, rows: usize, duration: Duration) -> f64 {
     let mut connection = fresh_table(database).await;
     let (start, mut version) = (Instant::now(), 0_i64);
-    while start.elapsed() < lasts {
+    while start.elapsed() < duration {
         version += 1;
         let given: Vec<_> = (0..rows).map(|row| (i64::try_from(row).unwrap(), version)).collect();
         insert(&mut connection, &given).await;

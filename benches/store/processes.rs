@@ -20,22 +20,22 @@ pub(crate) fn is_child() -> bool {
 pub(crate) fn child() {
     let arguments = std::env::var(CHILD).unwrap();
     let (millis, url) = arguments.split_once(' ').unwrap();
-    let lasts = Duration::from_millis(millis.parse().unwrap());
+    let duration = Duration::from_millis(millis.parse().unwrap());
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let rate = runtime.block_on(async {
         let store = PgStore::connect(url).await.unwrap();
-        append::callers(&store, 32, 1, lasts).await.per_second
+        append::callers(&store, 32, 1, duration).await.per_second
     });
     println!("{rate}");
 }
 
 pub(crate) async fn measure(database: &Database, effort: &Effort, report: &mut Report) {
-    report.section("Processes of 32 callers each on one log, summed");
+    report.section("Total throughput of several processes with 32 callers each on one log");
     let mut sums = vec![Vec::new(); 3];
     for _ in 0..effort.rounds {
         for (sums, processes) in sums.iter_mut().zip([1, 2, 4]) {
-            sums.push(together(database, processes, effort.lasts * 2).await);
+            sums.push(together(database, processes, effort.duration * 2).await);
         }
     }
     for (at, processes) in [(1, 2), (2, 4)] {
@@ -49,8 +49,8 @@ pub(crate) async fn measure(database: &Database, effort: &Effort, report: &mut R
     }
 }
 
-async fn together(database: &Database, processes: usize, lasts: Duration) -> f64 {
-    let arguments = format!("{} {}", lasts.as_millis(), database.url());
+async fn together(database: &Database, processes: usize, duration: Duration) -> f64 {
+    let arguments = format!("{} {}", duration.as_millis(), database.url());
     let children: Vec<_> = (0..processes)
         .map(|_| {
             Command::new(std::env::current_exe().unwrap())

@@ -55,9 +55,9 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
     }
     rates.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (ours, untyped, bare) = rates[rates.len() / 2];
-    let what = format!("everything, typed: {ours:.0} events/s (bare streamed SELECT {bare:.0})");
+    let what = format!("whole log, typed: {ours:.0} events/s (bare streamed SELECT {bare:.0})");
     report.ratio(&what, Spread::of(typed), Some(Target::AtLeast(0.65)));
-    let what = format!("everything, pages of 1,000, not decoded: {untyped:.0} events/s");
+    let what = format!("whole log, pages of 1,000, not decoded: {untyped:.0} events/s");
     report.ratio(&what, Spread::of(raw), None);
     for length in [10, 1_000, 100_000.min(effort.rows)] {
         let sample = load(&store, length).await;

@@ -27,8 +27,8 @@ pub struct Then<A: Aggregate> {
 
 /// Starts a test with an aggregate that has these events.
 ///
-/// Events and commands are encoded and decoded again on their way through a test, so one that
-/// cannot be stored fails it. A test needs neither a runtime nor a store.
+/// Each event and command is encoded and decoded, so a test fails if one cannot be stored. A test
+/// needs neither a runtime nor a store.
 ///
 /// ```
 /// use cqrs::{Aggregate, Command, Event, aggregate};
@@ -254,7 +254,7 @@ where
     }
 }
 
-/// Shows a rejection in a difference.
+/// Shows a rejection in a diff.
 struct Rejected<E>(E);
 
 impl<E: Debug> Debug for Rejected<E> {

@@ -1,4 +1,4 @@
-//! A clock that only a test moves.
+//! A clock that moves only when a test moves it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -135,13 +135,13 @@ impl GoldenFiles {
     /// - Each file has the expected contents, and is read as the expected event.
     /// - Each event type has a file of its current version, for all the types of the events that
     ///   were passed to the methods above.
-    /// - Each file can be read, also one that no event was passed for.
+    /// - Each file can be read, even one for which no event was passed.
     ///
     /// A missing file is reported with what it should contain. With the environment variable
     /// `CQRS_WRITE_GOLDEN=1` it is written instead; an existing file is never changed.
     ///
     /// # Panics
-    /// Panics if something is not as expected, with all differences.
+    /// Panics if a check fails. The message lists all differences.
     #[track_caller]
     pub fn check(self) {
         let write = std::env::var(WRITE).is_ok_and(|value| value == "1");

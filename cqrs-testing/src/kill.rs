@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 pub struct Killed {
     /// How long the program takes if it is not killed.
     pub took: Duration,
-    /// The number of programs that were killed; the others ended before.
+    /// The number of runs in which the program was killed; in the others it had already ended.
     pub kills: usize,
     /// The final state, which is the same for all runs.
     pub end: String,

@@ -90,10 +90,12 @@ impl StoreArguments {
             return Ok(OpenReadStore::Memory(MemoryReadStore::new()));
         };
         let schema = self.schema.as_deref().unwrap_or(schema);
-        let kept = PgReadStore::for_processes().url(url);
-        let kept = kept.schema(&format!("{schema}_processes")).prefix(&format!("{schema}_p_"));
-        let kept = kept.migrate().await.map_err(|error| cqrs::error_chain(&error))?;
-        Ok(OpenReadStore::Postgres(kept))
+        let process_store = PgReadStore::for_processes().url(url);
+        let process_store =
+            process_store.schema(&format!("{schema}_processes")).prefix(&format!("{schema}_p_"));
+        let process_store =
+            process_store.migrate().await.map_err(|error| cqrs::error_chain(&error))?;
+        Ok(OpenReadStore::Postgres(process_store))
     }
 
     /// Opens the event store with this clock. Its tables are in `schema`, unless the arguments name

@@ -26,12 +26,12 @@ impl OpenReadStore {
         automation: impl Automation,
     ) -> Result<Processes, StartError> {
         Ok(match self {
-            Self::Memory(kept) => {
-                let builder = Processes::builder(app, kept).clock(clock).lease(lease);
+            Self::Memory(process_store) => {
+                let builder = Processes::builder(app, process_store).clock(clock).lease(lease);
                 automation.add_to(builder).start().await?
             }
-            Self::Postgres(kept) => {
-                let builder = Processes::builder(app, kept).clock(clock).lease(lease);
+            Self::Postgres(process_store) => {
+                let builder = Processes::builder(app, process_store).clock(clock).lease(lease);
                 automation.add_to(builder).start().await?
             }
         })

@@ -1,4 +1,4 @@
-//! Commands over a table of states, without events: each writer names the version that it has read,
+//! Commands over a table of states, without events: each writer states the version that it has read,
 //! and a write based on an old version is a conflict.
 //!
 //! `cargo run --example tiny-commands-without-events`

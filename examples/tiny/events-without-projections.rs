@@ -1,5 +1,5 @@
 //! An aggregate over events, without read models or projectors. Its state as of any earlier version
-//! is available all the same.
+//! can still be loaded.
 //!
 //! `cargo run --example tiny-events-without-projections`
 

@@ -27,7 +27,7 @@ impl Failure<'_> {
         let (mut kills, mut crashes, mut processes) = (0, 0, 0);
         let mut connection = None;
         while Instant::now() < until {
-            // The pace of the failures; nothing is waited for.
+            // Spaces out the failures; no condition is waited for.
             tokio::time::sleep(Duration::from_millis(20 + chance.below(200))).await;
             if !self.kills {
                 continue;

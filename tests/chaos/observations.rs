@@ -1,4 +1,4 @@
-//! What writers and readers saw, and whether it agrees.
+//! What writers and readers observed, and the check that it is consistent.
 
 use std::collections::{HashMap, HashSet};
 
@@ -35,7 +35,7 @@ pub(crate) enum Note {
     Acknowledged { ids: Vec<Uuid>, positions: Vec<u64> },
     /// Its caller rolled it back.
     RolledBack { ids: Vec<Uuid> },
-    /// It is about to be appended. The writer may be killed before it knows the outcome.
+    /// It is about to be appended. The writer may be killed before the outcome is known.
     Intended { ids: Vec<Uuid> },
     /// The store failed: nothing was stored, and the writer tried again.
     Failed,
@@ -73,7 +73,7 @@ impl Observations {
         let kind = |is: fn(&Note) -> bool| self.notes.iter().filter(|note| is(note)).count();
         format!(
             "delivered {delivered} / committed {} to {} readers / skipped {} / repeated {repeated}; \
-             {} appends acknowledged, {} rolled back, {} interrupted with their writer, {} failed and tried again",
+             {} appends acknowledged, {} rolled back, {} interrupted because their writer was killed, {} failed and retried",
             self.log.len(),
             self.read.len(),
             wanted.saturating_sub(delivered - repeated),

@@ -1,4 +1,4 @@
-//! Processes that write, and record the results they get.
+//! Processes that write, and record the results.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -70,7 +70,7 @@ impl Writers {
         let mut observed = Observations::default();
         for (child, notes) in &mut self.children {
             while child.try_wait().unwrap().is_none() {
-                assert!(Instant::now() < until, "a writer does not stop");
+                assert!(Instant::now() < until, "a writer did not stop");
                 std::thread::sleep(Duration::from_millis(10));
             }
             assert!(child.wait().unwrap().success(), "a writer failed");

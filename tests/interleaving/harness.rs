@@ -1,4 +1,4 @@
-//! Runs two writers against each other and checks what must hold afterwards.
+//! Interleaves two writers and checks the guarantees afterwards.
 
 use std::collections::{HashMap, HashSet};
 

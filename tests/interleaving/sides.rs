@@ -34,7 +34,7 @@ pub(crate) enum Outcome {
     Stored(Appended),
     Rejected(AppendError),
     RolledBack,
-    /// The side cannot know whether its append is stored.
+    /// It is unknown whether the append was stored.
     Unknown,
 }
 

@@ -33,7 +33,7 @@ async fn a_permanent_conflict_fails_after_the_last_retry() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retries_pause_and_keep_the_deadline() {
+async fn retries_back_off_and_respect_the_deadline() {
     let store = Intercepted::new().await.before(|_, inner| {
         Box::pin(async move {
             foreign(&inner, "a", LedgerEvent::Put(1)).await;
@@ -46,7 +46,7 @@ async fn retries_pause_and_keep_the_deadline() {
     let error = app.dispatch(put("a", 1)).deadline(within).await.unwrap_err();
     assert!(matches!(error, DispatchError::DeadlineExceeded { .. }), "{error}");
     assert_eq!(started.elapsed(), within);
-    assert!(store.appends() < 200, "{} tries in three seconds", store.appends());
+    assert!(store.appends() < 200, "{} attempts in three seconds", store.appends());
 }
 
 #[tokio::test(start_paused = true)]

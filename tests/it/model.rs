@@ -7,8 +7,8 @@ use cqrs_testing::model;
 
 async fn compare(seed: u64, operations: usize) {
     let database = Database::create().await;
-    let kept = PgStore::builder().options(database.options()).migrate().await.unwrap();
-    model::compare(&MemoryStore::new(), &kept, seed, operations).await;
+    let postgres = PgStore::builder().options(database.options()).migrate().await.unwrap();
+    model::compare(&MemoryStore::new(), &postgres, seed, operations).await;
 }
 
 #[tokio::test]

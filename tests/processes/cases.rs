@@ -13,7 +13,7 @@ use cqrs::{
 use cqrs_testing::{ManualClock, eventually};
 use futures_util::future::join_all;
 
-use super::fresh::Kept;
+use super::fresh::TestStore;
 use crate::script::{Failure, Said, Script, Words, say};
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -21,7 +21,7 @@ const NAME: &str = "script";
 
 struct World {
     app: App,
-    kept: Kept,
+    process_store: TestStore,
     clock: ManualClock,
     failure: Failure,
 }
@@ -29,10 +29,10 @@ struct World {
 impl World {
     async fn new() -> Self {
         let clock = ManualClock::new();
-        let (store, kept) = super::fresh::stores(&clock).await;
+        let (store, process_store) = super::fresh::stores(&clock).await;
         let failure = Failure::default();
         let app = App::builder(store).middleware(failure.clone()).build().unwrap();
-        Self { app, kept, clock, failure }
+        Self { app, process_store, clock, failure }
     }
 
     async fn start<const V: u32>(&self, script: &Script<V>) -> Processes {
@@ -44,7 +44,7 @@ impl World {
         script: &Script<V>,
         options: ProcessOptions,
     ) -> Processes {
-        let running = Processes::builder(&self.app, self.kept.clone())
+        let running = Processes::builder(&self.app, self.process_store.clone())
             .clock(self.clock.clone())
             .lease(Duration::from_millis(300))
             .poll_interval(Duration::from_millis(10))
@@ -185,7 +185,7 @@ async fn a_panic_in_route_stops_the_process_and_loses_no_event() {
 }
 
 #[tokio::test]
-async fn a_process_starts_where_its_options_say_only_the_first_time() {
+async fn the_start_option_applies_only_when_a_process_is_new() {
     let world = World::new().await;
     world.app.dispatch(say("us", "start:old!say=other/old")).await.unwrap();
     let now = impatient().start(Start::Now);
@@ -194,7 +194,7 @@ async fn a_process_starts_where_its_options_say_only_the_first_time() {
     world.until_said("other", &["new"]).await;
     assert!(find(&running, "old").await.is_none());
     running.stop().await;
-    // A restart continues from the checkpoint, whatever the options say.
+    // A restart continues from the checkpoint, regardless of the options.
     world.app.dispatch(say("us", "start:new!say=other/more")).await.unwrap();
     let running = world.start_with(&Script::<1>::default(), now).await;
     world.until_said("other", &["new", "more"]).await;
@@ -286,7 +286,7 @@ async fn a_failing_instance_is_suspended_and_the_others_continue() {
 }
 
 #[tokio::test]
-async fn a_slow_instance_delays_no_other_and_is_suspended_after_its_retries() {
+async fn a_slow_instance_does_not_delay_others_and_is_suspended_after_its_retries() {
     let world = World::new().await;
     world.failure.0.store(true, Ordering::Release);
     let running = world.start(&Script::<1>::default()).await;
@@ -308,7 +308,7 @@ async fn a_slow_instance_delays_no_other_and_is_suspended_after_its_retries() {
 }
 
 #[tokio::test]
-async fn timers_fire_once_when_they_are_due_also_after_a_restart() {
+async fn timers_fire_once_when_they_are_due_even_after_a_restart() {
     let world = World::new().await;
     let running = world.start(&Script::<1>::default()).await;
     world.say(&running, "start:a!timer=early/10!timer=late/2592000!timer=never/20").await;

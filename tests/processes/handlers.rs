@@ -15,7 +15,7 @@ use cqrs::{
 use cqrs_testing::{ManualClock, eventually};
 use tokio::sync::Semaphore;
 
-use super::fresh::Kept;
+use super::fresh::TestStore;
 use crate::script::{Said, say};
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -82,15 +82,15 @@ impl EventHandler for Echo {
 
 struct World {
     app: App,
-    kept: Kept,
+    process_store: TestStore,
     clock: ManualClock,
 }
 
 impl World {
     async fn new() -> Self {
         let clock = ManualClock::new();
-        let (store, kept) = super::fresh::stores(&clock).await;
-        Self { app: App::new(store), kept, clock }
+        let (store, process_store) = super::fresh::stores(&clock).await;
+        Self { app: App::new(store), process_store, clock }
     }
 
     async fn start(&self, echo: &Arc<Echo>, options: HandlerOptions) -> Processes {
@@ -101,7 +101,7 @@ impl World {
 
     /// Starts the handler without waiting until it has caught up.
     async fn start_without_waiting(&self, echo: &Arc<Echo>, options: HandlerOptions) -> Processes {
-        Processes::builder(&self.app, self.kept.clone())
+        Processes::builder(&self.app, self.process_store.clone())
             .clock(self.clock.clone())
             .lease(Duration::from_millis(300))
             .poll_interval(Duration::from_millis(10))
@@ -183,9 +183,9 @@ async fn a_new_handler_starts_where_its_options_say() {
         (Start::At(moment), vec!["new", "last"]),
         (Start::Now, vec!["last"]),
     ] {
-        let (_, kept) = super::fresh::stores(&world.clock).await;
+        let (_, process_store) = super::fresh::stores(&world.clock).await;
         // Each handler derives the same command ids, so the log does not change.
-        let world = World { app: world.app.clone(), kept, clock: world.clock.clone() };
+        let world = World { app: world.app.clone(), process_store, clock: world.clock.clone() };
         let echo = Arc::new(Echo::default());
         let running = world.start(&echo, HandlerOptions::new().start(start)).await;
         let id = cqrs::event::Uuid::from_u128(9);

@@ -13,7 +13,7 @@ use cqrs::{
 };
 use cqrs_testing::{ManualClock, eventually};
 
-use super::fresh::Kept;
+use super::fresh::TestStore;
 use crate::script::{Failure, Said, Script, Speaker, say};
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -39,7 +39,7 @@ impl EventHandler for Repeat {
 
 struct World {
     app: App,
-    kept: Kept,
+    process_store: TestStore,
     clock: ManualClock,
     failure: Failure,
 }
@@ -47,14 +47,14 @@ struct World {
 impl World {
     async fn new() -> Self {
         let clock = ManualClock::new();
-        let (store, kept) = super::fresh::stores(&clock).await;
+        let (store, process_store) = super::fresh::stores(&clock).await;
         let failure = Failure::default();
         let app = App::builder(store).middleware(failure.clone()).propagate(["tenant"]);
-        Self { app: app.build().unwrap(), kept, clock, failure }
+        Self { app: app.build().unwrap(), process_store, clock, failure }
     }
 
     async fn start(&self) -> Processes {
-        Processes::builder(&self.app, self.kept.clone())
+        Processes::builder(&self.app, self.process_store.clone())
             .clock(self.clock.clone())
             .lease(Duration::from_millis(300))
             .poll_interval(Duration::from_millis(10))

@@ -11,10 +11,12 @@ mod in_memory {
     pub mod fresh {
         use cqrs_testing::ManualClock;
 
-        pub type Kept = cqrs_memory::MemoryReadStore;
+        pub type TestStore = cqrs_memory::MemoryReadStore;
 
-        pub async fn stores(clock: &ManualClock) -> (impl cqrs::EventStore + Clone + use<>, Kept) {
-            (cqrs_memory::MemoryStore::builder().clock(clock.clone()).build(), Kept::new())
+        pub async fn stores(
+            clock: &ManualClock,
+        ) -> (impl cqrs::EventStore + Clone + use<>, TestStore) {
+            (cqrs_memory::MemoryStore::builder().clock(clock.clone()).build(), TestStore::new())
         }
     }
 
@@ -32,13 +34,16 @@ mod on_postgres {
         use cqrs_postgres::PgStore;
         use cqrs_testing::ManualClock;
 
-        pub type Kept = cqrs_postgres::PgReadStore;
+        pub type TestStore = cqrs_postgres::PgReadStore;
 
-        pub async fn stores(clock: &ManualClock) -> (impl cqrs::EventStore + Clone + use<>, Kept) {
+        pub async fn stores(
+            clock: &ManualClock,
+        ) -> (impl cqrs::EventStore + Clone + use<>, TestStore) {
             let options = Database::create().await.keep();
             let store = PgStore::builder().options(options.clone()).clock(clock.clone()).migrate();
-            let kept = Kept::for_processes().options(options).migrate().await.unwrap();
-            (store.await.unwrap(), kept)
+            let process_store =
+                TestStore::for_processes().options(options).migrate().await.unwrap();
+            (store.await.unwrap(), process_store)
         }
     }
 

@@ -65,7 +65,7 @@ impl Aggregate for Renamed {
     fn apply(&mut self, _: &RenamedEvent) {}
 }
 
-/// Sends one command to the speaker, whatever its destinations are.
+/// Sends one command to the speaker, regardless of its destinations.
 struct Sender(Destinations);
 
 impl ProcessManager for Sender {
@@ -89,8 +89,8 @@ impl ProcessManager for Sender {
 }
 
 async fn start(destinations: Destinations) -> Result<Processes, StartError> {
-    let (store, kept) = super::fresh::stores(&ManualClock::new()).await;
-    Processes::builder(&App::new(store), kept).process(Sender(destinations)).start().await
+    let (store, process_store) = super::fresh::stores(&ManualClock::new()).await;
+    Processes::builder(&App::new(store), process_store).process(Sender(destinations)).start().await
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn a_destination_with_a_missing_upcaster_does_not_start() {
 
 #[tokio::test]
 async fn destinations_of_scheduled_commands_are_checked_too() {
-    let (store, kept) = super::fresh::stores(&ManualClock::new()).await;
+    let (store, process_store) = super::fresh::stores(&ManualClock::new()).await;
     let app = App::new(store);
     for (destinations, expected) in [
         (Destinations::new(), "process `scheduled_commands` has no destinations"),
@@ -130,16 +130,17 @@ async fn destinations_of_scheduled_commands_are_checked_too() {
             "process `scheduled_commands`: aggregate `renamed` cannot read earlier versions of its events",
         ),
     ] {
-        let builder = Processes::builder(&app, kept.clone()).scheduled_commands(destinations);
+        let builder =
+            Processes::builder(&app, process_store.clone()).scheduled_commands(destinations);
         assert_eq!(builder.start().await.unwrap_err().to_string(), expected);
     }
 }
 
 #[tokio::test]
 async fn a_command_to_an_undeclared_aggregate_suspends_the_instance_and_names_the_fix() {
-    let (store, kept) = super::fresh::stores(&ManualClock::new()).await;
+    let (store, process_store) = super::fresh::stores(&ManualClock::new()).await;
     let app = App::new(store);
-    let builder = Processes::builder(&app, kept).process(Sender(Destinations::none()));
+    let builder = Processes::builder(&app, process_store).process(Sender(Destinations::none()));
     let running = builder.start().await.unwrap();
     app.dispatch(say("us", "hello")).await.unwrap();
     let expected = "aggregate `speaker` is not among the destinations; add it in `destinations()`";
@@ -158,9 +159,9 @@ async fn a_command_to_an_undeclared_aggregate_suspends_the_instance_and_names_th
 
 #[tokio::test]
 async fn all_instances_are_listed_page_by_page() {
-    let (store, kept) = super::fresh::stores(&ManualClock::new()).await;
+    let (store, process_store) = super::fresh::stores(&ManualClock::new()).await;
     let app = App::new(store);
-    let running = Processes::builder(&app, kept)
+    let running = Processes::builder(&app, process_store)
         .process_with(Script::<1>::default(), ProcessOptions::new())
         .start()
         .await

@@ -15,7 +15,7 @@ use cqrs::{
 };
 use cqrs_testing::{ManualClock, eventually};
 
-use super::fresh::Kept;
+use super::fresh::TestStore;
 use crate::script::{Failure, Said, Say, Speaker, say};
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -57,7 +57,7 @@ impl RecurringCommand for EachMinute {
 
 struct World {
     app: App,
-    kept: Kept,
+    process_store: TestStore,
     clock: ManualClock,
     began: Timestamp,
     failure: Failure,
@@ -66,15 +66,15 @@ struct World {
 impl World {
     async fn new() -> Self {
         let clock = ManualClock::new();
-        let (store, kept) = super::fresh::stores(&clock).await;
+        let (store, process_store) = super::fresh::stores(&clock).await;
         let began = clock.now();
         let failure = Failure::default();
         let app = App::builder(store).middleware(failure.clone()).build().unwrap();
-        Self { app, kept, clock, began, failure }
+        Self { app, process_store, clock, began, failure }
     }
 
     async fn start(&self, recurring: &EachMinute) -> Processes {
-        let running = Processes::builder(&self.app, self.kept.clone())
+        let running = Processes::builder(&self.app, self.process_store.clone())
             .clock(self.clock.clone())
             .lease(Duration::from_millis(300))
             .poll_interval(Duration::from_millis(10))
@@ -148,7 +148,7 @@ async fn each_tick_sends_one_command_whichever_node_runs() {
 }
 
 #[tokio::test]
-async fn missed_ticks_are_sent_each_or_only_the_first() {
+async fn all_missed_ticks_are_sent_or_only_the_first() {
     let world = World::new().await;
     let each = EachMinute::new(MissedTicks::Each);
     world.start(&each).await.stop().await;
@@ -197,12 +197,12 @@ async fn a_rejected_recurring_command_suspends_its_instance() {
 }
 
 #[tokio::test]
-async fn a_scheduled_command_is_sent_once_when_it_is_due_also_after_a_restart() {
+async fn a_scheduled_command_is_sent_once_when_it_is_due_even_after_a_restart() {
     let world = World::new().await;
     let recurring = EachMinute::new(MissedTicks::Each);
     let scheduler = CommandScheduler::new(world.app.clone());
     let due = |seconds: u64| world.began.plus(Duration::from_secs(seconds));
-    // Before anything runs.
+    // Scheduled before any process runs.
     scheduler
         .schedule(ScheduledCommand::new("early", due(10), say("scheduled", "early")))
         .await
@@ -217,7 +217,7 @@ async fn a_scheduled_command_is_sent_once_when_it_is_due_also_after_a_restart() 
         .await
         .unwrap_err();
     assert!(matches!(&taken, ScheduleError::AlreadyScheduled { id } if id == "late"), "{taken:?}");
-    // All of them, or none.
+    // Either all of them are scheduled or none.
     let several = [
         ScheduledCommand::new("a", due(20), say("scheduled", "a")),
         ScheduledCommand::new("early", due(20), say("scheduled", "again")),
@@ -272,7 +272,7 @@ async fn a_scheduled_command_is_sent_once_when_it_is_due_also_after_a_restart() 
     world.clock.advance(Duration::from_secs(60));
     let running = world.start(&recurring).await;
     until_said(&["c", "early", "late"]).await;
-    // A rejected one suspends its instance.
+    // A rejected command suspends its instance.
     scheduler
         .schedule(ScheduledCommand::new("wrong", world.clock.now(), say("scheduled", "no")))
         .await

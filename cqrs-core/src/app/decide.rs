@@ -177,7 +177,7 @@ impl<A: Aggregate> Decision<'_, A> {
             .map_err(|error| self.unstorable(error))?;
         changes.command = key;
         match self.reserve(&held.loaded, &changes, metadata).await? {
-            Ok(beside) => changes.beside = beside,
+            Ok(other_streams) => changes.other_streams = other_streams,
             Err(_) if self.catch_up(repository, held).await? => return Ok(Attempt::Stale),
             Err(error) => return Ok(Attempt::Rejected(DispatchError::Reservation(error))),
         }

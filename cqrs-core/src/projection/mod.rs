@@ -1,4 +1,4 @@
-//! Read models: built from events exactly once, and rebuilt beside the live one.
+//! Read models: built from events, exactly once, and rebuilt while the old one stays live.
 //!
 //! A [`ReadModel`] has a name, a version and the events it is built from; a [`Projector`] writes
 //! its rows in a read store. [`Projections`] runs projectors over an event store and a

@@ -68,7 +68,7 @@ impl Projections {
 
     consumer_operations!("projector", "projectors");
 
-    /// Starts to build a read model from the first event on, beside the live one, which readers
+    /// Starts to build a read model from the first event on, alongside the live one, which readers
     /// see until the new one has caught up. Returns when the rebuild has been started.
     ///
     /// [`health`](Self::health) reports the progress. A rebuild continues after a restart.

@@ -9,7 +9,7 @@ use crate::Recorded;
 ///
 /// [`Projections`](crate::Projections) calls it with the events of the log in order, in a
 /// transaction of the read store that also moves the projector's checkpoint. So each event takes
-/// effect exactly once, however often the program crashes: what a projector writes through the
+/// effect exactly once, no matter how often the program crashes: what a projector writes through the
 /// transaction is committed together with the checkpoint, or not at all. Any other effect (an
 /// e-mail, a file) belongs in [`committed`](Self::committed), which may be lost, or in an
 /// [`EventHandler`](crate::EventHandler), which may be repeated.

@@ -42,7 +42,7 @@ pub trait ReadModel: Send + Sync + 'static {
     const NAME: &'static str;
 
     /// Its version. Increment it when the tables or their meaning change: the new version is
-    /// built beside the live one, which readers see until the new one has caught up.
+    /// built alongside the live one, which readers see until the new one has caught up.
     const VERSION: u32;
 
     /// Returns what orders its events. Default: [`Key::stream`].

@@ -82,7 +82,7 @@ pub struct Changes<E> {
     new_events: Vec<NewEvent>,
     pub(crate) command: Option<CommandKey>,
     /// Appends to other streams in the same transaction.
-    pub(crate) beside: Vec<StreamAppend>,
+    pub(crate) other_streams: Vec<StreamAppend>,
 }
 
 impl<E: Event> Changes<E> {
@@ -103,7 +103,7 @@ impl<E: Event> Changes<E> {
                     .with_metadata(Arc::clone(&metadata)))
             })
             .collect::<Result<_, PayloadError>>()?;
-        Ok(Self { events, new_events, command: None, beside: Vec::new() })
+        Ok(Self { events, new_events, command: None, other_streams: Vec::new() })
     }
 
     /// Records the command together with the events, so that it is recognized if it is sent again.
@@ -130,7 +130,7 @@ impl<E: Event> Changes<E> {
     pub fn append_to<A>(&self, loaded: &Loaded<A>) -> Append {
         let (stream, events) = (loaded.stream.clone(), self.new_events.clone());
         let mut append = Append::to(stream, loaded.version, events);
-        append.streams.extend_from_slice(&self.beside);
+        append.streams.extend_from_slice(&self.other_streams);
         append.command = self.command;
         append
     }

@@ -1,4 +1,4 @@
-//! The laws of an event store, one case each.
+//! The laws that every event store must follow, with one test case for each.
 //!
 //! Every backend runs all of them with [`conformance!`](macro@crate::conformance), which expands
 //! to one test per case, under the case's name:
@@ -211,7 +211,7 @@ cases! { ($)
         a_subscription_starts_after_its_position: "A subscription after a position delivers only events with a higher position.",
         a_filtered_subscription_delivers_only_matching_events: "A filtered subscription delivers only matching events, stored and new.",
         waiting_for_the_head_ends_with_an_append: "wait_for_head_after returns at once for a known event, and after an append.",
-        a_slow_subscriber_does_not_delay_others: "A subscriber that does not read delays no other one, and misses no event.",
+        a_slow_subscriber_does_not_delay_others: "A subscriber that does not read neither delays the others nor misses an event.",
     }
     durable {
         a_durable_subscription_continues_after_its_checkpoint: "A durable subscription continues after the last acknowledged event.",

@@ -19,7 +19,7 @@ pub(super) async fn a_repeated_append_returns_the_first_outcome(fresh: &Fresh<'_
     let again = Append::to(stream("acc-1"), exact(3), events(2));
     let first = store.append(again.clone()).await.unwrap();
     assert!(!first.repeated);
-    // Other appends succeed in the meantime, also to this stream.
+    // Other appends succeed in the meantime, including one to this stream.
     append(&store, "acc-1", Any, 2).await.unwrap();
     append(&store, "acc-2", Any, 1).await.unwrap();
     for _ in 0..2 {

@@ -123,11 +123,11 @@ pub(super) async fn a_generation_is_not_swapped_in_while_it_lags<T: Tables>(
     assert_eq!(store.swap(&projector, new).await.unwrap(), Swap::Behind, "one partition lags far");
     assert!(
         !is_lost(&store, &old).await,
-        "the live generation is not held back for one that lags far"
+        "the live generation is not paused for one that lags far"
     );
     write::<T>(&store, &right, &[2], 999_990).await;
     assert_eq!(store.swap(&projector, new).await.unwrap(), Swap::Behind);
-    assert!(is_lost(&store, &old).await, "the live generation is held back");
+    assert!(is_lost(&store, &old).await, "the live generation is paused");
     assert!(store.acquire(me, &old.partition).await.unwrap().is_none());
     assert_eq!(sum::<T>(&store, &projector).await, Some(1));
     write::<T>(&store, &right, &[], 1_000_000).await;
@@ -152,7 +152,7 @@ pub(super) async fn a_cancelled_generation_accepts_no_writes<T: Tables>(
     assert!(is_lost(&store, &new).await);
     let gone = store.swap(&projector, new.partition.generation).await.unwrap();
     assert_eq!(gone, Swap::Gone);
-    // The live generation is no longer held back.
+    // The live generation is no longer paused.
     let old = lease(&store, me, &old.partition).await;
     write::<T>(&store, &old, &[1], 21).await;
     assert_eq!(sum::<T>(&store, &projector).await, Some(6));

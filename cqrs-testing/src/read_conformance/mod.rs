@@ -1,4 +1,4 @@
-//! The laws of a read store, one case each: generations, leases, fencing and parked events.
+//! The laws that every read store must follow, with one test case for each: generations, leases, fencing and parked events.
 //!
 //! [`read_store_conformance!`](macro@crate::read_store_conformance) expands to one test per case,
 //! under the case's name. The cases write and read rows through your implementation of
@@ -62,7 +62,7 @@ use crate::tables::Tables;
 
 macro_rules! cases {
     (($d:tt) $($module:ident { $($name:ident: $law:literal,)* })*) => {
-        /// Every case: its name and its law.
+        /// The name and the law of every case.
         pub const CASES: &[(&str, &str)] = &[$($((stringify!($name), $law),)*)*];
 
         /// Runs one case by name. `fresh` creates an empty read store at each call.
@@ -105,7 +105,7 @@ cases! { ($)
         only_one_generation_is_built_at_a_time: "Of concurrent attempts to begin a generation, one succeeds; a later version replaces it.",
         a_generation_starts_after_the_given_position: "A generation starts after the given position in all its partitions.",
         the_live_generation_stays_until_the_swap: "A rebuild does not change the live rows, and its swap replaces them completely.",
-        a_generation_is_not_swapped_in_while_it_lags: "A swap never takes readers back in the log; a live generation that is only slightly ahead is held back.",
+        a_generation_is_not_swapped_in_while_it_lags: "A swap never takes readers back in the log; a live generation that is only slightly ahead is paused until the swap.",
         a_cancelled_generation_accepts_no_writes: "A cancelled generation accepts no more writes, and the live one stays.",
         projectors_have_separate_tables: "Each projector has its own tables.",
     }

@@ -1,6 +1,6 @@
 //! The faults of broken stores, and the cases that must catch them.
 
-/// Breaks one law each.
+/// A fault of a broken store. Each one breaks a law.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,

@@ -20,7 +20,7 @@ use fault::Fault;
 
 /// Runs a case on one thread with a paused clock, so that every run is the same and waiting takes no
 /// time. Returns `true` if the case passes.
-fn keeps(fault: Fault, case: &str) -> bool {
+fn case_passes(fault: Fault, case: &str) -> bool {
     let shared = MemoryStore::new();
     let fresh = async || match fault {
         Fault::StoresShareEverything => Broken { inner: shared.clone(), fault },
@@ -46,9 +46,9 @@ fn every_mutant_is_caught_by_the_case_of_its_law() {
         .iter()
         .filter(|(fault, case)| {
             PANICKED_IN.lock().unwrap().clear();
-            let kept = keeps(*fault, case);
+            let passed = case_passes(*fault, case);
             let places = std::mem::take(&mut *PANICKED_IN.lock().unwrap());
-            kept || !places.iter().any(|place| place.contains("src/conformance/"))
+            passed || !places.iter().any(|place| place.contains("src/conformance/"))
         })
         .collect();
     let _ = std::panic::take_hook();
@@ -58,7 +58,7 @@ fn every_mutant_is_caught_by_the_case_of_its_law() {
 #[test]
 fn without_a_fault_every_case_passes() {
     for (case, law) in CASES {
-        assert!(keeps(Fault::None, case), "{case}: {law}");
+        assert!(case_passes(Fault::None, case), "{case}: {law}");
     }
 }
 
@@ -107,7 +107,7 @@ fn the_random_comparison_finds_broken_stores() {
     assert!((1..=20).all(|seed| !differs(Fault::None, seed)));
 }
 
-fn keeps_reading(fault: ReadFault, case: &str) -> bool {
+fn read_case_passes(fault: ReadFault, case: &str) -> bool {
     let fresh = async || BrokenRead::new(fault);
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().start_paused(true).build().unwrap();
@@ -118,9 +118,10 @@ fn keeps_reading(fault: ReadFault, case: &str) -> bool {
 #[test]
 fn every_case_of_read_stores_catches_a_mutant() {
     for (case, law) in read_conformance::CASES {
-        assert!(keeps_reading(ReadFault::None, case), "{case}: {law}");
+        assert!(read_case_passes(ReadFault::None, case), "{case}: {law}");
         let caught = broken_read::CAUGHT_BY.iter().filter(|(_, by)| by == case);
-        let survivors: Vec<_> = caught.clone().filter(|(f, _)| keeps_reading(*f, case)).collect();
+        let survivors: Vec<_> =
+            caught.clone().filter(|(f, _)| read_case_passes(*f, case)).collect();
         assert!(survivors.is_empty(), "not caught: {survivors:?}");
         assert!(caught.count() > 0, "no mutant is caught by {case}");
     }

@@ -260,7 +260,7 @@ fn in_memory(story: &str) -> String {
     );
     format!(
         "{} crashes survived, before and after each of {} steps: no money was lost, and the result \
-         is always the same",
+         was always the same",
         survived.crashes, survived.steps
     )
 }
@@ -300,7 +300,7 @@ fn on_postgres(story: &str, store: &StoreArguments) -> Result<String, String> {
     let _ = std::fs::remove_dir_all(&folder);
     block_on(drop_schemas(store, &format!("cr_{}_", &unique[24..])))??;
     Ok(format!(
-        "{} kills survived, in runs of {:?}: no money was lost, and the result is always the same",
+        "{} kills survived, in runs of {:?}: no money was lost, and the result was always the same",
         killed.kills, killed.took
     ))
 }

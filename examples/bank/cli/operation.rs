@@ -1,4 +1,4 @@
-//! One line of a story, parsed. Every line that is not valid is an error that says what is wrong.
+//! One line of a story, parsed. An invalid line is an error that says what is wrong.
 
 use cqrs::{Timestamp, event::Uuid};
 
@@ -17,7 +17,7 @@ pub(super) const HELP: &str = r#"Operations, one per line; `#` starts a comment:
   history ACCOUNT                  its last 20 events, newest first
   feed                             the last 10 events of the bank
   statement ACCOUNT 2026-03        what was paid in and out in a month
-  lag                              how far the tables lag behind the log
+  lag                              how far each table lags
   rebuild accounts|transfers|...   rebuilds a table; the old one stays in use
   drop-read                        drops and rebuilds all tables
   balance ACCOUNT                  the current balance

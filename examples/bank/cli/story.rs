@@ -97,8 +97,9 @@ impl<'a> Story<'a> {
         let known = store.head().await.map_err(io::Error::other)?;
         let app = App::new(store);
         let read = read_models(arguments, &app).await?;
-        let kept = arguments.open_processes("bank").await.map_err(io::Error::other)?;
-        let processes = ProcessSide::start(&app, clock.clone(), ProcessSide::LEASE, kept).await;
+        let process_store = arguments.open_processes("bank").await.map_err(io::Error::other)?;
+        let processes =
+            ProcessSide::start(&app, clock.clone(), ProcessSide::LEASE, process_store).await;
         Ok(Self {
             app,
             clock,

@@ -53,7 +53,7 @@ fn entry(recorded: &Recorded<BankEvent>) -> FeedEntry {
     }
 }
 
-/// What happened last, to accounts and transfers.
+/// The latest events of accounts and transfers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Feed;
 

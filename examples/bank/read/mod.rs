@@ -1,4 +1,4 @@
-//! Read models: what users look at. Nothing here decides anything.
+//! Read models: what users look at. They contain no rules.
 //!
 //! Each read model has a file with its rows, what an event changes in them, and two projectors that do
 //! so, in memory and in Postgres. [`ReadModels`] runs them and answers queries.

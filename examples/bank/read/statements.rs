@@ -196,14 +196,14 @@ impl Projector<PgReadStore> for Statements {
         event: &Recorded<AccountEvent>,
     ) -> Result<(), ProjectError> {
         let Some(change) = Change::of(&event.event) else { return Ok(()) };
-        let add = "insert into statements as kept values
+        let add = "insert into statements as existing values
               ($1, $2, $3 / 100::numeric, $4 / 100::numeric, $5 / 100::numeric,
                $6 / 100::numeric, 1)
             on conflict (account_id, month) do update set
-              paid_in = kept.paid_in + excluded.paid_in,
-              paid_out = kept.paid_out + excluded.paid_out,
+              paid_in = existing.paid_in + excluded.paid_in,
+              paid_out = existing.paid_out + excluded.paid_out,
               closing = excluded.closing,
-              entries = kept.entries + 1";
+              entries = existing.entries + 1";
         sqlx::query(add)
             .bind(Pg(change.account_id.as_uuid()))
             .bind(change.month.to_string())

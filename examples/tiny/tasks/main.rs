@@ -1,4 +1,4 @@
-//! Five common tasks, each in a file of its own: an aggregate, its test, a read model on Postgres,
+//! Five common tasks, each in its own file: an aggregate, its test, a read model on Postgres,
 //! a read model on both stores, and a process with a timer. This file runs them in memory.
 //!
 //! `cargo run --example tiny-tasks --features postgres,testing`

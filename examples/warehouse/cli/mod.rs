@@ -41,7 +41,7 @@ struct Arguments {
 /// An operation on the read models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Operation {
-    /// Prints how far the read models lag behind the log.
+    /// Prints the lag of each read model.
     Lag,
     /// Rebuilds the products; the old table stays in use.
     Rebuild,

@@ -37,14 +37,14 @@ fn sku() -> Sku {
 /// Records notifications; fails a given number of times first.
 #[derive(Debug, Default)]
 struct Recording {
-    told: Mutex<Vec<(EventId, u64)>>,
+    sent: Mutex<Vec<(EventId, u64)>>,
     failures: AtomicUsize,
 }
 
 #[async_trait]
 impl Notifier for Recording {
     async fn low_stock(&self, id: EventId, _: &Sku, left: u64) -> Result<(), HandlerError> {
-        self.told.lock().unwrap().push((id, left));
+        self.sent.lock().unwrap().push((id, left));
         let next = |left: usize| left.checked_sub(1);
         match self.failures.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) {
             Ok(_) => Err("the line is busy".into()),
@@ -80,7 +80,7 @@ impl Warehouse {
 
     /// Starts the automation, on the same store as before if it has run already.
     async fn automate(&self, threshold: u64) -> Processes {
-        let kept = match self.arguments.open_processes("warehouse").await.unwrap() {
+        let process_store = match self.arguments.open_processes("warehouse").await.unwrap() {
             example_shared::OpenReadStore::Memory(_) => {
                 example_shared::OpenReadStore::Memory(self.memory.clone())
             }
@@ -89,7 +89,7 @@ impl Warehouse {
         let (low_stock, notifier) = (LowStock::new(threshold), Arc::clone(&self.notifier));
         let lease = Duration::from_millis(300);
         let automation = Automation { low_stock, notifier };
-        kept.run(&self.app, SystemClock, lease, automation).await.unwrap()
+        process_store.run(&self.app, SystemClock, lease, automation).await.unwrap()
     }
 
     async fn read(&self, threshold: u64) -> ReadModels {
@@ -143,13 +143,13 @@ impl Warehouse {
                 .pop();
             let is_done = instance.is_none_or(|instance| instance.commands.is_empty());
             let now = self.app.store().head().await.unwrap();
-            if is_done && now == head { Ok(()) } else { Err("not at rest") }
+            if is_done && now == head { Ok(()) } else { Err("not finished") }
         })
         .await;
     }
 
-    fn told(&self) -> Vec<u64> {
-        self.notifier.told.lock().unwrap().iter().map(|(_, left)| *left).collect()
+    fn sent(&self) -> Vec<u64> {
+        self.notifier.sent.lock().unwrap().iter().map(|(_, left)| *left).collect()
     }
 }
 
@@ -172,13 +172,13 @@ async fn a_notification_is_sent_once_each_time_stock_becomes_low() {
                 warehouse.rest(&running).await;
             }
             assert_eq!(warehouse.asked(&running).await, expected, "{had}, then {shipments:?}");
-            assert_eq!(warehouse.told(), expected);
+            assert_eq!(warehouse.sent(), expected);
             if shipments == [5, 1] {
                 // After a refill, stock can become low again.
                 warehouse.increase(10).await;
                 warehouse.ship(9).await;
                 assert_eq!(warehouse.asked(&running).await, [5, 5]);
-                assert_eq!(warehouse.told(), [5, 5]);
+                assert_eq!(warehouse.sent(), [5, 5]);
             }
             running.stop().await;
         }
@@ -274,9 +274,9 @@ async fn a_failing_notifier_is_retried_with_the_same_event_id() {
         warehouse.increase(10).await;
         warehouse.ship(10).await;
         assert_eq!(warehouse.asked(&running).await, [0]);
-        let told = warehouse.notifier.told.lock().unwrap().clone();
-        assert_eq!(told.len(), 3);
-        assert!(told.iter().all(|(id, _)| *id == told[0].0));
+        let sent = warehouse.notifier.sent.lock().unwrap().clone();
+        assert_eq!(sent.len(), 3);
+        assert!(sent.iter().all(|(id, _)| *id == sent[0].0));
         running.stop().await;
     }
 }
@@ -302,7 +302,7 @@ impl<S: ReadStore> Projector<S> for FailsOnce {
         _: &Recorded<ProductEvent>,
     ) -> Result<(), ProjectError> {
         match self.0.fetch_add(1, Ordering::AcqRel) {
-            0 => Err("as told".into()),
+            0 => Err("scripted failure".into()),
             _ => Ok(()),
         }
     }
@@ -317,8 +317,8 @@ async fn nothing_happens_while_one_fails<S, R>(
 {
     let app = App::new(store.clone());
     let increase = IncreaseProductQuantity { sku: sku(), quantity: 30.try_into().unwrap() };
-    let refused = app.dispatch(increase.clone()).await.unwrap_err();
-    assert!(format!("{refused:?}").contains("as told"), "{refused:?}");
+    let failed = app.dispatch(increase.clone()).await.unwrap_err();
+    assert!(format!("{failed:?}").contains("scripted failure"), "{failed:?}");
     assert_eq!(rows().await, []);
     assert_eq!(app.store().head().await.unwrap().get(), 0);
     app.dispatch(increase).await.unwrap();

@@ -25,13 +25,13 @@ async fn apps_with_ten(database: &Database) -> Vec<App> {
     let mut apps = Vec::new();
     for schema in ["events", "states"] {
         let builder = PgStore::builder().options(database.options()).schema(schema);
-        let kept = builder.migrate().await.unwrap();
+        let postgres = builder.migrate().await.unwrap();
         let memory = MemoryStore::new();
         apps.extend(match schema {
-            "events" => [App::new(memory), App::new(kept)],
+            "events" => [App::new(memory), App::new(postgres)],
             _ => [
                 over_states(memory.clone(), Persistence::state(memory, "1")),
-                over_states(kept.clone(), Persistence::state(kept, "1")),
+                over_states(postgres.clone(), Persistence::state(postgres, "1")),
             ],
         });
     }

@@ -1,4 +1,4 @@
-//! Where the server's programs are, and as whom they may run.
+//! Finds the programs of the server and the user that may run them.
 
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +9,7 @@ use std::process::Command;
 #[derive(Clone, Debug)]
 pub struct Binaries(PathBuf);
 
-/// No PostgreSQL server is installed where this looks for one.
+/// No PostgreSQL server was found in the folders that are searched.
 #[derive(Debug)]
 pub struct NotInstalled;
 
@@ -22,10 +22,10 @@ impl fmt::Display for NotInstalled {
 impl std::error::Error for NotInstalled {}
 
 impl Binaries {
-    /// Looks in `PATH`, then where Debian, Fedora and Homebrew install; the newest version wins.
+    /// Searches `PATH`, then the folders of Debian, Fedora and Homebrew, and returns the newest version.
     ///
     /// # Errors
-    /// [`NotInstalled`] when there is none.
+    /// Returns [`NotInstalled`] if there is none.
     pub fn find() -> Result<Self, NotInstalled> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
@@ -51,7 +51,7 @@ impl Binaries {
     }
 }
 
-/// `15`, `postgresql@17` and `pgsql-16` inside a folder, the highest number first.
+/// Returns folders such as `15`, `postgresql@17` and `pgsql-16`, the highest number first.
 fn versions(parent: &Path) -> Vec<PathBuf> {
     let mut found: Vec<(u32, PathBuf)> = std::fs::read_dir(parent)
         .into_iter()
@@ -67,7 +67,8 @@ fn versions(parent: &Path) -> Vec<PathBuf> {
     found.into_iter().map(|(_, path)| path).collect()
 }
 
-/// The server refuses to run as root: the user and group it runs as instead, if this is root.
+/// Returns the user and the group that the server runs as if this process runs as root, which the
+/// server does not accept.
 pub(crate) fn other_user() -> Option<(u32, u32)> {
     let me = std::fs::metadata("/proc/self").ok()?.uid();
     if me != 0 {

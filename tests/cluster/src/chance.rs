@@ -1,17 +1,17 @@
-//! Random choices that a seed repeats.
+//! Random choices that can be repeated with a seed.
 
-/// Random choices that a seed repeats (SplitMix64).
+/// Random choices that can be repeated with a seed (SplitMix64).
 #[derive(Clone, Debug)]
 pub struct Chance(u64);
 
 impl Chance {
-    /// From a seed.
+    /// Creates a generator from a seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// A number below a bound, which is at least 1.
+    /// Returns a number below `bound`, which must be at least 1.
     pub const fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -20,7 +20,7 @@ impl Chance {
         (mixed ^ (mixed >> 31)) % bound
     }
 
-    /// Once in so many times.
+    /// Returns `true` with a probability of 1 in `times`.
     pub const fn one_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }

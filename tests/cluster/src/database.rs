@@ -10,9 +10,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use crate::Cluster;
 
-/// An empty database of one test's own.
+/// A separate, empty database for one test.
 ///
-/// It is dropped with this value, and kept under its printed name when the test fails.
+/// Dropping this value drops the database, unless the test failed: then the database is kept and its
+/// name is printed.
 #[derive(Debug)]
 pub struct Database {
     server: PgConnectOptions,
@@ -20,26 +21,26 @@ pub struct Database {
 }
 
 impl Database {
-    /// Creates one on the shared server.
+    /// Creates a database on the shared server.
     ///
     /// # Panics
-    /// When the server cannot be reached or refuses.
+    /// Panics if the server cannot be reached or does not allow it.
     pub async fn create() -> Self {
         Self::on(Cluster::shared()).await
     }
 
-    /// Creates one on a given server.
+    /// Creates a database on a given server.
     ///
     /// # Panics
-    /// When the server cannot be reached or refuses.
+    /// Panics if the server cannot be reached or does not allow it.
     pub async fn on(url: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         static RUN: LazyLock<u64> =
             LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let database = Self {
-            server: url.parse().unwrap_or_else(|error| panic!("bad address {url}: {error}")),
-            // Others may use the same server, from machines with the same process ids.
+            server: url.parse().unwrap_or_else(|error| panic!("invalid address {url}: {error}")),
+            // Other machines with the same process ids may use the same server.
             name: format!("cqrs_test_{:016x}_{count}", *RUN),
         };
         let drop = format!("drop database if exists {} with (force)", database.name);
@@ -50,20 +51,20 @@ impl Database {
         database
     }
 
-    /// How to connect to it.
+    /// Returns the options to connect to this database.
     #[must_use]
     pub fn options(&self) -> PgConnectOptions {
         self.server.clone().database(&self.name)
     }
 
-    /// Its address.
+    /// Returns the address of this database.
     #[must_use]
     pub fn url(&self) -> String {
         self.options().to_url_lossy().to_string()
     }
 
-    /// Leaves it in place and gives its address: for tests that hand it on and cannot say when
-    /// it is over. It goes with the server.
+    /// Keeps the database until its server is removed, and returns the options to connect to it.
+    /// For tests that pass the database on and do not know when it is no longer used.
     #[must_use]
     pub fn keep(self) -> PgConnectOptions {
         let options = self.options();
@@ -80,7 +81,7 @@ impl Drop for Database {
         }
         let server = self.server.clone();
         let statement = format!("drop database if exists {} with (force)", self.name);
-        // A runtime cannot be entered from within another, so this one gets a thread.
+        // A runtime cannot be started inside another one, so this one runs on its own thread.
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             if let Ok(runtime) = runtime {

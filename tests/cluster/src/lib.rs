@@ -1,11 +1,11 @@
-//! Throw-away PostgreSQL servers for the tests.
+//! Temporary PostgreSQL servers for tests.
 //!
-//! [`Database::create`] is what most tests want: an empty database of their own. It stands on the
-//! server that `DATABASE_URL` names, or on one started for this process from the installed
-//! binaries. [`Cluster::start`] gives a private server that a test may stop and kill.
+//! Most tests call [`Database::create`], which creates an empty database. It is on the server that
+//! `DATABASE_URL` names, or on one that is started for this process from the installed programs.
+//! [`Cluster::start`] starts a separate server, which a test may stop and kill.
 //!
-//! A server started here is as durable as any, listens on this machine only, and is removed with
-//! all its data when its process ends, however it ends.
+//! A server started here has the default durability settings and listens only on this machine. It
+//! is removed with its data when the process that started it ends, even if that process is killed.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]

@@ -1,5 +1,5 @@
-//! `cluster <command>` runs a command with `DATABASE_URL` set to a server that lives as long;
-//! `cluster --installed` says whether there is what the tests need.
+//! `cluster <command>` starts a server, runs a command with `DATABASE_URL` set to its address, and
+//! removes the server. `cluster --installed` fails if a program that the tests need is missing.
 
 use std::process::{Command, ExitCode};
 

@@ -12,11 +12,11 @@ use sqlx::postgres::PgConnectOptions;
 use crate::binaries::other_user;
 use crate::server::as_server_user;
 
-/// Where it is installed, besides PATH.
+/// The programs to try: the one in `PATH`, then the usual locations.
 const PLACES: [&str; 4] =
     ["pgbouncer", "/usr/sbin/pgbouncer", "/usr/local/bin/pgbouncer", "/opt/homebrew/bin/pgbouncer"];
 
-/// A pooler that gives each transaction another session. Dropping it ends it.
+/// A running pooler, which may run each transaction in a different session. Dropping it stops it.
 #[derive(Debug)]
 pub struct Pooler {
     folder: PathBuf,
@@ -25,16 +25,16 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Whether there is one to start.
+    /// Returns `true` if PgBouncer is installed.
     #[must_use]
     pub fn is_installed() -> bool {
         program().is_some()
     }
 
-    /// Starts one in front of a database, on a free port.
+    /// Starts a pooler in front of a server, on a free port.
     ///
     /// # Errors
-    /// When it is not installed or does not start.
+    /// Returns an error if PgBouncer is not installed or does not start.
     pub fn start(server: &PgConnectOptions) -> io::Result<Self> {
         let program = program().ok_or_else(|| io::Error::other("PgBouncer is not installed"))?;
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
@@ -77,7 +77,7 @@ impl Pooler {
         Ok(pooler)
     }
 
-    /// How to connect through it.
+    /// Returns the options to connect through the pooler.
     #[must_use]
     pub fn options(&self) -> PgConnectOptions {
         self.options.clone()

@@ -1,4 +1,4 @@
-//! One server: started, stopped, killed, and removed when its process ends.
+//! A server that can be stopped, killed and restarted, and is removed when its process ends.
 
 use std::fs;
 use std::io;
@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::binaries::{Binaries, other_user};
 
-/// Waits until its input closes, which it does when the process that started it ends in any way,
-/// then stops the server and removes its data.
+/// Waits until its input is closed, which happens when the process that started it ends for any
+/// reason, then stops the server and removes its data.
 const WATCHDOG: &str = r#"cat >/dev/null
 "$0" stop -D "$1/data" -m immediate -s >/dev/null 2>&1
 rm -rf "$1""#;
@@ -29,11 +29,11 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The address of the server shared by all tests of this process: `DATABASE_URL` if it is
-    /// set, else a server started at the first call.
+    /// Returns the address of the server that all tests of this process share: `DATABASE_URL` if it
+    /// is set, otherwise that of a server which the first call starts.
     ///
     /// # Panics
-    /// When no server can be started; the message says what to do.
+    /// Panics if no server can be started. The message says what helps.
     pub fn shared() -> &'static str {
         static SHARED: OnceLock<(Option<Cluster>, String)> = OnceLock::new();
         let (_, url) = SHARED.get_or_init(|| match std::env::var("DATABASE_URL") {
@@ -47,16 +47,16 @@ impl Cluster {
         url
     }
 
-    /// Starts a server of its own on a free port.
+    /// Starts a separate server on a free port.
     ///
     /// # Errors
-    /// When no server is installed, or it does not start; its log is part of the message.
+    /// Returns an error if no server is installed or it does not start. The message contains its log.
     pub fn start() -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let binaries = Binaries::find().map_err(io::Error::other)?;
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("cqrs-pg-{}-{count}", std::process::id()));
-        // Left behind by a machine that lost power, under a process id used again.
+        // After a power failure, the folder of an earlier process with the same id may still exist.
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder)?;
         let watchdog = as_server_user(Command::new("sh"))
@@ -75,32 +75,32 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Where clients connect.
+    /// Returns the address of the server.
     #[must_use]
     pub fn url(&self) -> String {
         format!("postgres://cqrs:cqrs@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Stops it as a crash would: nothing is flushed, every connection breaks.
+    /// Stops the server as a crash would: nothing is flushed and every connection is lost.
     ///
     /// # Errors
-    /// When it does not run.
+    /// Returns an error if the server is not running.
     pub fn kill(&self) -> io::Result<()> {
         self.control("stop", &["-m", "immediate"])
     }
 
-    /// Stops it in order; open transactions are rolled back.
+    /// Shuts the server down cleanly. Open transactions are rolled back.
     ///
     /// # Errors
-    /// When it does not run.
+    /// Returns an error if the server is not running.
     pub fn stop(&self) -> io::Result<()> {
         self.control("stop", &["-m", "fast"])
     }
 
-    /// Starts it again on the same data and port, and returns when it answers.
+    /// Restarts the server with the same data and port, and returns when it accepts connections.
     ///
     /// # Errors
-    /// When it runs already or does not start.
+    /// Returns an error if the server is already running or does not start.
     pub fn restart(&self) -> io::Result<()> {
         let options = format!("-p {} -k '{}'", self.port, self.folder.display());
         let log = self.folder.join("log");
@@ -129,7 +129,7 @@ impl Cluster {
         fs::write(&file, read(&file) + settings)
     }
 
-    /// Between finding a free port and using it somebody else may take it.
+    /// Starts the server on a free port. Tries again if another process takes the port first.
     fn take_free_port(&mut self) -> io::Result<()> {
         let mut tries = 5;
         loop {

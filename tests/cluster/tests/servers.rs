@@ -1,4 +1,4 @@
-//! Servers come, survive a crash with what they acknowledged, and go without a trace.
+//! A server starts, keeps acknowledged data after a crash, and is removed completely.
 
 #![allow(clippy::unwrap_used)] // tests fail by panicking
 
@@ -22,7 +22,7 @@ async fn a_killed_server_keeps_what_it_acknowledged() {
 }
 
 #[tokio::test]
-async fn databases_are_apart_and_dropped() {
+async fn databases_are_separate_and_dropped() {
     let (one, two) = (Database::create().await, Database::create().await);
     assert_ne!(one.url(), two.url());
     let gone = one.options();

@@ -128,7 +128,7 @@ async fn a_command_with_an_expected_version_is_not_decided_again() {
 }
 
 #[tokio::test]
-async fn an_expected_version_that_passes_during_the_dispatch_is_a_conflict() {
+async fn an_expected_version_that_is_outdated_during_the_dispatch_is_a_conflict() {
     let store = Intercepted::new().await.before(|nth, inner| {
         Box::pin(async move {
             if nth == 1 {
@@ -170,7 +170,7 @@ async fn rejections_and_empty_decisions_are_not_based_on_a_stale_cache() {
     b.dispatch(put("x", 90)).await.unwrap();
     // `a` has cached a sum of 10 and must not reject the command because of it.
     a.dispatch(take("x", 100)).await.unwrap();
-    // Nor return "nothing to do" at an old version.
+    // It must not return "nothing to do" at an old version either.
     b.dispatch(put("x", 5)).await.unwrap();
     let outcome = a.dispatch(change("x", What::Nothing)).await.unwrap();
     assert_eq!(outcome.version, Version::new(4));

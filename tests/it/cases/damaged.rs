@@ -51,7 +51,7 @@ async fn an_event_that_cannot_be_decoded_is_reported_and_affects_one_aggregate()
 }
 
 #[tokio::test]
-async fn the_error_gives_the_reason() {
+async fn a_decode_error_reports_the_reason() {
     let failure = async |name: &str, version, json| {
         let store = fresh().await;
         damage(&store, name, version, json).await;

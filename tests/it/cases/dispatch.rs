@@ -211,14 +211,14 @@ async fn a_dispatch_can_be_spawned_and_joined() {
 }
 
 #[tokio::test]
-async fn a_dispatch_has_a_debug_form_for_logs() {
+async fn a_dispatch_implements_debug() {
     let app = App::new(fresh().await);
     let shown = format!("{:?}", app.dispatch(Change { ledger: "a".into(), what: What::Nothing }));
     assert!(shown.contains("ledger"), "{shown}");
 }
 
 #[test]
-fn a_typed_event_has_a_name_and_an_untyped_one_is_given_one() {
+fn an_event_is_named_by_its_type_or_by_the_caller() {
     let typed = NewEvent::of(&LedgerEvent::Put(1)).unwrap();
     assert_eq!((typed.name.as_str(), typed.schema_version), ("ledger.put", 1));
     assert_eq!(NewEvent::json("noted", &1).unwrap().name.as_str(), "noted");

@@ -177,7 +177,7 @@ async fn upcasters_of_unregistered_aggregates_are_checked_by_the_first_command()
 }
 
 #[tokio::test]
-async fn an_event_can_become_two_another_or_none() {
+async fn an_event_can_be_upcast_to_two_events_to_another_or_to_none() {
     let store = fresh().await;
     old_events(
         &store,

@@ -1,4 +1,4 @@
-//! Subscriptions: stored events, then new ones, also while the store fails.
+//! Subscriptions: stored events, then new ones, even while the store fails.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

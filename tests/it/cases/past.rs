@@ -1,4 +1,4 @@
-//! States of aggregates in the past.
+//! Past states of aggregates.
 
 use std::time::Duration;
 

@@ -95,8 +95,9 @@ async fn loading_from_a_snapshot_equals_a_full_replay_and_reads_less() {
     let events: Vec<_> = (0..1_050).map(|_| LedgerEvent::Put(1)).collect();
     counting.inner.append_events(&stream(), ExpectedVersion::Any, &events).await.unwrap();
     let payload = Payload::encode(&Ledger { sum: 1_000 }).unwrap();
-    let kept = Snapshot::new(stream(), Version::new(1_000), "1", payload, Timestamp::UNIX_EPOCH);
-    counting.inner.save_snapshot(kept).await.unwrap();
+    let snapshot =
+        Snapshot::new(stream(), Version::new(1_000), "1", payload, Timestamp::UNIX_EPOCH);
+    counting.inner.save_snapshot(snapshot).await.unwrap();
     let policy = SnapshotPolicy::every(100);
     let repository = EventSourced::<Ledger>::new(counting.clone())
         .with_snapshots(counting.inner.clone(), policy);

@@ -52,7 +52,7 @@ pub(crate) trait Consumer<S: ReadStore>: Send + Sync {
     ) -> BoxFuture<'static, ()>;
 }
 
-/// A task that runs beside the worker of a partition, under its lease.
+/// A task that runs alongside the worker of a partition, under its lease.
 type Task<S> = dyn Fn(Arc<Shared<S>>, PartitionLease, watch::Receiver<Control>) -> BoxFuture<'static, ()>
     + Send
     + Sync;
@@ -88,7 +88,7 @@ impl<S: ReadStore, P: Projector<S>> Registered<S, P> {
         Self { start, ..Self::new(kind, projector, options) }
     }
 
-    /// Runs a task beside the worker of each partition. If one of the two ends, the other is
+    /// Runs a task alongside the worker of each partition. If one of the two ends, the other is
     /// dropped.
     pub(crate) fn with_task(
         self,

@@ -118,7 +118,7 @@ impl<S: ReadStore, P: Projector<S>> Worker<S, P> {
         for key in requested.difference(&failed) {
             self.record_retry(key, None).await;
         }
-        // A key without parked events is free again, also if its last one was discarded.
+        // A key without parked events is free again, even if its last one was discarded.
         self.load_parked().await
     }
 

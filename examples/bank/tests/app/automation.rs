@@ -44,10 +44,10 @@ impl Bank {
         [open(StoreArguments::default()).await, open(postgres).await]
     }
 
-    /// Starts all processes, which are stored under a name.
-    async fn start(&self, kept: &str) -> ProcessSide {
-        let store = match self.arguments.open_processes(kept).await.unwrap() {
-            OpenReadStore::Memory(_) if kept == "bank" => {
+    /// Starts all processes, which are stored in a schema.
+    async fn start(&self, schema: &str) -> ProcessSide {
+        let store = match self.arguments.open_processes(schema).await.unwrap() {
+            OpenReadStore::Memory(_) if schema == "bank" => {
                 OpenReadStore::Memory(self.memory.clone())
             }
             other => other,

@@ -1,4 +1,4 @@
-//! No money is lost or created, and every transfer finishes, whatever crashes.
+//! No money is lost or created, and every transfer finishes, no matter what crashes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +20,10 @@ use crate::{noon, open};
 /// Kills the running bank repeatedly, while 8 tasks start 200 transfers between 5 accounts.
 #[test]
 fn no_money_is_lost_when_banks_are_killed() {
-    let (store, kept) = (MemoryStore::new(), MemoryReadStore::new());
-    check_under_kills(async || Bank::over(store.clone(), kept.clone(), ManualClock::at(noon())));
+    let (store, process_store) = (MemoryStore::new(), MemoryReadStore::new());
+    check_under_kills(async || {
+        Bank::over(store.clone(), process_store.clone(), ManualClock::at(noon()))
+    });
 }
 
 #[test]
@@ -127,10 +129,10 @@ fn a_crash_at_any_step_does_not_change_the_result() {
         let (in_store, in_processes) = (point.clone(), point.clone());
         let store =
             MemoryStore::builder().clock(clock.clone()).on_step(move |step| in_store.step(step));
-        let kept = MemoryReadStore::builder()
+        let process_store = MemoryReadStore::builder()
             .clock(clock.clone())
             .on_step(move |step| in_processes.step(step));
-        Bank::over(store.build(), kept.build(), clock)
+        Bank::over(store.build(), process_store.build(), clock)
     };
     let transfers =
         [(1, 1, 2, "30.00"), (2, 1, 9, "20.00"), (3, 9, 2, "10.00"), (4, 1, 2, "900.00")];

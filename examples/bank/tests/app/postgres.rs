@@ -44,7 +44,7 @@ fn events_survive_a_restart() {
 
 #[test]
 fn an_unreachable_database_is_reported_on_one_line() {
-    let missing = StoreArguments::postgres("postgres://nobody:nothing@127.0.0.1:1/none");
+    let missing = StoreArguments::postgres("postgres://user:password@127.0.0.1:1/none");
     let (mut out, mut errors) = (Vec::new(), Vec::new());
     let story = DEFAULT_STORY.as_bytes();
     let failed = run(&missing, "-", story, Colors::Off, &mut out, &mut errors).unwrap_err();

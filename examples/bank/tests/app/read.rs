@@ -247,7 +247,7 @@ async fn a_command_can_wait_for_the_read_models() {
         assert_eq!(balance, eur("125.00"), "{name}");
         read.projections().stop().await;
 
-        // Nobody updates them any more; the command took effect all the same.
+        // The projectors are stopped, so the rows are not updated, but the command still takes effect.
         let late = Duration::from_millis(50);
         let outcome = app.dispatch(deposit(1, "1.00")).wait_for(&waiter, late).await.unwrap();
         assert_eq!((outcome.caught_up(), outcome.waited), (false, Some(Waited::Behind)), "{name}");

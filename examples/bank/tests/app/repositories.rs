@@ -90,8 +90,8 @@ async fn the_account_works_from_events() {
 #[tokio::test]
 async fn the_account_works_from_a_stored_state() {
     let store = MemoryStore::new();
-    let kept = Persistence::<Account>::state(store.clone(), "account-1");
-    account_suite(Teller::App(App::builder(store).aggregate(kept).build().unwrap())).await;
+    let persistence = Persistence::<Account>::state(store.clone(), "account-1");
+    account_suite(Teller::App(App::builder(store).aggregate(persistence).build().unwrap())).await;
 }
 
 #[tokio::test]

@@ -78,16 +78,16 @@ impl Middleware for Faults {
 
 pub(crate) struct Bank<S> {
     pub(crate) app: App,
-    kept: S,
+    process_store: S,
     pub(crate) clock: ManualClock,
     faults: Faults,
 }
 
 impl<S: ProcessStore> Bank<S> {
-    pub(crate) fn over(store: impl EventStore, kept: S, clock: ManualClock) -> Self {
+    pub(crate) fn over(store: impl EventStore, process_store: S, clock: ManualClock) -> Self {
         let faults = Faults::default();
         let app = App::builder(store).middleware(faults.clone()).build().unwrap();
-        Self { app, kept, clock, faults }
+        Self { app, process_store, clock, faults }
     }
 
     pub(crate) async fn with_accounts(self) -> Self {
@@ -106,7 +106,7 @@ impl<S: ProcessStore> Bank<S> {
             .pauses(pauses, pauses * 10)
             .deadline(Duration::from_millis(200))
             .retries(10_000);
-        Processes::builder(&self.app, self.kept.clone())
+        Processes::builder(&self.app, self.process_store.clone())
             .clock(self.clock.clone())
             .lease(Duration::from_millis(100))
             .poll_interval(Duration::from_millis(10))
@@ -217,8 +217,9 @@ pub(crate) async fn prepared() -> PgConnectOptions {
 pub(crate) async fn connected(options: &PgConnectOptions) -> Bank<PgReadStore> {
     let clock = ManualClock::at(noon());
     let store = PgStore::builder().options(options.clone()).clock(clock.clone()).connect().await;
-    let kept = PgReadStore::for_processes().options(options.clone()).connect().await.unwrap();
-    Bank::over(store.unwrap(), kept, clock)
+    let process_store =
+        PgReadStore::for_processes().options(options.clone()).connect().await.unwrap();
+    Bank::over(store.unwrap(), process_store, clock)
 }
 
 async fn memory() -> Bank<MemoryReadStore> {

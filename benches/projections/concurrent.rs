@@ -17,7 +17,7 @@ use crate::shared::samples::{Spread, events};
 use crate::{Effort, known};
 
 pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
-    report.section("Appends of 8 callers beside read models, against appends alone");
+    report.section("Appends of 8 callers while read models are updated, relative to appends alone");
     let (database, store) = filled(effort.rows).await;
     let read = || async {
         let options = database.options();
@@ -33,14 +33,18 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
             .await
             .unwrap();
         // The log is long enough that the build takes the whole time.
-        let beside = appends(&store, effort).await;
+        let busy = appends(&store, effort).await;
         running.stop().await;
         read.drop_everything().await.unwrap();
         // Measured before and after, because the growing log and maintenance change the rate.
         let alone = before.midpoint(appends(&store, effort).await);
-        rebuilding.push(beside / alone);
+        rebuilding.push(busy / alone);
     }
-    report.ratio("while a read model is built", Spread::of(rebuilding), Some(Target::AtLeast(0.9)));
+    report.ratio(
+        "while a read model is being built",
+        Spread::of(rebuilding),
+        Some(Target::AtLeast(0.9)),
+    );
 
     let (_few, store) = filled(1_000).await;
     for _ in 0..effort.rounds.min(3) {
@@ -63,11 +67,11 @@ pub(crate) async fn measure(effort: &Effort, report: &mut Report) {
         for name in ["entries", "j"] {
             known(&running, name, store.head().await.unwrap()).await;
         }
-        let beside = appends(&store, effort).await;
+        let busy = appends(&store, effort).await;
         running.stop().await;
         read.drop_everything().await.unwrap();
         let alone = before.midpoint(appends(&store, effort).await);
-        ten.push(beside / alone);
+        ten.push(busy / alone);
     }
     report.ratio("with ten projectors at the head", Spread::of(ten), None);
 }
@@ -91,7 +95,7 @@ async fn appends(store: &PgStore, effort: &Effort) -> f64 {
             })
         })
         .collect();
-    tokio::time::sleep(effort.lasts).await;
+    tokio::time::sleep(effort.duration).await;
     over.store(true, Ordering::Relaxed);
     let mut count = 0;
     for caller in callers {
