@@ -1,8 +1,8 @@
 //! A complete program in one file: an event store, a read model, a process with a timer, an event
 //! handler, and an orderly shutdown.
 //!
-//! A library lends books. A loan that is not returned within 30 days is marked as overdue by a
-//! process; a handler prints a reminder; a read model lists the loans of each reader.
+//! A library lends books. If a book is not returned within 30 days, a process marks it as overdue and
+//! a handler prints a reminder. A read model lists the books that each reader has borrowed.
 //!
 //! `cargo run --example end-to-end`
 
@@ -217,7 +217,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert!(outcome.caught_up());
     println!("loans: {:?}", loans.get().ok_or("not built")?.0);
 
-    // A month passes: the process marks the loan as overdue, the handler sends a reminder.
+    // A month passes: the process marks the book as overdue, and the handler sends a reminder.
     processes.wait_for("watch_loans", outcome.position, timeout).await?;
     clock.advance(LOAN_PERIOD);
     let overdue = outcome.position.next();

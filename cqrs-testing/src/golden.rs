@@ -117,8 +117,8 @@ impl GoldenFiles {
         self.written(file, event)
     }
 
-    /// Like [`event`](Self::event), for the file `<event-name>.v<schema-version>.<note>.json`: a
-    /// further example of the same version.
+    /// Like [`event`](Self::event), for the file `<event-name>.v<schema-version>.<note>.json`: another
+    /// example of the same version.
     pub fn event_with_note<E: Event + Debug + PartialEq>(self, note: &str, event: E) -> Self {
         let file = format!("{}.{note}", file_of(event.event_type()));
         self.written(file, event)

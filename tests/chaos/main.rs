@@ -75,7 +75,7 @@ async fn order_and_durability_survive_crashes() {
     assert!(observed.acknowledged() > 100, "fewer than 100 appends were acknowledged");
 }
 
-/// Without failures from outside, no append fails. This is due to the lock: without it, two writers
+/// Without external failures, no append fails, because of the lock: without it, two writers
 /// take the same positions, and one of them fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_in_several_processes_do_not_fail_each_other() {
@@ -85,7 +85,7 @@ async fn writers_in_several_processes_do_not_fail_each_other() {
     let (observed, _) = run(&database, seed, calm).await;
     println!("{}", observed.summary());
     observed.check();
-    assert_eq!(observed.failures(), 0, "appends failed without a cause from outside");
+    assert_eq!(observed.failures(), 0, "appends failed without an external cause");
 }
 
 /// Checks the test: under the same load, functions without the lock must cause failures or

@@ -33,7 +33,7 @@ impl Reader {
                 tokio::select! {
                     event = events.next() => match event {
                         Some(Ok(event)) => seen.push(Seen::of(&event)),
-                        // After an error, a subscription is continued after the last position.
+                        // After an error, a new subscription continues after the last position.
                         _ => {
                             let again = SubscriptionOptions::all().from(Start::After(last));
                             events = store.subscribe(again).await.unwrap();

@@ -194,7 +194,7 @@ impl Harness {
         place: &str,
     ) {
         let log = self.log_after(before).await;
-        // Without the four events that the streams began with.
+        // The log without the four events that the streams started with.
         let log = &log[4..];
         let place = format!("{place}: {outcomes:?} {log:?}");
         let at: HashMap<Uuid, &RecordedEvent> =

@@ -1,4 +1,4 @@
-//! What the two writers do.
+//! The operations of the two writers.
 
 use cqrs_core::{
     EventStore,

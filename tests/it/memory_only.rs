@@ -171,7 +171,7 @@ async fn a_deadline_before_the_append_reports_that_nothing_was_stored() {
     let app = App::new(store.clone());
     let stuck = tokio::spawn(app.dispatch(put("a", 1)));
     tokio::task::yield_now().await;
-    // This command waits for the stuck one.
+    // This command waits for the one that is stuck.
     let error = app.dispatch(put("a", 1)).deadline(Duration::from_secs(1)).await.unwrap_err();
     assert!(matches!(error, DispatchError::DeadlineExceeded { .. }), "{error}");
     stuck.abort();
@@ -181,7 +181,7 @@ async fn a_deadline_before_the_append_reports_that_nothing_was_stored() {
 
 #[tokio::test]
 async fn a_stream_that_lost_events_is_loaded_again() {
-    // As after a restore from a backup: the cache has events that the store has not.
+    // As after a restore from a backup: the cache has events that the store does not have.
     for left in 0..3_u64 {
         let store = fresh().await;
         let app = App::new(store.clone());

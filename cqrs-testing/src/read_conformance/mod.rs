@@ -125,7 +125,7 @@ cases! { ($)
     parked {
         an_event_is_parked_with_its_transaction: "An event is parked if and only if its transaction commits; parked events are listed in order.",
         a_retry_is_requested_by_key: "A retry is requested by key, visible to the owner, and complete when its result is recorded.",
-        a_discarded_event_stays_on_record: "A discarded event stays on record with its reason, and the rest of its key is retried.",
+        a_discarded_event_stays_on_record: "A discarded event stays on record with its reason, and the other events of its key are retried.",
     }
 }
 

@@ -81,7 +81,7 @@ pub(crate) enum Fault {
     StateForgotten,
     StateVersionOneOff,
     StateVersionUnchecked,
-    // Following.
+    // Subscriptions.
     SeamSkipsOne,
     HintNever,
     // Checkpoints.

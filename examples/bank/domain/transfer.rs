@@ -1,7 +1,7 @@
 //! A transfer: the record of how far a payment from one account to another has progressed.
 //!
-//! It does not move money itself. A process sends commands to the accounts and records here what they
-//! answered: started, debited, credited; or failed, in which case the source has its money.
+//! It does not move money itself. A process sends commands to the accounts and records each step here:
+//! started, debited, credited; or failed, in which case the money is in the source account.
 #![allow(missing_docs, reason = "the names of fields and variants say it all")]
 
 use cqrs_core::{Aggregate, Command, Event, Timestamp};
@@ -20,7 +20,7 @@ pub enum Transfer {
     Failed,
 }
 
-/// What later steps need.
+/// The data that later steps need.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Route {
     pub source_id: AccountId,

@@ -37,14 +37,14 @@ fn sku() -> Sku {
 /// Records notifications; fails a given number of times first.
 #[derive(Debug, Default)]
 struct Recording {
-    sent: Mutex<Vec<(EventId, u64)>>,
+    calls: Mutex<Vec<(EventId, u64)>>,
     failures: AtomicUsize,
 }
 
 #[async_trait]
 impl Notifier for Recording {
     async fn low_stock(&self, id: EventId, _: &Sku, left: u64) -> Result<(), HandlerError> {
-        self.sent.lock().unwrap().push((id, left));
+        self.calls.lock().unwrap().push((id, left));
         let next = |left: usize| left.checked_sub(1);
         match self.failures.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) {
             Ok(_) => Err("the line is busy".into()),
@@ -117,7 +117,7 @@ impl Warehouse {
     }
 
     /// Returns the requested notifications in the log, after everything is done.
-    async fn asked(&self, running: &Processes) -> Vec<u64> {
+    async fn requested(&self, running: &Processes) -> Vec<u64> {
         self.rest(running).await;
         let events = self.log().await.into_iter();
         events
@@ -148,8 +148,8 @@ impl Warehouse {
         .await;
     }
 
-    fn sent(&self) -> Vec<u64> {
-        self.notifier.sent.lock().unwrap().iter().map(|(_, left)| *left).collect()
+    fn calls(&self) -> Vec<u64> {
+        self.notifier.calls.lock().unwrap().iter().map(|(_, left)| *left).collect()
     }
 }
 
@@ -171,14 +171,14 @@ async fn a_notification_is_sent_once_each_time_stock_becomes_low() {
                 warehouse.ship(*pieces).await;
                 warehouse.rest(&running).await;
             }
-            assert_eq!(warehouse.asked(&running).await, expected, "{had}, then {shipments:?}");
-            assert_eq!(warehouse.sent(), expected);
+            assert_eq!(warehouse.requested(&running).await, expected, "{had}, then {shipments:?}");
+            assert_eq!(warehouse.calls(), expected);
             if shipments == [5, 1] {
                 // After a refill, stock can become low again.
                 warehouse.increase(10).await;
                 warehouse.ship(9).await;
-                assert_eq!(warehouse.asked(&running).await, [5, 5]);
-                assert_eq!(warehouse.sent(), [5, 5]);
+                assert_eq!(warehouse.requested(&running).await, [5, 5]);
+                assert_eq!(warehouse.calls(), [5, 5]);
             }
             running.stop().await;
         }
@@ -220,15 +220,15 @@ async fn a_restart_neither_loses_nor_repeats_notifications() {
         running.stop().await;
         let running = warehouse.automate(5).await;
         warehouse.ship(40).await;
-        assert!(warehouse.asked(&running).await.is_empty());
+        assert!(warehouse.requested(&running).await.is_empty());
         running.stop().await;
         warehouse.ship(5).await;
         let running = warehouse.automate(5).await;
-        assert_eq!(warehouse.asked(&running).await, [5]);
+        assert_eq!(warehouse.requested(&running).await, [5]);
         running.stop().await;
         let running = warehouse.automate(5).await;
         warehouse.ship(1).await;
-        assert_eq!(warehouse.asked(&running).await, [5]);
+        assert_eq!(warehouse.requested(&running).await, [5]);
         running.stop().await;
     }
 }
@@ -243,7 +243,7 @@ async fn a_to_do_item_is_listed_handled_once_and_closed() {
         warehouse.ship(6).await;
         assert_eq!(warehouse.to_do(&read).await[&sku()], Item::Open { left: 4 });
         let running = warehouse.automate(5).await;
-        assert_eq!(warehouse.asked(&running).await, [4]);
+        assert_eq!(warehouse.requested(&running).await, [4]);
         assert_eq!(warehouse.to_do(&read).await[&sku()], Item::Notified);
         running.stop().await;
         // A process without state sends the command again, which is recognised.
@@ -255,7 +255,7 @@ async fn a_to_do_item_is_listed_handled_once_and_closed() {
         };
         if warehouse.arguments.store != "memory" {
             let running = forgetful.automate(5).await;
-            assert_eq!(forgetful.asked(&running).await, [4]);
+            assert_eq!(forgetful.requested(&running).await, [4]);
             running.stop().await;
         }
         // A refill closes the item.
@@ -273,10 +273,10 @@ async fn a_failing_notifier_is_retried_with_the_same_event_id() {
         let running = warehouse.automate(5).await;
         warehouse.increase(10).await;
         warehouse.ship(10).await;
-        assert_eq!(warehouse.asked(&running).await, [0]);
-        let sent = warehouse.notifier.sent.lock().unwrap().clone();
-        assert_eq!(sent.len(), 3);
-        assert!(sent.iter().all(|(id, _)| *id == sent[0].0));
+        assert_eq!(warehouse.requested(&running).await, [0]);
+        let calls = warehouse.notifier.calls.lock().unwrap().clone();
+        assert_eq!(calls.len(), 3);
+        assert!(calls.iter().all(|(id, _)| *id == calls[0].0));
         running.stop().await;
     }
 }

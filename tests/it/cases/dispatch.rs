@@ -78,7 +78,7 @@ async fn a_panic_in_execute_is_an_error_for_the_caller_only() {
 async fn an_event_that_cannot_be_applied_is_stored_and_affects_one_aggregate() {
     let store = fresh().await;
     let app = App::new(store.clone());
-    // It is stored: because of an error, the caller would send the command again.
+    // The dispatch succeeds, because after an error the caller would send the command again.
     let outcome = app.dispatch(change("a", What::Poison)).with_state().await.unwrap();
     assert_eq!(outcome.version, Version::new(1));
     assert_eq!(outcome.state, None, "there is no state after it");

@@ -90,7 +90,7 @@ async fn loading_from_a_snapshot_equals_a_full_replay_and_reads_less() {
     let full = App::new(store.clone()).load::<Ledger>(&"a".into()).await.unwrap();
     assert_eq!((full.version().get(), full.state().sum), (1_050, 1_050));
 
-    // The same stream behind a store that counts the events it returns.
+    // The same stream, read through a store that counts the events it returns.
     let counting = super::intercepted::Intercepted::new().await;
     let events: Vec<_> = (0..1_050).map(|_| LedgerEvent::Put(1)).collect();
     counting.inner.append_events(&stream(), ExpectedVersion::Any, &events).await.unwrap();
