@@ -105,7 +105,7 @@ impl fmt::Debug for Payload {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PayloadError {
-    /// The value's `Serialize` failed, or a map has keys that are not text.
+    /// The value's `Serialize` failed, or a map has keys that are not strings.
     #[error("cannot serialize the value as JSON")]
     Serialize(#[source] serde_json::Error),
     /// The text is not JSON.
@@ -115,7 +115,7 @@ pub enum PayloadError {
     #[error("the payload contains a NUL character")]
     Nul,
     /// The payload is larger than [`MAX_PAYLOAD_BYTES`].
-    #[error("the payload has {bytes} bytes, more than {MAX_PAYLOAD_BYTES}")]
+    #[error("the payload has {bytes} bytes, more than the limit of {MAX_PAYLOAD_BYTES}")]
     TooLarge {
         /// The size of the payload.
         bytes: usize,

@@ -62,7 +62,7 @@ impl<A> Default for Options<A> {
     }
 }
 
-/// The command after middleware may have changed it.
+/// The command, possibly changed by middleware.
 pub(super) struct Request<'a, A: Aggregate> {
     pub(super) command: A::Command,
     pub(super) metadata: Arc<Metadata>,

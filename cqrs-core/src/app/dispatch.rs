@@ -271,7 +271,7 @@ async fn wait<A: Aggregate>(
     result
 }
 
-/// Decides the command after middleware may have changed it, including its aggregate id.
+/// Decides the command. Middleware may have changed it, including its aggregate id.
 async fn decide_as_changed<A: Aggregate>(
     decision: &mut Decision<'_, A>,
     context: &mut CommandContext<'_>,

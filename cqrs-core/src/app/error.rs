@@ -75,8 +75,8 @@ pub enum DispatchError<E: std::error::Error + 'static> {
         #[source]
         conflict: Conflict,
     },
-    /// The command id was used before for another command. Nothing was stored.
-    #[error("command id {command_id} was used before for another command")]
+    /// The command id was already used for another command. Nothing was stored. Use a new id for each command.
+    #[error("command id {command_id} was already used for another command")]
     CommandIdReused {
         /// The id.
         command_id: CommandId,

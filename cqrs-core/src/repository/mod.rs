@@ -163,6 +163,52 @@ impl<E: Event> Changes<E> {
 /// assert_eq!((alice.version().get(), alice.state().cents), (1, 500));
 /// # Ok(()) }
 /// ```
+///
+/// An implementation can wrap another one, here to count loads:
+///
+/// ```
+/// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+///
+/// use cqrs_core::app::Persistence;
+/// use cqrs_core::repository::{Changes, EventSourced, Loaded, Repository};
+/// use cqrs_core::store::{AppendError, Appended, ReadError, async_trait};
+/// use cqrs_core::{Aggregate, App, StreamName};
+/// use cqrs_memory::MemoryStore;
+///
+/// #[derive(Debug)]
+/// struct CountLoads<R> {
+///     repository: R,
+///     loads: Arc<AtomicU64>,
+/// }
+///
+/// #[async_trait]
+/// impl<A: Aggregate, R: Repository<A>> Repository<A> for CountLoads<R> {
+///     async fn load(&self, stream: StreamName) -> Result<Loaded<A>, ReadError> {
+///         self.loads.fetch_add(1, Ordering::Relaxed);
+///         self.repository.load(stream).await
+///     }
+///     async fn refresh(&self, loaded: &mut Loaded<A>) -> Result<(), ReadError> {
+///         self.repository.refresh(loaded).await
+///     }
+///     async fn save(
+///         &self,
+///         loaded: &mut Loaded<A>,
+///         changes: &Changes<A::Event>,
+///     ) -> Result<Appended, AppendError> {
+///         self.repository.save(loaded, changes).await
+///     }
+/// }
+///
+/// let (store, loads) = (MemoryStore::new(), Arc::new(AtomicU64::new(0)));
+/// let repository = EventSourced::<Account>::new(store.clone());
+/// let counted = CountLoads { repository, loads: Arc::clone(&loads) };
+/// let app = App::builder(store).aggregate(Persistence::custom(counted)).build()?;
+/// app.dispatch(deposit("alice", 500)).await?;
+/// assert_eq!(loads.load(Ordering::Relaxed), 1);
+/// # Ok(()) }
+/// ```
 #[async_trait]
 pub trait Repository<A: Aggregate>: std::fmt::Debug + Send + Sync + 'static {
     /// Loads an aggregate. A stream without events is the default state.

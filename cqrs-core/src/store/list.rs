@@ -127,7 +127,22 @@ impl StreamQuery {
     }
 }
 
-/// A page of streams.
+/// A page of streams, returned by [`EventStore::list_streams`](super::EventStore::list_streams).
+///
+/// ```
+/// # mod account { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doctest/account.rs")); } use account::*;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cqrs_core::{App, EventStore, store::StreamQuery};
+/// use cqrs_memory::MemoryStore;
+///
+/// let app = App::new(MemoryStore::new());
+/// app.dispatch(deposit("alice", 500)).await?;
+///
+/// let listing = app.store().list_streams(StreamQuery::default().search("account-")).await?;
+/// assert_eq!(listing.total, 1);
+/// assert_eq!(listing.streams[0].stream.as_str(), "account-alice");
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamListing {

@@ -48,9 +48,9 @@ use crate::{CommandId, Timestamp};
 
 /// An append-only log of events in streams.
 ///
-/// Implemented by backends and by wrappers around them; applications hold it as `Arc<dyn
-/// EventStore>`. There are no provided methods, so that a wrapper cannot forget to forward one.
-/// [`EventStoreExt`] adds methods for users.
+/// Implemented by backends and by wrappers around them. Applications hold it as an
+/// `Arc<dyn EventStore>`. There are no provided methods, so that a wrapper cannot forget to forward
+/// one. [`EventStoreExt`] adds methods for users.
 ///
 /// # Order
 /// Positions are dense and final: if position *n* can be read, then 1 to *n* can be read, and no

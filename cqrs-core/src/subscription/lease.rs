@@ -111,7 +111,7 @@ impl HeldLease {
                 _ = renew.tick() => match self.checkpoints.renew(&self.lease, lease).await {
                     Ok(()) => {}
                     Err(CheckpointError::Lost { .. }) => self.lose(),
-                    // The next tick tries again. If another owner acquires the lease before then,
+                    // The next tick retries. If another owner acquires the lease before then,
                     // that attempt reports it as lost.
                     Err(CheckpointError::Store { source, .. }) => {
                         let (name, error) = (&self.lease.name, &source as &dyn std::error::Error);

@@ -78,8 +78,8 @@ impl UpcastersBuilder {
     /// Checks the upcasters against each other and returns them.
     ///
     /// # Errors
-    /// Returns [`InvalidUpcasters`] if a name is invalid, two steps start at the same version, or
-    /// steps form a cycle.
+    /// Returns [`InvalidUpcasters`] if a name is invalid, two steps convert the same version of an
+    /// event, or steps form a cycle.
     pub fn build(self) -> Result<Upcasters, InvalidUpcasters> {
         let mut steps: HashMap<EventName, BTreeMap<u32, Upcaster>> = HashMap::new();
         for Unchecked { name, version, targets, mapping } in self.steps {

@@ -81,8 +81,8 @@ pub enum InvalidUpcasters {
     /// A name is invalid.
     #[error(transparent)]
     Name(#[from] InvalidName),
-    /// Two steps start at the same stored version.
-    #[error("two upcasters for {name} v{version}")]
+    /// Two steps convert the same version of an event.
+    #[error("two upcasters convert {name} v{version}")]
     Repeated {
         /// The stored name.
         name: EventName,
