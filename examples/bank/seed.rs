@@ -11,7 +11,7 @@ const AT: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
 /// Opens accounts for Alice with 100.00 and Bob with 50.00.
 ///
 /// It can be called again, even after a call that was interrupted: commands that were accepted before
-/// are recognised by their ids.
+/// are recognized by their ids.
 ///
 /// # Errors
 /// Those of a dispatch. A command is rejected if an account was opened in another way.

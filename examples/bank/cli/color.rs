@@ -1,8 +1,8 @@
-//! Colours for terminals.
+//! Colors for terminals.
 
 use std::io::IsTerminal;
 
-/// Whether to write escape sequences for colours.
+/// Whether to write escape sequences for colors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colors {
     /// Plain text.

@@ -246,7 +246,7 @@ async fn a_to_do_item_is_listed_handled_once_and_closed() {
         assert_eq!(warehouse.requested(&running).await, [4]);
         assert_eq!(warehouse.to_do(&read).await[&sku()], Item::Notified);
         running.stop().await;
-        // A process without state sends the command again, which is recognised.
+        // A process without state sends the command again, which is recognized.
         let forgetful = Warehouse {
             app: App::new(warehouse.arguments.open("warehouse", SystemClock).await.unwrap()),
             arguments: StoreArguments::default(),

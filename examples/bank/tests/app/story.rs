@@ -125,7 +125,7 @@ fn past_balances_can_be_queried_and_the_clock_never_goes_back() {
 }
 
 #[test]
-fn colours_are_used_only_when_enabled() {
+fn colors_are_used_only_when_enabled() {
     let mut out = Vec::new();
     let story = b"open a \"Ann\" 1.00\nclose a";
     run(&StoreArguments::default(), "-", story, Colors::On, &mut out, &mut Vec::new()).unwrap();
