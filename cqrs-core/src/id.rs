@@ -127,7 +127,7 @@ pub trait IdGenerator: fmt::Debug + Send + Sync + 'static {
     fn next(&self) -> Uuid;
 }
 
-/// Generates UUIDv7s: ordered by time, random, and increasing within the process.
+/// Generates UUIDv7s: ordered by time, random, and increasing within one node.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RandomIds;
 

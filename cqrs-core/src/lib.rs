@@ -13,10 +13,11 @@
 //! | log | all events of a store, numbered by *position* from 1 in the order of commits |
 //! | category | the first part of a stream's name: `account` of `account-7` |
 //! | aggregate | decides commands; its state is computed from the events of its stream |
-//! | command | a request to one aggregate, which returns events or rejects it |
+//! | command | a request to one aggregate, which answers with events or rejects it |
 //! | rejected, denied, invalid | a command is rejected by its aggregate, denied by middleware, or invalid because it is malformed |
 //! | unique key | a value that only one aggregate may hold at a time, such as an e-mail address |
 //! | expected version | the version a stream must have for an append to succeed |
+//! | node | a running copy of the application; several nodes share the work of consumers |
 //! | consumer | reads the log under a name and has a checkpoint and a health: a projector, a process or a handler |
 //! | checkpoint | the position up to which a consumer has handled the log |
 //! | lag | the number of positions between a consumer's checkpoint and the end of the log |
@@ -24,12 +25,13 @@
 //! | lease | the exclusive right to run a subscription or a partition of a consumer, for a limited time |
 //! | projector | writes a *read model*: data in the shape that queries need |
 //! | generation | one build of a read model; a rebuild creates a new one next to the live one |
-//! | process manager | reacts to events over time with commands and timers; one *instance* per process |
+//! | process manager, process | reacts to events over time with commands and timers; has one *instance* per case, such as one transfer |
+//! | handler | reacts to each event on its own, without state |
 //! | suspended instance | an instance that waits until an operator resumes or ends it |
 //! | scheduled, recurring command | a command that is sent once at a given time, or at each tick |
-//! | parked event | an event that failed and was set aside for an operator; elsewhere a dead letter |
+//! | parked event | an event whose handling failed, set aside with the later events of its key until an operator retries it; elsewhere a dead letter |
 //! | upcaster | converts old events to their current version on read |
-//! | snapshot | a stored copy of an aggregate's state, so that older events need not be read |
+//! | snapshot | a stored copy of an aggregate's state at a version; loading then reads only later events |
 //!
 //! # Modules
 //!

@@ -1,5 +1,5 @@
-//! Snapshots: stored copies of states, so that older events need not be read. They can be deleted
-//! at any time.
+//! Snapshots: stored copies of states. With a snapshot, only the events after it are read.
+//! Snapshots can be deleted at any time.
 
 use std::sync::Arc;
 

@@ -90,8 +90,8 @@ pub trait StateStore: std::fmt::Debug + Send + Sync + 'static {
     /// Returns a [`StoreError`] if the store fails.
     async fn load_state(&self, name: &StreamName) -> Result<Option<StoredState>, StoreError>;
 
-    /// Stores a state if the stored one has the expected version. Pass [`Version::ZERO`] if none
-    /// must be stored yet. Returns the new version, which is one higher.
+    /// Stores a state if the stored one has the expected version. Pass [`Version::ZERO`] if no
+    /// state is stored yet. Returns the new version, which is one higher.
     ///
     /// # Errors
     /// Returns a [`SaveStateError`]; [`Conflict`](SaveStateError::Conflict) if the stored state has

@@ -1,8 +1,8 @@
 //! Recently used aggregates, kept in memory.
 //!
 //! A cached state only saves reads: its version is the expected version of the append, so a stale
-//! entry costs a conflict and never causes a wrong decision. Commands to one aggregate also wait for
-//! each other at its entry, so that callers in this process do not conflict.
+//! entry costs a conflict and never causes a wrong decision. Commands to one aggregate also wait
+//! for each other at its entry, so that callers on this node do not conflict.
 
 use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -102,7 +102,7 @@ impl<A: Aggregate> Decision<'_, A> {
         let repository = &*repository;
         let key = self.key(&request.command)?;
 
-        // Commands to one aggregate take turns within this process.
+        // Commands to one aggregate take turns within this node.
         let slot = self.app.shared.cache.slot::<A>(&self.stream);
         let mut slot = slot.lock().await;
         if self.options.look_first

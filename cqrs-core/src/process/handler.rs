@@ -123,8 +123,8 @@ pub trait EventHandler: Send + Sync + 'static {
         context: &mut HandlerContext<'_>,
     ) -> impl Future<Output = Result<(), HandlerError>> + Send;
 
-    /// Returns the key of an event. Events with the same key are handled in order and parked
-    /// together. Default: [`Key::stream`].
+    /// Returns how to derive the key of an event. Events with the same key are handled in order and
+    /// parked together. Default: [`Key::stream`].
     fn key(&self) -> Key<Self::Event> {
         Key::stream()
     }

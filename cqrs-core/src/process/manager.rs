@@ -47,7 +47,7 @@ use crate::{Event, Recorded, UpcastFailure};
 /// use cqrs_core::process::{Destinations, Route, Timeout};
 /// use std::time::Duration;
 ///
-/// /// Ships paid orders, and suspends those that take longer than a day for an operator.
+/// /// Ships paid orders. If one is not shipped within a day, it is suspended for an operator.
 /// struct Delivery;
 ///
 /// impl ProcessManager for Delivery {

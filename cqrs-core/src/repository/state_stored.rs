@@ -44,9 +44,9 @@ pub struct StateStored<A: Aggregate> {
 }
 
 impl<A: Aggregate + Clone + Serialize + DeserializeOwned> StateStored<A> {
-    /// Creates a repository over an event store and a state store, which must be the same store.
-    /// The tag names the shape of the state and the code that computes it; change it whenever
-    /// `apply` or the fields of the state change.
+    /// Creates a repository. `store` and `states` must be the same store. The tag names the shape
+    /// of the state and the code that computes it; change it whenever `apply` or the fields of the
+    /// state change.
     #[must_use]
     pub fn new(store: impl EventStore, states: impl StateStore, tag: impl Into<String>) -> Self {
         Self {

@@ -22,7 +22,7 @@ pub enum AckError {
     },
     /// The acknowledgement was accepted, but the checkpoint was not saved. Saving is retried
     /// automatically. If the lease is lost before it succeeds, the events are delivered again, here
-    /// or to another process.
+    /// or to another node.
     #[error(transparent)]
     NotSaved(#[from] CheckpointError),
 }

@@ -113,7 +113,7 @@ pub enum CheckpointError {
 ///
 /// Implemented by backends and by wrappers around them. `# Behavior` lists the rules of each
 /// method; the conformance suite of `cqrs-testing` has a case for each rule. The store measures
-/// times, so that processes need not agree on a clock.
+/// times, so the clocks of nodes need not agree.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

@@ -16,7 +16,7 @@ use super::lease::HeldLease;
 use super::options::{DurableOptions, Start};
 use crate::{EventStore, Position, ReadError, RecordedEvent, Retry, StoreError};
 
-/// How often a process on standby tries to acquire the lease.
+/// How often a node on standby tries to acquire the lease.
 const STANDBY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Why a durable subscription cannot return its next event.
@@ -45,8 +45,8 @@ pub enum DurableError {
 ///
 /// Returned by [`EventStoreExt::subscribe_durable`](crate::EventStoreExt::subscribe_durable). After
 /// a restart, delivery continues after the last saved acknowledgement, so each event is delivered
-/// at least once. If several processes open the same name, one receives events and the others
-/// stand by; when it closes or crashes, another one takes over.
+/// at least once. If several nodes open the same name, one receives events and the others stand by;
+/// when it closes or crashes, another one takes over.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -125,12 +125,12 @@ impl DurableSubscription {
 
     /// Waits for the next event and returns it.
     ///
-    /// Waits while another process holds the lease, while the maximum number of events is
+    /// Waits while another node holds the lease, while the maximum number of events is
     /// unacknowledged, and while a store is unavailable.
     ///
-    /// If the lease is lost, because the process was paused for longer than the lease or the
+    /// If the lease is lost, because the node was paused for longer than the lease or the
     /// checkpoint was reset, delivery starts again after the stored checkpoint; unacknowledged
-    /// events are delivered again, here or to another process.
+    /// events are delivered again, here or to another node.
     ///
     /// # Errors
     /// Returns [`DurableError`] for a failure that is not transient. Calling `next` again retries.
@@ -180,7 +180,7 @@ impl DurableSubscription {
         Acks::new(options.name.clone(), lease, options.save_every)
     }
 
-    /// Saves the checkpoint and releases the lease, so that another process takes over immediately.
+    /// Saves the checkpoint and releases the lease, so that another node takes over immediately.
     ///
     /// Dropping the subscription does the same in the background and ignores failures.
     ///
@@ -215,7 +215,7 @@ impl Source {
         }
     }
 
-    /// Tries to acquire the lease. Returns `None` if another process holds it.
+    /// Tries to acquire the lease. Returns `None` if another node holds it.
     async fn acquire(&self) -> Result<Option<SubscriptionLease>, DurableError> {
         let start = self.start().await.map_err(|error| self.read_failed(error))?;
         let DurableOptions { name, lease, .. } = &self.options;

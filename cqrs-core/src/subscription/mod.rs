@@ -4,7 +4,7 @@
 //!   not stored.
 //! - A [`DurableSubscription`] has a name. Acknowledging events moves its checkpoint, which a
 //!   [`CheckpointStore`] stores; after a restart, delivery continues after the checkpoint. If
-//!   several processes open the same name, one receives events and the others stand by.
+//!   several nodes open the same name, one receives events and the others stand by.
 //!
 //! Guarantees of a durable subscription:
 //! - Its checkpoint is the highest position up to which every event is acknowledged or does not

@@ -126,7 +126,7 @@ pub struct DurableOptions {
 
 impl DurableOptions {
     /// Creates options with the defaults: the checkpoint is saved at each acknowledgement, and
-    /// another process takes over within four seconds after a crash.
+    /// another node takes over within four seconds after a crash.
     #[must_use]
     pub const fn new(name: SubscriptionName, subscription: SubscriptionOptions) -> Self {
         Self {
@@ -150,7 +150,7 @@ impl DurableOptions {
 
     /// Saves the checkpoint after this many acknowledgements, at least 1, or after this time, at
     /// least 1 millisecond, whichever comes first. Acknowledgements that are not saved when the
-    /// process crashes are lost: their events are delivered again.
+    /// node crashes are lost: their events are delivered again.
     #[must_use]
     pub fn save_every(mut self, events: u64, or_after: Duration) -> Self {
         self.save_every = events.max(1);
@@ -160,7 +160,7 @@ impl DurableOptions {
 
     /// Sets how long the lease lasts without being renewed, at least 30 milliseconds.
     ///
-    /// This is how long other processes wait after the owner crashes. An owner that is paused for
+    /// This is how long other nodes wait after the owner crashes. An owner that is paused for
     /// longer, for example by a suspended machine, may be replaced in the meantime.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
