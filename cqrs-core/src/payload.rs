@@ -130,8 +130,8 @@ fn check_storable(json: &[u8]) -> Result<(), PayloadError> {
     if json.len() > MAX_PAYLOAD_BYTES {
         return Err(PayloadError::TooLarge { bytes: json.len() });
     }
-    // Without an escape there is no \\u0000, and few brackets cannot nest deep. These two passes are
-    // vectorized, and nearly every event needs no more.
+    // Without an escape there is no \\u0000, and few brackets cannot nest deep. These two passes
+    // are vectorized, and they suffice for nearly every event.
     let brackets = json.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
     if brackets <= MAX_PAYLOAD_DEPTH && !json.contains(&b'\\') {
         return Ok(());

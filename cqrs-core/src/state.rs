@@ -57,7 +57,7 @@ pub enum SaveStateError {
     #[error("it is unknown whether the state was stored")]
     OutcomeUnknown(#[source] StoreError),
     /// The store failed.
-    #[error("the store failed to save the state")]
+    #[error("saving the state failed")]
     Store(#[from] StoreError),
 }
 

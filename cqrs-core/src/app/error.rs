@@ -129,9 +129,9 @@ pub enum DispatchError<E: std::error::Error + 'static> {
     /// building the application reports this first.
     #[error(transparent)]
     Misconfigured(InvalidUpcasters),
-    /// A middleware answered with the outcome of another kind of aggregate, which is a mistake in
-    /// the middleware. Nothing was stored.
-    #[error("a middleware answered a command for `{stream}` with another aggregate's outcome")]
+    /// Middleware answered with the outcome of another kind of aggregate, which is a mistake in the
+    /// middleware. Nothing was stored.
+    #[error("middleware answered a command for `{stream}` with another aggregate's outcome")]
     WrongAnswer {
         /// The aggregate's stream.
         stream: StreamName,

@@ -205,7 +205,8 @@ impl<'m, M: ProcessManager> Desk<'m, M> {
             seed: command.id.to_string(),
             at: self.now,
             correlation_id: command.correlation_id,
-            // A rejected command is not in the log, so its cause is also the cause of what follows.
+            // A rejected command is not in the log, so its own cause becomes the cause of the
+            // effects.
             causation_id: command.causation_id,
             headers: (self.propagated)(&Metadata {
                 headers: command.headers.clone(),
