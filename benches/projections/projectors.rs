@@ -8,16 +8,12 @@ use rpds::HashTrieMapSync;
 use crate::shared::Deposited;
 
 /// One row per stream, in memory.
+#[derive(ReadModel)]
+#[read_model(name = "balances", version = 1, event = Deposited)]
 pub(crate) struct Balances;
 
 #[derive(Clone, Default)]
 pub(crate) struct Model(pub(crate) HashTrieMapSync<cqrs::StreamName, (i64, i64)>);
-
-impl ReadModel for Balances {
-    type Event = Deposited;
-    const NAME: &'static str = "balances";
-    const VERSION: u32 = 1;
-}
 
 impl Projector<MemoryReadStore> for Balances {
     async fn create(&self, tx: &mut MemoryTransaction) -> Result<(), ProjectError> {
@@ -103,13 +99,9 @@ impl<const N: usize> Projector<PgReadStore> for Entries<N> {
 }
 
 /// One row per stream, one statement per event.
+#[derive(ReadModel)]
+#[read_model(name = "sums", version = 1, event = Deposited)]
 pub(crate) struct Sums;
-
-impl ReadModel for Sums {
-    type Event = Deposited;
-    const NAME: &'static str = "sums";
-    const VERSION: u32 = 1;
-}
 
 impl Projector<PgReadStore> for Sums {
     async fn create(&self, tx: &mut PgReadTransaction) -> Result<(), ProjectError> {

@@ -46,7 +46,8 @@ const fn change(event: &AccountEvent) -> Change<'_> {
 }
 
 /// Every account with its balance.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, ReadModel)]
+#[read_model(name = "accounts", version = 1, event = AccountEvent)]
 pub struct Accounts;
 
 /// Rows with the position of the event that opened the account, which orders them.
@@ -63,12 +64,6 @@ impl Model {
     pub(super) fn find(&self, id: AccountId) -> Option<AccountRow> {
         self.0.get(&id).map(|(_, row)| row.clone())
     }
-}
-
-impl ReadModel for Accounts {
-    type Event = AccountEvent;
-    const NAME: &'static str = "accounts";
-    const VERSION: u32 = 1;
 }
 
 impl Projector<MemoryReadStore> for Accounts {

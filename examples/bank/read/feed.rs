@@ -54,7 +54,8 @@ fn entry(recorded: &Recorded<BankEvent>) -> FeedEntry {
 }
 
 /// The latest events of accounts and transfers.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, ReadModel)]
+#[read_model(name = "feed", version = 1, event = BankEvent)]
 pub struct Feed;
 
 #[derive(Clone, Default)]
@@ -64,12 +65,6 @@ impl Model {
     pub(super) fn newest(&self, limit: usize) -> Vec<FeedEntry> {
         self.0.values().rev().take(limit).cloned().collect()
     }
-}
-
-impl ReadModel for Feed {
-    type Event = BankEvent;
-    const NAME: &'static str = "feed";
-    const VERSION: u32 = 1;
 }
 
 impl Projector<MemoryReadStore> for Feed {

@@ -7,10 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use cqrs::{
-    Projector, ReadModel, Recorded, Timestamp,
-    projection::{Key, ProjectError},
-};
+use cqrs::{Projector, ReadModel, Recorded, Timestamp, projection::ProjectError};
 use cqrs_memory::{MemoryReadStore, MemoryTransaction};
 use cqrs_postgres::{Pg, PgReadStore, PgReadTransaction};
 use rpds::HashTrieMapSync;
@@ -122,7 +119,8 @@ fn key(event: &Recorded<AccountEvent>) -> Cow<'_, str> {
 }
 
 /// The monthly statement of every account.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, ReadModel)]
+#[read_model(name = "statements", version = 1, event = AccountEvent, key = key)]
 pub struct Statements;
 
 #[derive(Clone, Default)]
@@ -131,16 +129,6 @@ pub(super) struct Model(HashTrieMapSync<(AccountId, Month), Statement>);
 impl Model {
     pub(super) fn find(&self, account: AccountId, month: Month) -> Option<Statement> {
         self.0.get(&(account, month)).copied()
-    }
-}
-
-impl ReadModel for Statements {
-    type Event = AccountEvent;
-    const NAME: &'static str = "statements";
-    const VERSION: u32 = 1;
-
-    fn key(&self) -> Key<AccountEvent> {
-        Key::by(key)
     }
 }
 

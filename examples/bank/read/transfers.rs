@@ -106,7 +106,8 @@ fn change(event: &TransferEvent) -> Change {
 }
 
 /// Every transfer with its state.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, ReadModel)]
+#[read_model(name = "transfers", version = 1, event = TransferEvent)]
 pub struct Transfers;
 
 #[derive(Clone, Default)]
@@ -123,12 +124,6 @@ impl Model {
         rows.truncate(limit);
         rows
     }
-}
-
-impl ReadModel for Transfers {
-    type Event = TransferEvent;
-    const NAME: &'static str = "transfers";
-    const VERSION: u32 = 1;
 }
 
 impl Projector<MemoryReadStore> for Transfers {

@@ -13,7 +13,8 @@ use crate::domain::{ProductEvent, Sku};
 use crate::read::QueryError;
 
 /// Lists the [`Item`] of each product.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, ReadModel)]
+#[read_model(name = "to_do", version = 1, event = ProductEvent)]
 pub struct ToDo {
     /// Stock is low at or below this number of pieces.
     pub threshold: u64,
@@ -27,12 +28,6 @@ impl Model {
     pub(crate) fn all(&self) -> BTreeMap<Sku, Item> {
         self.0.iter().map(|(sku, item)| (sku.clone(), *item)).collect()
     }
-}
-
-impl ReadModel for ToDo {
-    type Event = ProductEvent;
-    const NAME: &'static str = "to_do";
-    const VERSION: u32 = 1;
 }
 
 impl Projector<MemoryReadStore> for ToDo {

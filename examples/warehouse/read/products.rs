@@ -24,7 +24,8 @@ const fn on_hand(event: &ProductEvent) -> Option<(&Sku, u64)> {
 }
 
 /// The projector of the products.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, ReadModel)]
+#[read_model(name = "products", version = 1, event = ProductEvent)]
 pub struct Products;
 
 /// Quantities by product. A product appears with its first event.
@@ -37,12 +38,6 @@ impl ProductsModel {
     pub fn all(&self) -> BTreeMap<Sku, u64> {
         self.0.iter().map(|(sku, quantity)| (sku.clone(), *quantity)).collect()
     }
-}
-
-impl ReadModel for Products {
-    type Event = ProductEvent;
-    const NAME: &'static str = "products";
-    const VERSION: u32 = 1;
 }
 
 impl Projector<MemoryReadStore> for Products {

@@ -282,14 +282,9 @@ async fn a_failing_notifier_is_retried_with_the_same_event_id() {
 }
 
 /// Fails once, after the other projectors.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, ReadModel)]
+#[read_model(name = "z_fails_once", version = 1, event = ProductEvent)]
 struct FailsOnce(AtomicUsize);
-
-impl ReadModel for FailsOnce {
-    type Event = ProductEvent;
-    const NAME: &'static str = "z_fails_once";
-    const VERSION: u32 = 1;
-}
 
 impl<S: ReadStore> Projector<S> for FailsOnce {
     async fn create(&self, _: &mut S::Transaction) -> Result<(), ProjectError> {
