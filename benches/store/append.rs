@@ -10,6 +10,7 @@ use cqrs_postgres::PgStore;
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 
 use crate::Effort;
+use crate::callers::stop_after;
 use crate::plain;
 use crate::report::{Report, Target};
 use crate::samples::{Sample, Spread, expecting};
@@ -59,14 +60,7 @@ pub(crate) async fn callers(
             })
         })
         .collect();
-    let start = Instant::now();
-    tokio::time::sleep(duration).await;
-    stop.store(true, Ordering::Relaxed);
-    let mut latencies = Vec::new();
-    for task in tasks {
-        latencies.extend(task.await.unwrap());
-    }
-    Sample::of(latencies, start.elapsed())
+    stop_after(duration, &stop, tasks).await
 }
 
 pub(crate) async fn measure(

@@ -11,6 +11,7 @@
 
 mod append;
 mod bulk;
+mod callers;
 mod command;
 mod follow;
 mod growth;

@@ -12,6 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{Mutex, mpsc};
 use uuid::Uuid;
 
+use crate::callers::stop_after;
 use crate::samples::{Sample, payload};
 
 const TABLE: &str = "
@@ -99,14 +100,7 @@ pub(crate) async fn callers(
             })
         })
         .collect();
-    let start = Instant::now();
-    tokio::time::sleep(duration).await;
-    stop.store(true, Ordering::Relaxed);
-    let mut latencies = Vec::new();
-    for task in tasks {
-        latencies.extend(task.await.unwrap());
-    }
-    Sample::of(latencies, start.elapsed())
+    stop_after(duration, &stop, tasks).await
 }
 
 /// Returns rows per second of one connection that inserts `rows` rows at a time.

@@ -15,7 +15,16 @@ use cqrs::{
 use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 
-type Callback = dyn Fn(u64, Store) -> BoxFuture<'static, Result<(), AppendError>> + Send + Sync;
+/// Is called with the number of appends so far and the store inside.
+pub trait Callback:
+    Fn(u64, Store) -> BoxFuture<'static, Result<(), AppendError>> + Send + Sync + 'static
+{
+}
+
+impl<F> Callback for F where
+    F: Fn(u64, Store) -> BoxFuture<'static, Result<(), AppendError>> + Send + Sync + 'static
+{
+}
 
 /// Counts appends, reads of streams and the events they return. The error of a callback replaces the
 /// store's answer.
@@ -25,9 +34,9 @@ pub struct Intercepted {
     pub appends: Arc<AtomicU64>,
     pub reads: Arc<AtomicU64>,
     pub events: Arc<AtomicU64>,
-    before: Arc<Callback>,
-    after: Arc<Callback>,
-    after_lookup: Arc<Callback>,
+    before: Arc<dyn Callback>,
+    after: Arc<dyn Callback>,
+    after_lookup: Arc<dyn Callback>,
 }
 
 impl std::fmt::Debug for Intercepted {
@@ -38,7 +47,7 @@ impl std::fmt::Debug for Intercepted {
 
 impl Intercepted {
     pub async fn new() -> Self {
-        let quiet: Arc<Callback> = Arc::new(|_, _| Box::pin(async { Ok(()) }));
+        let quiet: Arc<dyn Callback> = Arc::new(|_, _| Box::pin(async { Ok(()) }));
         Self {
             inner: fresh().await,
             appends: Arc::default(),
@@ -50,36 +59,18 @@ impl Intercepted {
         }
     }
 
-    pub fn before(
-        mut self,
-        callback: impl Fn(u64, Store) -> BoxFuture<'static, Result<(), AppendError>>
-        + Send
-        + Sync
-        + 'static,
-    ) -> Self {
+    pub fn before(mut self, callback: impl Callback) -> Self {
         self.before = Arc::new(callback);
         self
     }
 
-    pub fn after(
-        mut self,
-        callback: impl Fn(u64, Store) -> BoxFuture<'static, Result<(), AppendError>>
-        + Send
-        + Sync
-        + 'static,
-    ) -> Self {
+    pub fn after(mut self, callback: impl Callback) -> Self {
         self.after = Arc::new(callback);
         self
     }
 
     /// Runs a callback after each look-up of a command, with the number of appends.
-    pub fn after_lookup(
-        mut self,
-        callback: impl Fn(u64, Store) -> BoxFuture<'static, Result<(), AppendError>>
-        + Send
-        + Sync
-        + 'static,
-    ) -> Self {
+    pub fn after_lookup(mut self, callback: impl Callback) -> Self {
         self.after_lookup = Arc::new(callback);
         self
     }
