@@ -9,7 +9,7 @@ use cqrs_core::{
 use cqrs_postgres::PgStore;
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
-use crate::{all, is, one, run, session, store_in, trouble};
+use crate::{all, is, one, run, session, store_error, store_in};
 
 #[tokio::test]
 async fn nobody_listens_there() {
@@ -55,7 +55,7 @@ async fn tables_that_are_missing_older_or_newer() {
 
     // Taken away under a running store.
     run(&mut admin, "alter schema cqrs rename to away").await;
-    let refused = trouble(store.append(one("a-1")).await.unwrap_err());
+    let refused = store_error(store.append(one("a-1")).await.unwrap_err());
     is(&refused, StoreErrorKind::SchemaMissing, Retry::Never);
     is(&store.head().await.unwrap_err(), StoreErrorKind::SchemaMissing, Retry::Never);
     run(&mut admin, "alter schema away rename to cqrs").await;
@@ -78,7 +78,7 @@ async fn a_role_that_may_only_read() {
     let options = database.options().username(&role).password("r");
     let reader = PgStore::builder().options(options).connect().await.unwrap();
     assert_eq!(all(&reader).await.len(), 1);
-    let refused = trouble(reader.append(one("a-1")).await.unwrap_err());
+    let refused = store_error(reader.append(one("a-1")).await.unwrap_err());
     is(&refused, StoreErrorKind::PermissionDenied, Retry::Never);
     reader.close().await;
     run(&mut admin, &format!("drop owned by {role}; drop role {role}")).await;
@@ -176,7 +176,11 @@ async fn a_database_that_does_not_take_writes_for_a_while() {
         match store.append(one("a-2")).await {
             Err(cqrs_core::store::AppendError::OutcomeUnknown(_)) => {}
             answer => {
-                is(&trouble(answer.unwrap_err()), StoreErrorKind::Unavailable, Retry::AfterDelay);
+                is(
+                    &store_error(answer.unwrap_err()),
+                    StoreErrorKind::Unavailable,
+                    Retry::AfterDelay,
+                );
                 refusals += 1;
             }
         }

@@ -42,17 +42,17 @@ async fn all(store: &PgStore) -> Vec<RecordedEvent> {
     pages.into_iter().flat_map(|page| page.events).collect()
 }
 
-/// The trouble that an append reports when nothing of it was stored.
-fn trouble(refused: AppendError) -> StoreError {
+/// The store error that an append reports when nothing of it was stored.
+fn store_error(refused: AppendError) -> StoreError {
     match refused {
         AppendError::Store(error) => error,
         other => panic!("{other:?}"),
     }
 }
 
-/// One kind of trouble, one line of text, and whether a retry helps.
+/// One kind of error, one line of text, and whether a retry helps.
 fn is(error: &StoreError, kind: StoreErrorKind, retry: Retry) {
     assert_eq!((error.kind(), error.retry()), (kind, retry), "{error:?}");
-    let told = error.to_string();
-    assert!(!told.is_empty() && !told.contains('\n') && !told.ends_with('.'), "{told}");
+    let text = error.to_string();
+    assert!(!text.is_empty() && !text.contains('\n') && !text.ends_with('.'), "{text}");
 }

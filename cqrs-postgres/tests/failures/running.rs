@@ -11,7 +11,7 @@ use cqrs_core::{
 use cqrs_postgres::PgStore;
 use cqrs_testing::eventually;
 
-use crate::{all, is, one, run, session, store_in, trouble};
+use crate::{all, is, one, run, session, store_error, store_in};
 
 #[tokio::test]
 async fn a_statement_that_takes_too_long() {
@@ -27,7 +27,7 @@ async fn a_statement_that_takes_too_long() {
     let lock = "begin; select pg_advisory_xact_lock(hashtextextended('\"cqrs\".append', 0))";
     run(&mut holder, lock).await;
     let append = one("a-1");
-    let refused = trouble(store.append(append.clone()).await.unwrap_err());
+    let refused = store_error(store.append(append.clone()).await.unwrap_err());
     is(&refused, StoreErrorKind::Timeout, Retry::AfterDelay);
     run(&mut holder, "rollback; begin; lock table cqrs.events in access exclusive mode").await;
     is(&store.head().await.unwrap_err(), StoreErrorKind::Timeout, Retry::AfterDelay);
@@ -54,7 +54,7 @@ async fn no_room_left() {
         )
         .await;
         let append = one("a-1");
-        let refused = trouble(store.append(append.clone()).await.unwrap_err());
+        let refused = store_error(store.append(append.clone()).await.unwrap_err());
         is(&refused, StoreErrorKind::Full, Retry::AfterDelay);
         run(&mut admin, "drop trigger full_disk on cqrs.events").await;
         store.append(append).await.unwrap();
