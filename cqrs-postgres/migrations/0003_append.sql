@@ -1,19 +1,19 @@
 -- Appends of several callers in one transaction, each with its own outcome.
 --
--- A batch is given in columns. Its *appends* are numbered from 1. An append has *parts*, one for
+-- A batch is passed as columns. Its *appends* are numbered from 1. An append has *parts*, one for
 -- each stream; a part has *events*. No stream occurs twice in a batch.
 create function cqrs.append(
   part_appends integer[],      -- the number of the part's append; ascending
-  part_ids bigint[],           -- the stream's id where the caller knows it, otherwise null
+  part_ids bigint[],           -- the stream's id; null if the caller does not know it
   part_names text[],
-  part_expected bigint[],      -- a version; -1 any, -2 any but 0
-  part_counts bigint[],        -- how many events the part has
+  part_expected bigint[],      -- a version; -1: any, -2: any except 0
+  part_counts bigint[],        -- number of events of the part
   event_parts integer[],       -- the number of the event's part; in the order of positions
   event_numbers bigint[],      -- 1, 2, 3 ... within the part
   event_ids uuid[],
   event_types integer[],
   event_schemas integer[],
-  event_times timestamptz[],   -- null: now
+  event_times timestamptz[],   -- null: the present time
   event_correlations uuid[],
   event_datas text[],
   event_metadatas text[],
@@ -24,16 +24,16 @@ create function cqrs.append(
   state_tags text[],
   state_payloads text[],
   now timestamptz,             -- null: the server's time
-  out accepted boolean[],      -- for each append; null: all of them
-  out known integer[],         -- the refused appends of which something is already stored
-  out part_versions bigint[],  -- where each stream was before
-  out part_streams bigint[],   -- the id of each stream; null: it has none
-  out head bigint,             -- where the log was before
+  out accepted boolean[],      -- for each append; null: all are
+  out known integer[],         -- the rejected appends of which a part is already stored
+  out part_versions bigint[],  -- the version of each stream before
+  out part_streams bigint[],   -- the id of each stream; null: it does not exist
+  out head bigint,             -- the head before
   out stored_at timestamptz
 )
 language plpgsql
--- Planned once and for every size: array parameters would be planned anew at each call, and
--- statistics of the day when the table was empty must not lead to a scan.
+-- One plan for every size: array parameters would otherwise be planned at each call, and statistics
+-- from when the table was empty must not lead to a scan.
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 as $$
@@ -41,16 +41,16 @@ as $$
 declare
   part_accepted boolean[];
   all_accepted boolean;
-  part_shifts bigint[];        -- how many events before each part are refused
+  part_shifts bigint[];        -- number of rejected events before each part
   written bigint;
 begin
-  -- Above READ COMMITTED the snapshot is older than the lock, and what is read is out of date.
+  -- Above READ COMMITTED the snapshot is older than the lock, and what it reads is out of date.
   if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
     raise exception 'appends need the isolation level READ COMMITTED' using errcode = 'CQ001';
   end if;
 
-  -- Nothing of the log is read above this line. From here on every statement sees the log as the
-  -- last holder of the lock left it, and nobody adds to it until this transaction has ended.
+  -- Nothing of the log is read before this line. From here every statement sees everything that
+  -- earlier holders of the lock committed, and nothing is added until this transaction has ended.
   perform pg_advisory_xact_lock(hashtextextended('cqrs.append', 0));
   stored_at := coalesce(now, clock_timestamp());
   select coalesce(max(e.position), 0) into head from cqrs.events e;
@@ -63,8 +63,8 @@ begin
       from unnest(part_streams, part_names) with ordinality p(id, name, n);
   end if;
 
-  -- The join is lateral, so the answers come in the order of the parts. Nothing below an expected
-  -- version is looked at: an index page full of a stream's old versions costs more than the rest.
+  -- The join is lateral, so the rows are in the order of the parts. Nothing below an expected version
+  -- is read: an index page full of old versions of a stream costs more than everything else.
   select array_agg(p.version), array_agg(p.ok), bool_and(p.ok)
     into part_versions, part_accepted, all_accepted
     from (
@@ -84,7 +84,7 @@ begin
   part_shifts := array_fill(0::bigint, array[cardinality(part_names)]);
 
   if not all_accepted then
-    -- Where a stream is behind what was expected, it is looked up after all.
+    -- The version of a stream below the expected one is looked up after all.
     select array_agg(case when p.version = 0 and p.expected > 0
                        then coalesce((select max(e.version) from cqrs.events e
                                        where e.stream_id = p.id), 0)
@@ -103,7 +103,7 @@ begin
                     over (order by p.n) as shift
           from unnest(part_appends, part_counts) with ordinality p(append, events, n)
       ) p;
-    -- Who repeats an append expects a version that is long past. That is no conflict.
+    -- A repeated append expects a version that the stream has left. That is not a conflict.
     select array_agg(k.append) into known
       from (
         select part_appends[e.part] as append
@@ -118,7 +118,7 @@ begin
       ) k;
   end if;
 
-  -- A stream exists from its first event on.
+  -- A stream exists as soon as it has an event.
   if array_position(part_streams, null) is not null then
     with new as (
       insert into cqrs.streams (name)

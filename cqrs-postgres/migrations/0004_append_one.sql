@@ -1,13 +1,13 @@
--- The shortest append: one event for one stream, perhaps with a command. What `append` does for
--- any batch, without a column in sight; nobody waits longer for being alone.
+-- The shortest append: one event to one stream, perhaps with a command. Does what `append` does for a
+-- batch, without arrays, so that a single append is fast.
 create function cqrs.append_one(
-  part_stream bigint,          -- null where the caller does not know it
+  part_stream bigint,          -- null if the caller does not know it
   part_name text,
   part_expected bigint,        -- as in append
   event_id uuid,
   event_type integer,
   event_schema integer,
-  event_time timestamptz,      -- null: now
+  event_time timestamptz,      -- null: the present time
   event_correlation uuid,
   event_data text,
   event_metadata text,
@@ -15,10 +15,10 @@ create function cqrs.append_one(
   command_fingerprint uuid,
   now timestamptz,             -- null: the server's time
   out accepted boolean,
-  out known boolean,           -- refused, and something of it is already stored
-  out part_version bigint,     -- where the stream was before
+  out known boolean,           -- rejected, and a part of it is already stored
+  out part_version bigint,     -- the version of the stream before
   out stream bigint,
-  out head bigint,             -- where the log was before
+  out head bigint,             -- the head before
   out stored_at timestamptz
 )
 language plpgsql as $$
@@ -28,7 +28,7 @@ begin
     raise exception 'appends need the isolation level READ COMMITTED' using errcode = 'CQ001';
   end if;
 
-  -- Nothing of the log is read above this line; see append.
+  -- Nothing of the log is read before this line; see append.
   perform pg_advisory_xact_lock(hashtextextended('cqrs.append', 0));
   stored_at := coalesce(now, clock_timestamp());
   stream := part_stream;

@@ -1,7 +1,7 @@
--- Durable subscriptions: how far each has got, and who may move it.
+-- Durable subscriptions: their checkpoints and leases.
 
--- An epoch is never used twice, also when a subscription is removed and made again: an old claim
--- must not come to life.
+-- No epoch is used twice, even if a subscription is deleted and created again, so an old lease is
+-- never valid again.
 create sequence cqrs.epochs;
 
 create table cqrs.subscriptions (

@@ -1,4 +1,4 @@
-//! A log far larger than what a reader may hold. Alone in its process, whose memory is measured.
+//! A log far larger than the memory of a reader. Alone in its process, whose memory is measured.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // tests fail by panicking
@@ -13,12 +13,12 @@ use cqrs_postgres::PgStore;
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 
-/// Events in the log. The whole of it takes about 450 bytes an event in memory.
+/// Number of events in the log, which would take about 450 bytes each in memory.
 const EVENTS: u64 = 1_000_000;
-/// What reading may add to the process, in bytes.
-const ROOM: u64 = 64 * 1024 * 1024;
+/// Maximum growth of the process while it reads, in bytes.
+const MAX_GROWTH: u64 = 64 * 1024 * 1024;
 
-/// The most memory this process ever had, in bytes.
+/// The peak memory of this process, in bytes.
 fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
@@ -39,7 +39,7 @@ async fn a_million_events_are_replayed_in_constant_memory() {
     });
     store.import(iter(events)).await.unwrap();
 
-    // Buffers and caches of a first read are there for good.
+    // Buffers and caches of a first read stay.
     let mut warm_up = store.read_log(LogRead::forward().limit(20_000));
     while let Some(page) = warm_up.next().await {
         page.unwrap();
@@ -58,5 +58,5 @@ async fn a_million_events_are_replayed_in_constant_memory() {
     }
     assert_eq!(count, EVENTS / 2);
     let grown = peak() - before;
-    assert!(grown < ROOM, "reading took {} MiB more", grown / 1024 / 1024);
+    assert!(grown < MAX_GROWTH, "reading took {} MiB more", grown / 1024 / 1024);
 }

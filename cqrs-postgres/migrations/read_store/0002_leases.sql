@@ -80,7 +80,7 @@ begin
   )::text;
 end $$;
 
--- Begins a transaction that writes to a partition. It locks the partition's row, so nobody else can
+-- Begins a transaction that writes to a partition. It locks the partition's row, so no other node can
 -- take the lease until the transaction ends; the update of the checkpoint at its end finds out
 -- whether the lease was valid. The server ends a transaction that is idle for too long, so others
 -- wait for a limited time. The function never raises an error, after which the driver would not

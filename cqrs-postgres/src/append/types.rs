@@ -28,7 +28,7 @@ pub(super) async fn ids(
         };
         let given: Vec<&str> = unknown.iter().map(|name| name.as_str()).collect();
         let given = arguments![given];
-        // The caller may hold the only connection of a shared pool, in a transaction of its own.
+        // The caller may hold the only connection of a shared pool, in a transaction.
         let connections = &database.connections;
         let rows = connections.fetch_without_waiting(&database.sql.add_types, given).await?;
         let mut cache = database.names.cache();

@@ -69,7 +69,7 @@ impl From<FetchError> for StoreError {
 
 impl Connections {
     pub(crate) fn new(setup: ConnectionOptions, epoch: Epoch) -> Self {
-        // A shared pool has a limit of its own.
+        // A shared pool has its own limit.
         let permits = if setup.pool.is_some() { Semaphore::MAX_PERMITS } else { setup.max };
         let (permits, idle) = (Semaphore::new(permits), Mutex::new(Vec::new()));
         Self { setup, epoch, permits, idle }

@@ -1,4 +1,4 @@
-//! Names of streams and event types, and the ids that stand for them in the database.
+//! Names of streams and event types, and their ids in the database.
 //!
 //! An id never changes, so what is cached is valid until the epoch ends. The cache of streams is
 //! bounded because there may be millions of them.

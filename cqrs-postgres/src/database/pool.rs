@@ -43,7 +43,7 @@ pub(crate) enum BeginError {
 
 /// Takes a connection and begins a transaction on it.
 ///
-/// In a task of its own, so that it completes even if the caller is dropped. Otherwise the driver
+/// In a separate task, so that it completes even if the caller is dropped. Otherwise the driver
 /// would take a connection back without knowing that a transaction is open on it, and its locks
 /// would be held by the next user.
 pub(crate) async fn begin(

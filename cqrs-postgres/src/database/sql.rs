@@ -65,7 +65,7 @@ select accepted, known, part_versions, part_streams, head, stored_at
 select accepted, known, part_version, stream, head, stored_at
   from cqrs.append_one($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
-    /// In a transaction of its own: if a type were rolled back with an append, its id would stay
+    /// In a separate transaction: if a type were rolled back with an append, its id would stay
     /// in the cache of the process.
     add_types = "
 with new as (
@@ -144,7 +144,7 @@ select coalesce(max(e.version), 0)
 
     /// One row if the lease was granted. Of two at once the second waits for the first and then
     /// finds its lease. If the same owner repeats it, the first of the two leases is an old one,
-    /// which was returned to nobody.
+    /// which no caller has received.
     acquire_checkpoint = "
 insert into cqrs.subscriptions as kept (name, position, epoch, owner, held_until)
 values ($1, $2, nextval('cqrs.epochs'), $3, clock_timestamp() + $4 * interval '1 microsecond')

@@ -58,7 +58,7 @@ impl PgReadStore {
         PgReadStoreBuilder::new()
     }
 
-    /// Returns a builder for a store of processes: with schemas of its own, because it must not be
+    /// Returns a builder for a store of processes: with separate schemas, because it must not be
     /// dropped with the read models, and with durable commits.
     pub fn for_processes() -> PgReadStoreBuilder {
         Self::builder().schema("cqrs_processes").prefix("process_").durable_commits(true)
@@ -124,7 +124,7 @@ impl PgReadStoreBuilder {
 
     /// Sets how long a request waits for a free connection before it fails with
     /// [`Timeout`](StoreErrorKind::Timeout). Default: 30 seconds. A shared [`pool`](Self::pool) may
-    /// have a shorter limit of its own.
+    /// have a shorter limit.
     pub const fn acquire_timeout(mut self, timeout: Duration) -> Self {
         self.acquire_timeout = timeout;
         self

@@ -155,7 +155,7 @@ impl PgStoreBuilder {
 
     /// Sets how long a read waits for a free connection before it fails with
     /// [`Timeout`](cqrs_core::store::StoreErrorKind::Timeout). Default: 30 seconds. A shared
-    /// [`pool`](Self::pool) may have a shorter limit of its own.
+    /// [`pool`](Self::pool) may have a shorter limit.
     pub const fn acquire_timeout(mut self, timeout: Duration) -> Self {
         self.acquire_timeout = timeout;
         self

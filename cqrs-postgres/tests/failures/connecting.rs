@@ -1,4 +1,4 @@
-//! Failure at the start.
+//! Failures when a store connects.
 
 use cluster::Database;
 use cqrs_core::{
@@ -12,59 +12,59 @@ use sqlx::{AssertSqlSafe, ConnectOptions};
 use crate::{all, is, one, run, session, store_error, store_in};
 
 #[tokio::test]
-async fn nobody_listens_there() {
-    let refused = PgStore::connect("postgres://a:b@127.0.0.1:1/c").await.unwrap_err();
-    is(&refused, StoreErrorKind::Unavailable, Retry::AfterDelay);
-    let refused = PgStore::connect("not an address").await.unwrap_err();
-    is(&refused, StoreErrorKind::Unsupported, Retry::Never);
+async fn an_unreachable_server_and_an_invalid_address_are_reported() {
+    let rejected = PgStore::connect("postgres://a:b@127.0.0.1:1/c").await.unwrap_err();
+    is(&rejected, StoreErrorKind::Unavailable, Retry::AfterDelay);
+    let rejected = PgStore::connect("not an address").await.unwrap_err();
+    is(&rejected, StoreErrorKind::Unsupported, Retry::Never);
 }
 
 #[tokio::test]
-async fn a_wrong_password_and_a_missing_database() {
+async fn a_wrong_password_and_a_missing_database_are_reported() {
     let database = Database::create().await;
     let mut admin = session(&database).await;
     let role = format!("role_{}", std::process::id());
     run(&mut admin, &format!("create role {role} login password 'right'")).await;
     let options = database.options().username(&role).password("wrong");
-    let refused = PgStore::builder().options(options).connect().await.unwrap_err();
-    is(&refused, StoreErrorKind::PermissionDenied, Retry::Never);
+    let rejected = PgStore::builder().options(options).connect().await.unwrap_err();
+    is(&rejected, StoreErrorKind::PermissionDenied, Retry::Never);
     run(&mut admin, &format!("drop role {role}")).await;
 
     let options = database.options().database("there_is_no_such_database");
-    let refused = PgStore::builder().options(options).connect().await.unwrap_err();
-    is(&refused, StoreErrorKind::SchemaMissing, Retry::Never);
+    let rejected = PgStore::builder().options(options).connect().await.unwrap_err();
+    is(&rejected, StoreErrorKind::SchemaMissing, Retry::Never);
 }
 
 #[tokio::test]
-async fn tables_that_are_missing_older_or_newer() {
+async fn missing_older_and_newer_tables_are_reported() {
     let database = Database::create().await;
     let builder = PgStore::builder().options(database.options());
-    let refused = builder.clone().connect().await.unwrap_err();
-    is(&refused, StoreErrorKind::SchemaMissing, Retry::Never);
-    assert!(refused.to_string().contains("migrate"), "{refused}");
+    let rejected = builder.clone().connect().await.unwrap_err();
+    is(&rejected, StoreErrorKind::SchemaMissing, Retry::Never);
+    assert!(rejected.to_string().contains("migrate"), "{rejected}");
 
     let store = store_in(&database).await;
     let mut admin = session(&database).await;
     run(&mut admin, "insert into cqrs.migrations (version, name) values (999, 'future')").await;
-    let refused = builder.clone().connect().await.unwrap_err();
-    is(&refused, StoreErrorKind::Unsupported, Retry::Never);
+    let rejected = builder.clone().connect().await.unwrap_err();
+    is(&rejected, StoreErrorKind::Unsupported, Retry::Never);
     run(&mut admin, "delete from cqrs.migrations where version >= 4").await;
-    let refused = builder.connect().await.unwrap_err();
-    is(&refused, StoreErrorKind::SchemaOutdated, Retry::Never);
-    assert!(refused.to_string().contains("migrate"), "{refused}");
+    let rejected = builder.connect().await.unwrap_err();
+    is(&rejected, StoreErrorKind::SchemaOutdated, Retry::Never);
+    assert!(rejected.to_string().contains("migrate"), "{rejected}");
 
-    // Taken away under a running store.
-    run(&mut admin, "alter schema cqrs rename to away").await;
-    let refused = store_error(store.append(one("a-1")).await.unwrap_err());
-    is(&refused, StoreErrorKind::SchemaMissing, Retry::Never);
+    // Removed while the store is running.
+    run(&mut admin, "alter schema cqrs rename to hidden").await;
+    let rejected = store_error(store.append(one("a-1")).await.unwrap_err());
+    is(&rejected, StoreErrorKind::SchemaMissing, Retry::Never);
     is(&store.head().await.unwrap_err(), StoreErrorKind::SchemaMissing, Retry::Never);
-    run(&mut admin, "alter schema away rename to cqrs").await;
+    run(&mut admin, "alter schema hidden rename to cqrs").await;
     store.append(one("a-1")).await.unwrap();
     assert_eq!(all(&store).await.len(), 1);
 }
 
 #[tokio::test]
-async fn a_role_that_may_only_read() {
+async fn a_role_without_write_privileges_can_read() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     store.append(one("a-1")).await.unwrap();
@@ -78,16 +78,16 @@ async fn a_role_that_may_only_read() {
     let options = database.options().username(&role).password("r");
     let reader = PgStore::builder().options(options).connect().await.unwrap();
     assert_eq!(all(&reader).await.len(), 1);
-    let refused = store_error(reader.append(one("a-1")).await.unwrap_err());
-    is(&refused, StoreErrorKind::PermissionDenied, Retry::Never);
+    let rejected = store_error(reader.append(one("a-1")).await.unwrap_err());
+    is(&rejected, StoreErrorKind::PermissionDenied, Retry::Never);
     reader.close().await;
     run(&mut admin, &format!("drop owned by {role}; drop role {role}")).await;
     assert_eq!(all(&store).await.len(), 1);
 }
 
-/// The rights that the operating notes name are enough, and no more than enough.
+/// The privileges that the operating guide lists are sufficient.
 #[tokio::test]
-async fn a_role_with_the_rights_of_an_application_can_do_everything() {
+async fn a_role_with_the_documented_privileges_can_do_everything() {
     let database = Database::create().await;
     store_in(&database).await;
     let mut admin = session(&database).await;
@@ -101,21 +101,21 @@ async fn a_role_with_the_rights_of_an_application_can_do_everything() {
     );
     run(&mut admin, &grants).await;
     let options = database.options().username(&role).password("r");
-    // Migrating what is up to date changes nothing, so it needs no right to.
+    // Tables that are up to date are not changed, so no privilege is needed.
     let app = PgStore::builder().options(options).migrate().await.unwrap();
     let right = cqrs_memory::MemoryStore::new();
     cqrs_testing::model::compare(&right, &app, 7, 400).await;
     let name = cqrs_core::subscription::SubscriptionName::new("s").unwrap();
     let second = std::time::Duration::from_secs(1);
-    let claim =
+    let lease =
         app.acquire(&name, Position::START, cqrs_core::event::Uuid::nil(), second).await.unwrap();
-    app.save_checkpoint(&claim, Position::new(1)).await.unwrap();
+    app.save_checkpoint(&lease, Position::new(1)).await.unwrap();
     assert!(app.delete_checkpoint(&name).await.unwrap());
     app.close().await;
     run(&mut admin, &format!("drop owned by {role}; drop role {role}")).await;
 }
 
-/// What the database's own settings would do to the laws.
+/// Settings of the database that would break guarantees of the store.
 #[tokio::test]
 async fn settings_of_the_database_do_not_weaken_a_store() {
     let database = Database::create().await;
@@ -128,16 +128,16 @@ async fn settings_of_the_database_do_not_weaken_a_store() {
     {
         run(&mut admin, &format!("alter database {name} set {setting}")).await;
     }
-    // What the append's own session has is noted by the row it writes.
+    // A trigger records the settings of the session that appends.
     run(
         &mut admin,
-        "create table public.noted (sync text, level text);
-         create function public.note() returns trigger language plpgsql as $$ begin
-           insert into public.noted values (current_setting('synchronous_commit'),
+        "create table public.recorded (sync text, level text);
+         create function public.record() returns trigger language plpgsql as $$ begin
+           insert into public.recorded values (current_setting('synchronous_commit'),
                                             current_setting('transaction_isolation'));
            return null;
          end $$;
-         create trigger note after insert on cqrs.events execute function public.note()",
+         create trigger record after insert on cqrs.events execute function public.record()",
     )
     .await;
     let store = store_in(&database).await;
@@ -150,14 +150,16 @@ async fn settings_of_the_database_do_not_weaken_a_store() {
         ))
         .await
         .unwrap();
-    let noted: Vec<(String, String)> =
-        sqlx::query_as("select sync, level from public.noted").fetch_all(&mut admin).await.unwrap();
+    let recorded: Vec<(String, String)> = sqlx::query_as("select sync, level from public.recorded")
+        .fetch_all(&mut admin)
+        .await
+        .unwrap();
     let right = ("on".to_owned(), "read committed".to_owned());
-    assert_eq!(noted, [right.clone(), right]);
+    assert_eq!(recorded, [right.clone(), right]);
 }
 
 #[tokio::test]
-async fn a_database_that_does_not_take_writes_for_a_while() {
+async fn a_database_that_is_read_only_for_a_while_is_reported() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     store.append(one("a-1")).await.unwrap();
@@ -167,11 +169,11 @@ async fn a_database_that_does_not_take_writes_for_a_while() {
     let set =
         |value: &str| format!("alter database {name} set default_transaction_read_only = {value}");
     run(&mut admin, &set("on")).await;
-    // As after a switch to a standby: the old connections are gone.
+    // As after a failover to a standby: the old connections are gone.
     let others = "select pg_terminate_backend(pid) from pg_stat_activity
                    where datname = current_database() and pid <> pg_backend_pid()";
     sqlx::query(AssertSqlSafe(others.to_owned())).fetch_all(&mut admin).await.unwrap();
-    let mut refusals = 0;
+    let mut rejections = 0;
     for _ in 0..3 {
         match store.append(one("a-2")).await {
             Err(cqrs_core::store::AppendError::OutcomeUnknown(_)) => {}
@@ -181,11 +183,11 @@ async fn a_database_that_does_not_take_writes_for_a_while() {
                     StoreErrorKind::Unavailable,
                     Retry::AfterDelay,
                 );
-                refusals += 1;
+                rejections += 1;
             }
         }
     }
-    assert!(refusals >= 2);
+    assert!(rejections >= 2);
     assert_eq!(all(&store).await.len(), 1);
     let mut admin = database
         .options()
@@ -195,7 +197,7 @@ async fn a_database_that_does_not_take_writes_for_a_while() {
         .unwrap();
     run(&mut admin, &set("off")).await;
     sqlx::query(AssertSqlSafe(others.to_owned())).fetch_all(&mut admin).await.unwrap();
-    // The first may still meet the connection that was cut.
+    // The first append may still use the connection that was closed.
     let append = one("a-2");
     if store.append(append.clone()).await.is_err() {
         store.append(append).await.unwrap();

@@ -1,4 +1,4 @@
-//! A batch with one hostile member fails that member alone.
+//! A batch that contains an invalid append.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use cqrs_testing::eventually;
 
 use crate::{all, one, run, session, store_in};
 
-/// Payloads that were never checked, as a broken wrapper would hand them on.
+/// A payload that was never checked, as a faulty wrapper would pass it.
 fn unchecked(json: impl Into<Vec<u8>>) -> Append {
     let payload = Payload::from_stored(json.into());
     let event = NewEvent::raw(EventName::new("test.hostile").unwrap(), 1, payload);
@@ -20,7 +20,7 @@ fn unchecked(json: impl Into<Vec<u8>>) -> Append {
 }
 
 #[tokio::test]
-async fn one_hostile_member_of_a_batch_fails_alone() {
+async fn an_invalid_append_does_not_fail_the_rest_of_its_batch() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let taken = one("taken-1");
@@ -39,7 +39,7 @@ async fn one_hostile_member_of_a_batch_fails_alone() {
         ("broken", unchecked("{\"a\":"), payload),
         ("no text", unchecked(vec![b'"', 0xff, b'"']), payload),
         ("NUL", unchecked("\"\\u0000\""), |error| {
-            // The database would keep it in json and fail later in text.
+            // The database would store it as json and fail to convert it to text.
             matches!(error, AppendError::Invalid(InvalidAppend::Payload(PayloadError::Nul)))
         }),
         ("100,000 brackets", unchecked("[".repeat(100_000)), payload),
@@ -65,7 +65,7 @@ async fn one_hostile_member_of_a_batch_fails_alone() {
             matches!(error, AppendError::Invalid(InvalidAppend::SchemaVersion { .. }))
         }),
     ];
-    assert!(StreamName::new("x".repeat(10_000)).is_err(), "does not even come this far");
+    assert!(StreamName::new("x".repeat(10_000)).is_err(), "such a name cannot be constructed");
 
     for (what, append, is_right) in hostile {
         let before = all(&store).await.len();
@@ -82,10 +82,10 @@ async fn one_hostile_member_of_a_batch_fails_alone() {
             let query = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
             let count: i64 =
                 sqlx::query_scalar(query).fetch_one(&mut **waiting.lock().await).await.unwrap();
-            if count > 0 { Ok(()) } else { Err("nobody waits") }
+            if count > 0 { Ok(()) } else { Err("no transaction waits for the lock") }
         })
         .await;
-        // What is queued now shares a batch.
+        // Appends that are queued now share a batch.
         let good: Vec<_> = (0..5).map(|n| start(one(&format!("good-{n}")))).collect();
         let bad = start(append);
         let more: Vec<_> = (5..10).map(|n| start(one(&format!("good-{n}")))).collect();
@@ -97,8 +97,8 @@ async fn one_hostile_member_of_a_batch_fails_alone() {
         for append in good.into_iter().chain(more) {
             append.await.unwrap().unwrap();
         }
-        let refused = bad.await.unwrap().unwrap_err();
-        assert!(is_right(&refused), "{what}: {refused:?}");
+        let rejected = bad.await.unwrap().unwrap_err();
+        assert!(is_right(&rejected), "{what}: {rejected:?}");
         let log = all(&store).await;
         assert_eq!(log.len(), before + 11, "{what}");
         assert!((1..).zip(&log).all(|(position, event)| event.position.get() == position));

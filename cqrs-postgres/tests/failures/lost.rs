@@ -1,4 +1,4 @@
-//! Answers that are lost, and servers that die.
+//! Lost responses and crashed servers.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use cqrs_testing::eventually;
 
 use crate::{all, one, run, session, store_in};
 
-/// Holds every commit that adds events, behind the insert, until the test lets go.
+/// Blocks every commit that adds events, after the insert, until the test releases it.
 const HOLD_COMMITS: &str = "
 create function public.hold() returns trigger language plpgsql as $$ begin
   perform pg_advisory_xact_lock_shared(77);
@@ -25,7 +25,7 @@ create constraint trigger hold after insert on cqrs.events
   deferrable initially deferred for each row execute function public.hold()";
 
 #[tokio::test]
-async fn a_connection_killed_between_insert_and_commit() {
+async fn a_connection_lost_between_insert_and_commit_leaves_the_outcome_unknown() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     store.append(one("a-1")).await.unwrap();
@@ -47,23 +47,23 @@ async fn a_connection_killed_between_insert_and_commit() {
             where locktype = 'advisory' and objid = 77 and not granted";
         let killed: i64 =
             sqlx::query_scalar(kill).fetch_one(&mut **connection.lock().await).await.unwrap();
-        if killed > 0 { Ok(()) } else { Err("not at its commit") }
+        if killed > 0 { Ok(()) } else { Err("not committing yet") }
     })
     .await;
     let unknown = appending.await.unwrap().unwrap_err();
     assert!(matches!(unknown, AppendError::OutcomeUnknown(_)), "{unknown:?}");
     run(&mut admin, "select pg_advisory_unlock(77)").await;
-    assert_eq!(all(&store).await.len(), 1, "half of it is there");
+    assert_eq!(all(&store).await.len(), 1, "a part of the append is stored");
     let appended = store.append(append.clone()).await.unwrap();
     assert!(!appended.repeated);
     assert_eq!(store.append(append).await.unwrap(), appended.again());
     assert_eq!(all(&store).await.len(), 3);
 }
 
-/// b024, l47: the server dies again and again under load. What was acknowledged is there, what is
-/// unknown is there as a whole or not at all, and asked again it is there once.
+/// The server crashes several times under load. Appends that were acknowledged are stored; those with
+/// an unknown outcome are stored completely or not at all, and once when they are repeated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_crashes_under_load() {
+async fn a_server_that_crashes_under_load_loses_and_duplicates_nothing() {
     let cluster = Cluster::start().unwrap();
     let database = Database::on(&cluster.url()).await;
     let store = store_in(&database).await;
@@ -124,19 +124,19 @@ async fn a_server_that_crashes_under_load() {
     assert!((1..).zip(&log).all(|(position, event)| event.position.get() == position));
     let places: HashMap<Uuid, u64> =
         log.iter().map(|event| (event.id.as_uuid(), event.position.get())).collect();
-    assert_eq!(places.len(), log.len(), "an event twice");
-    assert_eq!(log.len(), acknowledged.len() * 3, "an event that nobody was told of");
+    assert_eq!(places.len(), log.len(), "an event is stored twice");
+    assert_eq!(log.len(), acknowledged.len() * 3, "an event was stored that no caller knows of");
     for (append, appended) in &acknowledged {
         let last = append.events().last().unwrap().id.as_uuid();
         assert_eq!(places.get(&last), Some(&appended.position().get()));
     }
-    println!("{} appends acknowledged, {unknown} answers lost", acknowledged.len());
+    println!("{} appends acknowledged, {unknown} outcomes unknown", acknowledged.len());
 }
 
-/// Behind a new connection may stand a database with another past: numbers that were learnt from
-/// the old one must not be believed, neither by who asks later nor by who has asked already.
+/// A new connection may lead to a database with another history. Ids that were read from the old one
+/// must not be used, neither by later appends nor by those already queued.
 #[tokio::test]
-async fn what_was_learnt_from_a_lost_database_is_forgotten() {
+async fn ids_of_a_lost_database_are_discarded() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     for name in ["first-1", "second-1"] {
@@ -149,7 +149,7 @@ async fn what_was_learnt_from_a_lost_database_is_forgotten() {
     );
     store.append(other).await.unwrap();
     all(&store).await;
-    // One append is on its way, and one behind it has its numbers already.
+    // One append is in flight, and one after it is prepared with the old ids.
     let mut holder = session(&database).await;
     let lock = "begin; select pg_advisory_xact_lock(hashtextextended('\"cqrs\".append', 0))";
     run(&mut holder, lock).await;
@@ -171,7 +171,7 @@ async fn what_was_learnt_from_a_lost_database_is_forgotten() {
         tokio::task::yield_now().await;
     }
 
-    // Restored from elsewhere, with the numbers the other way round.
+    // Restored from elsewhere, with the ids in another order.
     let mut admin = session(&database).await;
     run(&mut admin, "drop schema cqrs cascade").await;
     let cut = "select pg_terminate_backend(pid) from pg_stat_activity
@@ -194,9 +194,9 @@ async fn what_was_learnt_from_a_lost_database_is_forgotten() {
     let fresh = migrated.connect().await.unwrap();
     let (seen, truth) = (all(&store).await, all(&fresh).await);
     assert_eq!(seen, truth);
-    let told: Vec<_> = truth
+    let names: Vec<_> = truth
         .iter()
         .map(|event| (event.stream.as_str(), event.event.name.as_str(), event.version.get()))
         .collect();
-    assert_eq!(told, [("second-1", "test.happened", 1), ("first-1", "test.happened", 1)]);
+    assert_eq!(names, [("second-1", "test.happened", 1), ("first-1", "test.happened", 1)]);
 }

@@ -1,5 +1,5 @@
-//! What goes wrong around a store: one clear error each, nothing lost, and the same store works
-//! again when the cause is gone.
+//! Failures around a store: each is reported by one clear error, nothing is lost, and the same store
+//! works again when the cause is gone.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // tests fail by panicking
 
@@ -42,15 +42,15 @@ async fn all(store: &PgStore) -> Vec<RecordedEvent> {
     pages.into_iter().flat_map(|page| page.events).collect()
 }
 
-/// The store error that an append reports when nothing of it was stored.
-fn store_error(refused: AppendError) -> StoreError {
-    match refused {
+/// The error of an append of which nothing was stored.
+fn store_error(rejected: AppendError) -> StoreError {
+    match rejected {
         AppendError::Store(error) => error,
         other => panic!("{other:?}"),
     }
 }
 
-/// One kind of error, one line of text, and whether a retry helps.
+/// Checks the kind of an error, whether a retry helps, and that its text is one line.
 fn is(error: &StoreError, kind: StoreErrorKind, retry: Retry) {
     assert_eq!((error.kind(), error.retry()), (kind, retry), "{error:?}");
     let text = error.to_string();

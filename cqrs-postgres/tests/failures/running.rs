@@ -1,4 +1,4 @@
-//! Failure while it runs.
+//! Failures while a store is running.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use cqrs_testing::eventually;
 use crate::{all, is, one, run, session, store_error, store_in};
 
 #[tokio::test]
-async fn a_statement_that_takes_too_long() {
+async fn a_statement_that_takes_too_long_is_cancelled() {
     let database = Database::create().await;
     store_in(&database).await;
     let store = PgStore::builder()
@@ -27,8 +27,8 @@ async fn a_statement_that_takes_too_long() {
     let lock = "begin; select pg_advisory_xact_lock(hashtextextended('\"cqrs\".append', 0))";
     run(&mut holder, lock).await;
     let append = one("a-1");
-    let refused = store_error(store.append(append.clone()).await.unwrap_err());
-    is(&refused, StoreErrorKind::Timeout, Retry::AfterDelay);
+    let rejected = store_error(store.append(append.clone()).await.unwrap_err());
+    is(&rejected, StoreErrorKind::Timeout, Retry::AfterDelay);
     run(&mut holder, "rollback; begin; lock table cqrs.events in access exclusive mode").await;
     is(&store.head().await.unwrap_err(), StoreErrorKind::Timeout, Retry::AfterDelay);
     run(&mut holder, "rollback").await;
@@ -36,10 +36,9 @@ async fn a_statement_that_takes_too_long() {
     assert_eq!(all(&store).await.len(), 1);
 }
 
-/// The server's answer on a full disk, a full memory and at its limit of connections. The first
-/// two are made by a trigger, for no test may fill a disk.
+/// The errors of a full disk and of exhausted memory, which a trigger raises.
 #[tokio::test]
-async fn no_room_left() {
+async fn a_full_disk_is_reported() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let mut admin = session(&database).await;
@@ -54,8 +53,8 @@ async fn no_room_left() {
         )
         .await;
         let append = one("a-1");
-        let refused = store_error(store.append(append.clone()).await.unwrap_err());
-        is(&refused, StoreErrorKind::Full, Retry::AfterDelay);
+        let rejected = store_error(store.append(append.clone()).await.unwrap_err());
+        is(&rejected, StoreErrorKind::Full, Retry::AfterDelay);
         run(&mut admin, "drop trigger full_disk on cqrs.events").await;
         store.append(append).await.unwrap();
     }
@@ -63,14 +62,14 @@ async fn no_room_left() {
 }
 
 #[tokio::test]
-async fn too_many_connections() {
+async fn a_server_at_its_connection_limit_is_reported() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     store.append(one("a-1")).await.unwrap();
     let mut admin = session(&database).await;
     let name: String =
         sqlx::query_scalar("select current_database()").fetch_one(&mut admin).await.unwrap();
-    // A superuser is not counted, so this role is none.
+    // The limit does not apply to superusers, so this role is not one.
     let role = format!("limited_{}", std::process::id());
     let grants = format!(
         "create role {role} login password 'r' connection limit 1;
@@ -79,7 +78,7 @@ async fn too_many_connections() {
     );
     run(&mut admin, &grants).await;
     let options = database.options().username(&role).password("r");
-    // One for appends; the next, for reads, is one too many.
+    // The connection for appends is within the limit, the one for reads is not.
     let limited = PgStore::builder().options(options).connect().await.unwrap();
     is(&limited.head().await.unwrap_err(), StoreErrorKind::Unavailable, Retry::AfterDelay);
     run(&mut admin, &format!("alter role {role} connection limit 5")).await;
@@ -89,9 +88,9 @@ async fn too_many_connections() {
     run(&mut admin, &format!("drop owned by {role}; drop role {role}")).await;
 }
 
-/// Everybody waits for a caller's transaction, up to the bound, and nobody is forgotten.
+/// Appends wait for a caller's transaction, those beyond the capacity of the queue in `append`.
 #[tokio::test]
-async fn back_pressure_when_the_queue_is_full() {
+async fn appends_wait_while_the_queue_is_full() {
     let database = Database::create().await;
     store_in(&database).await;
     let store = PgStore::builder().options(database.options()).queue(4).connect().await.unwrap();
@@ -110,7 +109,7 @@ async fn back_pressure_when_the_queue_is_full() {
         let query = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
         let count: i64 =
             sqlx::query_scalar(query).fetch_one(&mut **waiting.lock().await).await.unwrap();
-        if count > 0 { Ok(()) } else { Err("nobody waits") }
+        if count > 0 { Ok(()) } else { Err("no transaction waits for the lock") }
     })
     .await;
     assert!(appends.iter().all(|append| !append.is_finished()));
@@ -121,10 +120,10 @@ async fn back_pressure_when_the_queue_is_full() {
     assert_eq!(all(&store).await.len(), 201);
 }
 
-/// b189, b190, b192, l46: listening and reading connections are cut; events come all the same,
-/// also when nothing further is appended.
+/// The connections that listen and read are closed by the server. Events are delivered nevertheless,
+/// even if no further event is appended.
 #[tokio::test]
-async fn connections_of_a_follower_are_cut() {
+async fn a_follower_survives_the_loss_of_its_connections() {
     let database = Database::create().await;
     let (here, there) = (store_in(&database).await, store_in(&database).await);
     let mut events = here.subscribe(SubscriptionOptions::all()).await.unwrap();
@@ -137,14 +136,14 @@ async fn connections_of_a_follower_are_cut() {
         run(&mut admin, cut).await;
         for n in 0..10 {
             let append = one(&format!("a-{n}"));
-            // The writer's connection is cut too: what is unknown is asked again.
+            // The connection of the writer is closed too: an unknown outcome is repeated.
             while let Err(error) = there.append(append.clone()).await {
                 assert!(matches!(error, AppendError::OutcomeUnknown(_)), "{error:?}");
             }
         }
         for n in 2..=11 {
             let next = tokio::time::timeout(Duration::from_secs(20), events.next()).await;
-            let event = next.expect("came").unwrap().unwrap();
+            let event = next.expect("delivered in time").unwrap().unwrap();
             assert_eq!(event.position.get(), (round - 1) * 10 + n);
         }
     }
@@ -164,9 +163,9 @@ async fn without_listening_events_are_found_by_polling() {
     }
 }
 
-/// A connection that was cut while nobody used it costs nobody certainty.
+/// A connection that was closed while it was idle leaves no outcome unknown.
 #[tokio::test]
-async fn a_connection_that_died_at_rest_is_replaced_before_it_is_trusted() {
+async fn a_connection_that_died_while_idle_is_replaced_before_an_append() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     store.append(one("a-1")).await.unwrap();
@@ -174,7 +173,7 @@ async fn a_connection_that_died_at_rest_is_replaced_before_it_is_trusted() {
     let cut = "select pg_terminate_backend(pid) from pg_stat_activity
         where datname = current_database() and pid <> pg_backend_pid()";
     run(&mut admin, cut).await;
-    // Not waiting for something: resting is what this is about.
+    // Long enough for the connection to be pinged before its next use.
     tokio::time::sleep(Duration::from_millis(600)).await;
     store.append(one("a-1")).await.unwrap();
     assert_eq!(all(&store).await.len(), 2);

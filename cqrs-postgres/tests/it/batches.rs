@@ -1,4 +1,4 @@
-//! Appends that share a commit.
+//! Appends that share a transaction.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::proxy::Proxy;
 use crate::{all, event, one, store_in, stream};
 
-/// Holds the lock of the log, so that what is appended meanwhile shares the commit after the next.
+/// Holds the lock of the log, so that appends made meanwhile share a transaction.
 struct Held(PgConnection);
 
 impl Held {
@@ -29,14 +29,14 @@ impl Held {
         Self(connection)
     }
 
-    /// Waits until somebody waits for the lock.
-    async fn until_waited_for(&mut self) {
+    /// Waits until a transaction waits for the lock.
+    async fn wait_for_waiter(&mut self) {
         let query = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
         let waiting = Mutex::new(&mut self.0);
         eventually(Duration::from_secs(10), || async {
             let mut connection = waiting.lock().await;
             let row = sqlx::query(query).fetch_one(&mut **connection).await.unwrap();
-            if row.get::<i64, _>(0) > 0 { Ok(()) } else { Err("nobody waits") }
+            if row.get::<i64, _>(0) > 0 { Ok(()) } else { Err("no transaction waits for the lock") }
         })
         .await;
     }
@@ -53,19 +53,19 @@ fn start(store: &PgStore, append: Append) -> Answer {
     tokio::spawn(async move { store.append(append).await })
 }
 
-/// Starts an append that is sent alone and waits for the lock; what follows shares a batch.
-async fn behind_one(store: &PgStore, held: &mut Held) -> Answer {
+/// Starts an append that is sent alone and waits for the lock. Those that follow share a batch.
+async fn block_writer(store: &PgStore, held: &mut Held) -> Answer {
     let first = start(store, one("first-1", "first"));
-    held.until_waited_for().await;
+    held.wait_for_waiter().await;
     first
 }
 
-/// Starts appends one after the other, so that they are queued in this order.
+/// Starts appends one after another, so that they are queued in this order.
 async fn queue(store: &PgStore, appends: Vec<Append>) -> Vec<Answer> {
     let mut answers = Vec::new();
     for append in appends {
         answers.push(start(store, append));
-        // On one thread: it runs up to where it waits for the answer.
+        // On one thread: it runs until it waits for the outcome.
         for _ in 0..5 {
             tokio::task::yield_now().await;
         }
@@ -81,7 +81,7 @@ async fn every_member_of_a_batch_has_its_own_outcome() {
         store.append(one(&format!("old-{n}"), "there")).await.unwrap();
     }
     let mut held = Held::new(&database).await;
-    let first = behind_one(&store, &mut held).await;
+    let first = block_writer(&store, &mut held).await;
     let expecting = |n: usize, version: u64, events: usize| {
         let events = (0..events).map(|_| event("batch")).collect();
         Append::to(stream(&format!("old-{n}")), Version::new(version), events)
@@ -94,7 +94,7 @@ async fn every_member_of_a_batch_has_its_own_outcome() {
         vec![
             expecting(0, 7, 2),
             expecting(1, 1, 2),
-            // Refused as a whole, although its first stream is where it should be.
+            // Rejected completely, although the version of its first stream is as expected.
             expecting(2, 1, 3).and_to(stream("new-1"), Version::new(1), vec![event("batch")]),
             one("new-2", "batch").and_to(stream("new-3"), ExpectedVersion::NoStream, vec![]),
             expecting(3, 0, 1),
@@ -118,7 +118,7 @@ async fn every_member_of_a_batch_has_its_own_outcome() {
     assert_eq!(conflict(&outcomes[2]), ("new-1".to_owned(), 0));
     assert_eq!(conflict(&outcomes[4]), ("old-3".to_owned(), 1));
     let stored: Vec<&Appended> = [1, 3, 5].iter().map(|n| outcomes[*n].as_ref().unwrap()).collect();
-    // One commit: one time, and no gap where others were refused.
+    // One transaction: one time, and no gap where others were rejected.
     assert!(stored.iter().all(|appended| appended.recorded_at == stored[0].recorded_at));
     let positions: Vec<u64> = stored.iter().map(|appended| appended.position().get()).collect();
     assert_eq!(positions, [9, 10, 11]);
@@ -130,17 +130,17 @@ async fn every_member_of_a_batch_has_its_own_outcome() {
 }
 
 #[tokio::test]
-async fn appends_to_one_stream_go_in_the_order_of_their_calls() {
+async fn appends_to_one_stream_are_stored_in_the_order_of_their_calls() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let mut held = Held::new(&database).await;
-    let first = behind_one(&store, &mut held).await;
+    let first = block_writer(&store, &mut held).await;
     let appends = (0..20).map(|n| {
         let to = if n % 3 == 0 { "hot-1".to_owned() } else { format!("cold-{n}") };
         Append::to(stream("hot-2"), ExpectedVersion::Any, vec![event(&n.to_string())]).and_to(
             stream(&to),
             ExpectedVersion::Any,
-            vec![event("beside")],
+            vec![event("other")],
         )
     });
     let answers = queue(&store, appends.collect()).await;
@@ -156,11 +156,11 @@ async fn appends_to_one_stream_go_in_the_order_of_their_calls() {
 }
 
 #[tokio::test]
-async fn an_append_whose_caller_has_gone_disturbs_nobody() {
+async fn an_append_whose_caller_was_dropped_does_not_affect_others() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let mut held = Held::new(&database).await;
-    let first = behind_one(&store, &mut held).await;
+    let first = block_writer(&store, &mut held).await;
     let appends = (0..10).map(|n| one(&format!("a-{n}"), "batch")).collect();
     let answers = queue(&store, appends).await;
     for (n, answer) in answers.iter().enumerate() {
@@ -182,17 +182,17 @@ async fn an_append_whose_caller_has_gone_disturbs_nobody() {
 }
 
 #[tokio::test]
-async fn close_stores_what_was_accepted_and_refuses_the_rest() {
+async fn close_stores_accepted_appends_and_rejects_later_ones() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let mut held = Held::new(&database).await;
-    let first = behind_one(&store, &mut held).await;
+    let first = block_writer(&store, &mut held).await;
     let answers = queue(&store, (0..5).map(|n| one(&format!("a-{n}"), "kept")).collect()).await;
     let closing = tokio::spawn({
         let store = store.clone();
         async move { store.close().await }
     });
-    // Refused from the moment the writer knows, which it does when it looks for the next batch.
+    // Appends are rejected as soon as the writer collects the next batch.
     held.release().await;
     first.await.unwrap().unwrap();
     for answer in answers {
@@ -210,11 +210,11 @@ async fn close_stores_what_was_accepted_and_refuses_the_rest() {
 }
 
 #[tokio::test]
-async fn what_was_queued_is_stored_though_the_store_is_dropped() {
+async fn queued_appends_are_stored_after_the_store_is_dropped() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let mut held = Held::new(&database).await;
-    let first = behind_one(&store, &mut held).await;
+    let first = block_writer(&store, &mut held).await;
     let answers = queue(&store, (0..5).map(|n| one(&format!("a-{n}"), "kept")).collect()).await;
     drop(store);
     held.release().await;
@@ -225,12 +225,12 @@ async fn what_was_queued_is_stored_though_the_store_is_dropped() {
 }
 
 #[tokio::test]
-async fn one_append_is_one_round_trip() {
+async fn an_append_takes_one_round_trip() {
     let database = Database::create().await;
     store_in(&database).await;
     let proxy = Proxy::before(&database.options()).await;
     let store = PgStore::builder().options(proxy.options()).connect().await.unwrap();
-    // The statement is prepared and the event's type learnt at the first.
+    // The first prepares the statement and registers the event type.
     let mut version = store.append(one("a-1", "first")).await.unwrap().version();
     let before = proxy.requests();
     for n in 0..20 {
@@ -238,7 +238,7 @@ async fn one_append_is_one_round_trip() {
         version = store.append(next).await.unwrap().version();
     }
     assert_eq!(proxy.requests() - before, 20);
-    // Ten events in two streams go through the other statement.
+    // Ten events to two streams use the other statement.
     let many = |n: usize| {
         let events = |_| (0..n).map(|_| event("many")).collect();
         Append::to(stream("b-1"), ExpectedVersion::Any, events(())).and_to(

@@ -1,4 +1,4 @@
-//! Appending inside a transaction of the caller's.
+//! Appending in a transaction of the caller.
 
 use cluster::Database;
 use cqrs_core::{
@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions, Connection};
 use crate::{all, contents, event, one, store_in, stream};
 
 #[tokio::test]
-async fn what_is_rolled_back_never_was() {
+async fn a_rollback_leaves_no_trace_of_the_append() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let mut connection = database.options().connect().await.unwrap();
@@ -20,7 +20,7 @@ async fn what_is_rolled_back_never_was() {
     let mut transaction = connection.begin().await.unwrap();
     let appended = store.append_in(&mut transaction, one("a-1", "undone")).await.unwrap();
     assert_eq!((appended.version().get(), appended.position().get()), (2, 2));
-    // Of a stream that was never there, nothing may be remembered either.
+    // Nothing of a stream that never existed may stay cached.
     store.append_in(&mut transaction, one("never-1", "undone")).await.unwrap();
     transaction.rollback().await.unwrap();
 
@@ -33,7 +33,7 @@ async fn what_is_rolled_back_never_was() {
 }
 
 #[tokio::test]
-async fn what_is_committed_appears_with_the_commit_and_the_callers_rows() {
+async fn events_become_visible_with_the_commit_and_the_callers_rows() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let mut connection = database.options().connect().await.unwrap();
@@ -52,11 +52,11 @@ async fn what_is_committed_appears_with_the_commit_and_the_callers_rows() {
     transaction.commit().await.unwrap();
 
     assert_eq!(contents(&store).await, ["placed", "reserved"]);
-    // Told by the commit itself, not by the poll: this store did not write it.
+    // Notified by the commit: this store did not write it, and the poll comes later.
     let first = followed.next().await.unwrap().unwrap();
     assert_eq!(first.stream.as_str(), "order-7");
 
-    // Once more: the first answer, in a transaction as outside of one.
+    // Repeated: the first outcome, in a transaction as outside of one.
     let mut transaction = connection.begin().await.unwrap();
     let again = store.append_in(&mut transaction, append.clone()).await.unwrap();
     transaction.commit().await.unwrap();
@@ -65,7 +65,7 @@ async fn what_is_committed_appears_with_the_commit_and_the_callers_rows() {
 }
 
 #[tokio::test]
-async fn a_refused_append_leaves_the_transaction_usable() {
+async fn a_rejected_append_leaves_the_transaction_usable() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let mut connection = database.options().connect().await.unwrap();
@@ -74,21 +74,21 @@ async fn a_refused_append_leaves_the_transaction_usable() {
 
     let mut transaction = connection.begin().await.unwrap();
     let conflict = Append::to(stream("a-1"), ExpectedVersion::NoStream, vec![event("two")]);
-    let refused = store.append_in(&mut transaction, conflict).await.unwrap_err();
-    assert!(matches!(refused, AppendError::Conflict(c) if c.actual == Version::new(1)));
+    let rejected = store.append_in(&mut transaction, conflict).await.unwrap_err();
+    assert!(matches!(rejected, AppendError::Conflict(c) if c.actual == Version::new(1)));
     let elsewhere = taken.streams[0].events.clone();
     let duplicate = Append::to(stream("b-1"), ExpectedVersion::Any, elsewhere);
-    let refused = store.append_in(&mut transaction, duplicate).await.unwrap_err();
-    assert!(matches!(refused, AppendError::DuplicateEvent { .. }));
+    let rejected = store.append_in(&mut transaction, duplicate).await.unwrap_err();
+    assert!(matches!(rejected, AppendError::DuplicateEvent { .. }));
     store.append_in(&mut transaction, one("a-1", "three")).await.unwrap();
     store.append_in(&mut transaction, one("a-1", "four")).await.unwrap();
     transaction.commit().await.unwrap();
     assert_eq!(contents(&store).await, ["one", "three", "four"]);
 }
 
-/// Above READ COMMITTED a transaction looks at the log as it was before it held the lock.
+/// Above READ COMMITTED a transaction reads the log as it was before it acquired the lock.
 #[tokio::test]
-async fn a_transaction_that_looks_at_the_past_is_refused() {
+async fn a_transaction_above_read_committed_is_rejected() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let mut connection = database.options().connect().await.unwrap();
@@ -96,19 +96,19 @@ async fn a_transaction_that_looks_at_the_past_is_refused() {
         let mut transaction = connection.begin().await.unwrap();
         let set = sqlx::AssertSqlSafe(format!("set transaction isolation level {level}"));
         sqlx::raw_sql(set).execute(&mut *transaction).await.unwrap();
-        let refused = store.append_in(&mut transaction, one("a-1", "late")).await.unwrap_err();
-        let AppendError::Store(refused) = refused else { panic!("{refused}") };
-        assert_eq!(refused.kind(), StoreErrorKind::Unsupported);
+        let rejected = store.append_in(&mut transaction, one("a-1", "late")).await.unwrap_err();
+        let AppendError::Store(rejected) = rejected else { panic!("{rejected}") };
+        assert_eq!(rejected.kind(), StoreErrorKind::Unsupported);
         transaction.rollback().await.unwrap();
     }
-    // Nor does the function itself do it, whoever calls it.
+    // The function itself checks it too.
     let direct = "begin isolation level repeatable read;
         select cqrs.append_one(null, 'a-1', -1, gen_random_uuid(), 1, 1, null, null, '1', null, null, null, null)";
-    let refused = sqlx::raw_sql(direct).execute(&mut connection).await.unwrap_err();
-    assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "CQ001");
+    let rejected = sqlx::raw_sql(direct).execute(&mut connection).await.unwrap_err();
+    assert_eq!(rejected.as_database_error().unwrap().code().unwrap(), "CQ001");
 }
 
-/// The commit of a transaction is durable even where the server's default says otherwise.
+/// The commit is durable even if the default of the session is not.
 #[tokio::test]
 async fn a_callers_commit_is_durable() {
     let database = Database::create().await;

@@ -1,9 +1,9 @@
-//! The laws that every store keeps, in a database of its own for each case.
+//! The conformance suite, each case in its own database.
 
 use cluster::Database;
 use cqrs_postgres::PgStore;
 
-/// Cases make stores and do not say when they are done with them.
+/// The suite does not report when a case is finished with its store, so the database is kept.
 async fn fresh() -> PgStore {
     let options = Database::create().await.keep();
     PgStore::builder().options(options).migrate().await.unwrap()

@@ -1,4 +1,4 @@
-//! Events that happened elsewhere.
+//! Importing events of another system.
 
 use cluster::Database;
 use cqrs_core::{EventStore, StreamName, Timestamp, event::NewEvent, store::AppendError};
@@ -6,7 +6,7 @@ use futures_util::stream::iter;
 
 use crate::{all, contents, event, one, store_in, stream};
 
-/// Events of several streams mixed, each with a time of its own.
+/// Events of several streams, interleaved, each with its own time.
 fn history(events: usize) -> Vec<(StreamName, NewEvent)> {
     (0..events)
         .map(|n| {
@@ -32,16 +32,16 @@ async fn an_import_keeps_order_and_times() {
     }
     let last = log.iter().rfind(|event| event.stream.as_str() == "old-3").unwrap();
     assert_eq!(last.version.get(), 1 + 25_000 / 7);
-    // Ordinary appends go on behind it.
+    // Later appends continue after it.
     assert_eq!(store.append(one("old-3", "now")).await.unwrap().position().get(), 25_002);
 }
 
 #[tokio::test]
-async fn an_interrupted_import_is_begun_again_and_goes_on() {
+async fn a_repeated_import_continues_where_it_was_interrupted() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let history = history(25_000);
-    // As far as the first commits reached, and somebody else's event behind.
+    // As far as the first transactions got, followed by another writer's event.
     store.import(iter(history[..20_000].to_vec())).await.unwrap();
     store.append(one("other-1", "between")).await.unwrap();
     let imported = store.import(iter(history.clone())).await.unwrap();
@@ -68,7 +68,7 @@ async fn an_import_ends_at_an_id_that_is_stored_elsewhere() {
 }
 
 #[tokio::test]
-async fn nothing_to_import_is_fine() {
+async fn an_import_of_no_events_succeeds() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     let imported = store.import(iter(Vec::new())).await.unwrap();

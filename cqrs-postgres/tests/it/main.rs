@@ -1,4 +1,4 @@
-//! The store against a real server.
+//! The stores on a real server.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // tests fail by panicking
 
@@ -26,7 +26,7 @@ use cqrs_core::{
 use cqrs_postgres::PgStore;
 use futures_util::TryStreamExt;
 
-/// A store in a database of a test's own.
+/// A store in a new database.
 async fn store_in(database: &Database) -> PgStore {
     PgStore::builder().options(database.options()).migrate().await.unwrap()
 }

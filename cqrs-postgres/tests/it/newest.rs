@@ -1,4 +1,4 @@
-//! The newest events are read once for all who follow.
+//! The newest events are read once for all followers.
 
 use cluster::Database;
 use cqrs_core::{
@@ -13,7 +13,7 @@ use crate::proxy::Proxy;
 use crate::{one, store_in, stream};
 
 #[tokio::test]
-async fn many_followers_ask_as_often_as_few() {
+async fn many_followers_query_as_often_as_few() {
     const FOLLOWERS: usize = 40;
     const EVENTS: usize = 20;
     let database = Database::create().await;
@@ -21,15 +21,15 @@ async fn many_followers_ask_as_often_as_few() {
     let proxy = Proxy::before(&database.options()).await;
     let store = PgStore::builder().options(proxy.options()).listen(false).connect().await.unwrap();
     store.append(one("a-0", "first")).await.unwrap();
-    let (told, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
     for n in 0..FOLLOWERS {
         // Half of them want only some of the events.
         let filter = if n % 2 == 0 { Filter::all() } else { Filter::stream(stream("a-1")) };
         let mut events = store.subscribe(SubscriptionOptions::to(filter)).await.unwrap();
-        let told = told.clone();
+        let sender = sender.clone();
         tokio::spawn(async move {
             while let Some(event) = events.next().await {
-                told.send(event.unwrap().position).unwrap();
+                sender.send(event.unwrap().position).unwrap();
             }
         });
     }
@@ -44,13 +44,12 @@ async fn many_followers_ask_as_often_as_few() {
         }
     }
     let asked = proxy.requests() - before;
-    // An append, a question, and perhaps one of somebody who came while it was on its way. Each
-    // follower by itself would have made 40 times as many.
+    // An append, a query, and perhaps one for readers that asked while it was in flight. If each
+    // follower queried separately, there would be 40 times as many.
     assert!(asked <= EVENTS * 6 + FOLLOWERS, "{asked} requests for {EVENTS} events");
 }
 
-/// What is in memory may be behind what others committed; a read that starts afterwards must not
-/// be.
+/// The cache may lag behind the commits of others; a read that starts after them must not.
 #[tokio::test]
 async fn a_read_sees_what_another_process_committed_before_it() {
     let database = Database::create().await;
@@ -67,13 +66,13 @@ async fn a_read_sees_what_another_process_committed_before_it() {
 }
 
 #[tokio::test]
-async fn somebody_far_behind_reads_the_log_and_then_follows() {
+async fn a_follower_with_a_large_lag_reads_the_log_and_then_follows() {
     let database = Database::create().await;
     let (here, there) = (store_in(&database).await, store_in(&database).await);
     here.append(one("a-1", "0")).await.unwrap();
     let mut quick = here.subscribe(SubscriptionOptions::all()).await.unwrap();
     quick.next().await.unwrap().unwrap();
-    // More than one question fetches, while nobody here asks.
+    // More than one query fetches, while no reader here asks.
     let events =
         (0..3_000).map(|n| (stream("a-1"), crate::event(&n.to_string()))).collect::<Vec<_>>();
     there.import(futures_util::stream::iter(events)).await.unwrap();
@@ -85,18 +84,18 @@ async fn somebody_far_behind_reads_the_log_and_then_follows() {
     assert_eq!(quick.unwrap(), slow.unwrap()[1..]);
 }
 
-/// By the notification alone: nobody polls here.
+/// By the notification alone, without polling.
 #[tokio::test]
-async fn a_waiting_process_is_told_of_anothers_commit() {
+async fn a_waiting_reader_is_notified_of_another_processs_commit() {
     let database = Database::create().await;
     let (here, there) = (store_in(&database).await, store_in(&database).await);
     for n in 0..20 {
         let waiting = here.wait_for_head_after(Position::new(n));
-        let (told, appended) = tokio::join!(
+        let (woken, appended) = tokio::join!(
             tokio::time::timeout(std::time::Duration::from_secs(20), waiting),
             there.append(one("a-1", "there"))
         );
-        assert!(told.is_ok(), "not told of event {}", n + 1);
+        assert!(woken.is_ok(), "not notified of event {}", n + 1);
         appended.unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! Between a store and its server: counts what is asked.
+//! A proxy between a store and its server that counts requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A server that passes everything on.
+/// A proxy that forwards everything.
 pub(crate) struct Proxy {
     options: PgConnectOptions,
     requests: Arc<AtomicUsize>,
@@ -19,13 +19,13 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let requests = Arc::new(AtomicUsize::new(0));
-        let behind = (server.get_host().to_owned(), server.get_port());
+        let target = (server.get_host().to_owned(), server.get_port());
         let answered = Arc::new(AtomicUsize::new(0));
         let (count, bytes) = (Arc::clone(&requests), Arc::clone(&answered));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let server = TcpStream::connect(behind.clone()).await.unwrap();
-                tokio::spawn(pass_on(client, server, Arc::clone(&count), Arc::clone(&bytes)));
+                let server = TcpStream::connect(target.clone()).await.unwrap();
+                tokio::spawn(forward(client, server, Arc::clone(&count), Arc::clone(&bytes)));
             }
         });
         Self { options: server.clone().host("127.0.0.1").port(port), requests, answered }
@@ -35,18 +35,18 @@ impl Proxy {
         self.options.clone()
     }
 
-    /// How often a client sent something. A round trip sends once, as long as it is small.
+    /// The number of packets sent by clients. A small request is one packet.
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 
-    /// How much the server has answered.
+    /// The number of bytes sent by the server.
     pub(crate) fn answered_bytes(&self) -> usize {
         self.answered.load(Ordering::SeqCst)
     }
 }
 
-async fn pass_on(
+async fn forward(
     client: TcpStream,
     server: TcpStream,
     requests: Arc<AtomicUsize>,

@@ -30,8 +30,8 @@ async fn a_query_reads_the_live_generation_and_cannot_write() {
     catch_up(&projections, &store).await;
     assert_eq!(total(&read, "a").await, 5);
     let mut tx = read.begin_read("sums").await.unwrap();
-    let refused = sqlx::query("delete from sums").execute(&mut *tx).await.unwrap_err();
-    assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "25006");
+    let rejected = sqlx::query("delete from sums").execute(&mut *tx).await.unwrap_err();
+    assert_eq!(rejected.as_database_error().unwrap().code().unwrap(), "25006");
     drop(tx);
     projections.stop().await;
 }
@@ -81,7 +81,7 @@ async fn a_query_transaction_begins_in_one_round_trip() {
     let builder = PgReadStore::builder().options(proxy.options()).max_connections(1);
     let read = builder.connect().await.unwrap();
     drop(read.begin_read("sums").await.unwrap());
-    // The pool takes the connection back in the background, with round trips of its own.
+    // The pool takes the connection back in the background, with further round trips.
     let settled = read.pool().begin().await.unwrap();
     settled.rollback().await.unwrap();
     eventually(WITHIN, || async {

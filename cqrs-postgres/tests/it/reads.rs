@@ -1,4 +1,4 @@
-//! Reading much, and reading little out of much.
+//! Long reads, and reads of a few events among many.
 
 use cluster::Database;
 use cqrs_core::{
@@ -13,12 +13,12 @@ use crate::proxy::Proxy;
 use crate::{event, one, store_in, stream};
 
 #[tokio::test]
-async fn few_events_out_of_many_are_found_in_the_database() {
+async fn a_filter_is_evaluated_in_the_database() {
     let database = Database::create().await;
     let store = store_in(&database).await;
-    let conversation = CorrelationId::random();
+    let correlation = CorrelationId::random();
     let mut metadata = Metadata::default();
-    metadata.correlation_id = Some(conversation);
+    metadata.correlation_id = Some(correlation);
     let events: Vec<_> = (0..100_000_u64)
         .map(|n| match n % 10_000 {
             77 => {
@@ -37,8 +37,8 @@ async fn few_events_out_of_many_are_found_in_the_database() {
     for filter in [
         Filter::all().and_type(rare.clone()),
         Filter::category("rare".try_into().unwrap()),
-        Filter::correlation(conversation),
-        Filter::correlation(conversation).and_type(rare),
+        Filter::correlation(correlation),
+        Filter::correlation(correlation).and_type(rare),
     ] {
         for direction in [Direction::Forward, Direction::Backward] {
             let read = match direction {
@@ -66,7 +66,7 @@ async fn few_events_out_of_many_are_found_in_the_database() {
 }
 
 #[tokio::test]
-async fn a_read_dropped_half_way_gives_its_connection_back() {
+async fn a_read_dropped_half_way_returns_its_connection() {
     let database = Database::create().await;
     store_in(&database).await;
     let store = cqrs_postgres::PgStore::builder()
@@ -85,7 +85,7 @@ async fn a_read_dropped_half_way_gives_its_connection_back() {
             one.next().await.unwrap().unwrap();
         }
     }
-    // With one connection a single one kept would end everything here.
+    // With one connection, a read that kept it would block this one.
     assert_eq!(store.head().await.unwrap().get(), 2_000);
 }
 
@@ -112,9 +112,9 @@ async fn a_read_ends_where_the_log_ended_when_it_began() {
     assert_eq!(counts, (500, 500));
 }
 
-/// Streams whose names look like patterns or SQL, side by side.
+/// Streams whose names look like patterns or SQL.
 #[tokio::test]
-async fn a_search_for_special_letters_finds_those_letters() {
+async fn a_search_treats_special_characters_literally() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     for name in ["a%b", "a_b", "axb", "x'; drop table events;--", "é-🦀"] {

@@ -1,4 +1,4 @@
-//! Tables: created, exported, kept apart, and closed to changes.
+//! Tables: migrations, exported SQL, separate schemas, and protection from changes.
 
 use cluster::Database;
 use cqrs_core::{
@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 
 use crate::{all, contents, one, store_in, stream};
 
-/// All that the catalogue says about a schema, without its name and the identities of its objects.
+/// What the catalogue contains about a schema, without its name and the ids of its objects.
 async fn catalogue(connection: &mut PgConnection, schema: &str) -> Vec<String> {
     let queries = [
         "select table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || ' ' ||
@@ -33,15 +33,15 @@ async fn catalogue(connection: &mut PgConnection, schema: &str) -> Vec<String> {
           where n.nspname = $1 and c.relkind = 'r' order by 1",
         "select viewname || ': ' || definition from pg_views where schemaname = $1 order by 1",
     ];
-    // Otherwise names are shown without a schema where it is found anyway.
+    // Otherwise names are shown without a schema that is in the search path.
     sqlx::raw_sql("set search_path = ''").execute(&mut *connection).await.unwrap();
-    let mut told = Vec::new();
+    let mut found = Vec::new();
     for query in queries {
         let rows = sqlx::query(query).bind(schema).fetch_all(&mut *connection).await.unwrap();
         assert!(!rows.is_empty(), "nothing to compare: {query}");
-        told.extend(rows.iter().map(|row| row.get::<String, _>(0).replace(schema, "SCHEMA")));
+        found.extend(rows.iter().map(|row| row.get::<String, _>(0).replace(schema, "SCHEMA")));
     }
-    told
+    found
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn migrating_twice_changes_nothing() {
 }
 
 #[tokio::test]
-async fn of_many_migrating_at_once_all_succeed() {
+async fn concurrent_migrations_all_succeed() {
     let database = Database::create().await;
     let runs = (0..8).map(|_| {
         let builder = PgStore::builder().options(database.options());
@@ -74,7 +74,7 @@ async fn of_many_migrating_at_once_all_succeed() {
 }
 
 #[tokio::test]
-async fn the_exported_script_makes_what_migrating_makes() {
+async fn the_exported_script_creates_what_migrating_creates() {
     let database = Database::create().await;
     let mut connection = database.options().connect().await.unwrap();
     store_in(&database).await;
@@ -88,7 +88,7 @@ async fn the_exported_script_makes_what_migrating_makes() {
 }
 
 #[tokio::test]
-async fn from_every_older_version_the_tables_become_the_same() {
+async fn every_older_version_migrates_to_the_same_tables() {
     let database = Database::create().await;
     let mut connection = database.options().connect().await.unwrap();
     store_in(&database).await;
@@ -101,17 +101,17 @@ async fn from_every_older_version_the_tables_become_the_same() {
         let end = script.find(&format!("\n-- {}: ", older + 1)).unwrap();
         let script = AssertSqlSafe(format!("{} commit;", &script[..end]));
         sqlx::raw_sql(script).execute(&mut connection).await.unwrap();
-        let refused = builder.clone().connect().await.unwrap_err();
+        let rejected = builder.clone().connect().await.unwrap_err();
         let expected =
             if older == 0 { StoreErrorKind::SchemaMissing } else { StoreErrorKind::SchemaOutdated };
-        assert_eq!(refused.kind(), expected);
+        assert_eq!(rejected.kind(), expected);
         builder.migrate().await.unwrap();
         assert_eq!(catalogue(&mut connection, &name).await, wanted, "from version {older}");
     }
 }
 
 #[tokio::test]
-async fn the_database_refuses_to_change_the_log() {
+async fn the_database_rejects_changes_to_the_log() {
     let database = Database::create().await;
     let store = store_in(&database).await;
     store.append(one("a-1", "true")).await.unwrap();
@@ -127,18 +127,18 @@ async fn the_database_refuses_to_change_the_log() {
         "delete from cqrs.event_types",
         "delete from cqrs.log",
     ] {
-        let refused = sqlx::raw_sql(statement).execute(&mut connection).await.unwrap_err();
-        let refused = refused.as_database_error().unwrap();
+        let rejected = sqlx::raw_sql(statement).execute(&mut connection).await.unwrap_err();
+        let rejected = rejected.as_database_error().unwrap();
         if statement != "delete from cqrs.log" {
-            assert_eq!(refused.code().unwrap(), "42501", "{statement}");
-            assert!(refused.message().contains("the log is append-only"), "{refused}");
+            assert_eq!(rejected.code().unwrap(), "42501", "{statement}");
+            assert!(rejected.message().contains("the log is append-only"), "{rejected}");
         }
     }
     assert_eq!(contents(&store).await, ["true"]);
 }
 
 #[tokio::test]
-async fn stores_in_two_schemas_have_nothing_in_common() {
+async fn stores_in_two_schemas_are_independent() {
     let database = Database::create().await;
     let builder = PgStore::builder().options(database.options());
     let left = builder.clone().schema("left_side").migrate().await.unwrap();
@@ -158,11 +158,11 @@ async fn stores_in_two_schemas_have_nothing_in_common() {
     left.save_snapshot(snapshot).await.unwrap();
     assert_eq!(right.load_snapshot(&stream("a-1")).await.unwrap(), None);
 
-    // Appends of the one wait for nobody in the other, and wake nobody there.
+    // Appends of one store neither wait for those of the other nor wake its readers.
     let mut connection = database.options().connect().await.unwrap();
     let lock = "begin; select pg_advisory_xact_lock(hashtextextended('\"left_side\".append', 0))";
     sqlx::raw_sql(lock).execute(&mut connection).await.unwrap();
-    right.append(one("a-1", "not held up")).await.unwrap();
+    right.append(one("a-1", "not blocked")).await.unwrap();
     assert_eq!(left.head().await.unwrap(), Position::new(1));
 }
 
@@ -180,15 +180,15 @@ async fn the_log_can_be_read_with_plain_sql() {
 }
 
 #[tokio::test]
-async fn names_with_a_meaning_in_sql_are_only_names() {
+async fn a_keyword_is_a_valid_schema_name() {
     let database = Database::create().await;
     let builder = PgStore::builder().options(database.options());
-    // A reserved word: quoted everywhere, it is a name like others.
+    // A reserved word is quoted everywhere.
     let store = builder.clone().schema("user").migrate().await.unwrap();
     store.append(one("a-1", "x'; drop table events;--")).await.unwrap();
     assert_eq!(all(&store).await.len(), 1);
     for name in ["", "Upper", "a;b", "a\"b", "pg_mine", "1st"] {
-        let refused = builder.clone().schema(name).connect().await.unwrap_err();
-        assert_eq!(refused.kind(), StoreErrorKind::Unsupported, "{name}");
+        let rejected = builder.clone().schema(name).connect().await.unwrap_err();
+        assert_eq!(rejected.kind(), StoreErrorKind::Unsupported, "{name}");
     }
 }
