@@ -128,6 +128,13 @@ pub trait IdGenerator: fmt::Debug + Send + Sync + 'static {
 }
 
 /// Generates UUIDv7s: ordered by time, random, and increasing within one node.
+///
+/// ```
+/// use cqrs_core::app::{IdGenerator, RandomIds};
+///
+/// let (first, second) = (RandomIds.next(), RandomIds.next());
+/// assert!(first < second);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RandomIds;
 

@@ -172,6 +172,12 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 }
 
 /// The system's clock.
+///
+/// ```
+/// use cqrs_core::{Timestamp, app::{Clock, SystemClock}};
+///
+/// assert!(SystemClock.now() > Timestamp::UNIX_EPOCH);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 

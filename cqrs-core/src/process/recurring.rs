@@ -34,7 +34,7 @@ use crate::{
 /// #     fn execute(&self, _: CloseDay) -> Result<Vec<DayClosed>, std::fmt::Error> { Ok(vec![]) }
 /// #     fn apply(&mut self, _: &DayClosed) {}
 /// # }
-/// use cqrs_core::process::RecurringCommand;
+/// use cqrs_core::process::{MissedTicks, RecurringCommand};
 ///
 /// struct EndOfDay;
 ///
@@ -49,10 +49,15 @@ use crate::{
 ///     fn command(&self, tick: Timestamp) -> CloseDay {
 ///         CloseDay { ended_at: tick }
 ///     }
+///
+///     fn missed(&self) -> MissedTicks {
+///         MissedTicks::Each // every day is closed, even if nothing ran for three days
+///     }
 /// }
 ///
 /// let noon: Timestamp = "2026-11-20T12:00:00Z".parse()?;
 /// assert_eq!(EndOfDay.next(noon), Some("2026-11-21T00:00:00Z".parse()?));
+/// assert_eq!(EndOfDay.missed(), MissedTicks::Each);
 /// # Ok::<(), InvalidTimestamp>(())
 /// ```
 pub trait RecurringCommand: Send + Sync + 'static {

@@ -7,6 +7,14 @@ use backon::ExponentialBackoff;
 use crate::failures::pauses;
 
 /// What happens to an event that still fails after all retries.
+///
+/// ```
+/// use cqrs_core::projection::{FailureAction, FailurePolicy};
+///
+/// // Park events that fail, but stop at events that cannot be decoded, as after a bad deployment.
+/// let policy = FailurePolicy::park().undecodable(FailureAction::Stop);
+/// assert_eq!(policy.action, FailureAction::Park);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureAction {
     /// The partition stops at the event until an operator resumes the consumer. No event is

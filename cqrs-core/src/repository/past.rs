@@ -5,6 +5,15 @@ use futures_util::StreamExt;
 use crate::{Aggregate, EventStore, ReadError, StreamName, StreamRead, Timestamp, Version};
 
 /// The point in the past at which to load a state; see [`App::load_as_of`](crate::App::load_as_of).
+///
+/// ```
+/// use cqrs_core::{Timestamp, Version, repository::AsOf};
+///
+/// let after_the_first_event = AsOf::Version(Version::new(1));
+/// let at_the_end_of_the_year = AsOf::Time("2026-12-31T23:59:59Z".parse::<Timestamp>()?);
+/// assert_ne!(after_the_first_event, at_the_end_of_the_year);
+/// # Ok::<(), cqrs_core::event::InvalidTimestamp>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AsOf {
     /// After the event with this version. If the stream has fewer events, the current state.

@@ -33,6 +33,13 @@ impl StreamInfo {
 }
 
 /// The sort order of listed streams.
+///
+/// ```
+/// use cqrs_core::store::{Direction, StreamOrder, StreamQuery};
+///
+/// let busiest_first = StreamQuery::default().order(StreamOrder::Version, Direction::Backward);
+/// assert_eq!(busiest_first.order, StreamOrder::Version);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StreamOrder {
     /// By name, compared as bytes.

@@ -11,6 +11,13 @@ use crate::{Position, RecordedEvent, StreamName, Version};
 pub const DEFAULT_PAGE_SIZE: usize = 1_000;
 
 /// The direction of a read. This enum is exhaustive because a store must handle both directions.
+///
+/// ```
+/// use cqrs_core::store::{Direction, LogRead};
+///
+/// assert_eq!(LogRead::forward().direction, Direction::Forward);
+/// assert_eq!(LogRead::backward().direction, Direction::Backward);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// Oldest first.

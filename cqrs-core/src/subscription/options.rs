@@ -12,6 +12,29 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(3);
 
 /// Where a subscription starts.
+///
+/// ```
+/// # use cqrs_memory::MemoryStore;
+/// # use cqrs_core::{EventStore, EventStoreExt, ExpectedVersion, StreamName};
+/// # use cqrs_core::{event::NewEvent, store::Append};
+/// # use futures_util::StreamExt;
+/// use cqrs_core::subscription::{Start, SubscriptionOptions};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new();
+/// # let append = |content: u32| -> Result<Append, Box<dyn std::error::Error>> {
+/// #     let event = NewEvent::json("test.happened", &content)?;
+/// #     Ok(Append::to(StreamName::new("a-1")?, ExpectedVersion::Any, vec![event]))
+/// # };
+/// let first = store.append(append(1)?).await?;
+/// store.append(append(2)?).await?;
+///
+/// let after_first = SubscriptionOptions::all().from(Start::After(first.position()));
+/// let mut events = store.subscribe(after_first).await?;
+/// let event = events.next().await.unwrap()?;
+/// assert_eq!(event.position, first.position().next());
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
     /// At the first event of the log.
