@@ -158,6 +158,24 @@ async fn a_command_to_an_undeclared_aggregate_suspends_the_instance_and_names_th
 }
 
 #[tokio::test]
+async fn an_unknown_name_is_reported_as_that_of_a_process() {
+    let (store, process_store) = super::fresh::stores(&ManualClock::new()).await;
+    let app = App::new(store);
+    let running = Processes::builder(&app, process_store)
+        .process_with(Script::<1>::default(), ProcessOptions::new())
+        .start()
+        .await
+        .unwrap();
+    let expected = "no process `typo`";
+    assert_eq!(running.waiter(["typo"]).unwrap_err().to_string(), expected);
+    assert_eq!(running.pause("typo").await.unwrap_err().to_string(), expected);
+    assert_eq!(running.resume("typo").await.unwrap_err().to_string(), expected);
+    let query = InstanceQuery::page();
+    assert_eq!(running.instances("typo", &query).await.unwrap_err().to_string(), expected);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn all_instances_are_listed_page_by_page() {
     let (store, process_store) = super::fresh::stores(&ManualClock::new()).await;
     let app = App::new(store);
