@@ -12,6 +12,22 @@ use crate::{StoreError, Timestamp};
 ///
 /// Instances cannot be rebuilt from the log alone, so commits must be durable. `MemoryReadStore`
 /// and `PgReadStore::for_processes` implement this trait.
+///
+/// ```
+/// # use cqrs_memory::MemoryReadStore;
+/// use cqrs_core::Timestamp;
+/// use cqrs_core::process::{InstanceQuery, ProcessStore};
+/// use cqrs_core::projection::ConsumerName;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryReadStore::new();
+/// let transfers = ConsumerName::new("money_transfer")?;
+/// // A process that has never run has no instances and no pending work.
+/// assert_eq!(store.list_instances(&transfers, &InstanceQuery::page()).await?, []);
+/// let pending = store.pending_work(&transfers, Timestamp::MAX, 10).await?;
+/// assert!(pending.busy.is_empty() && pending.due.is_empty());
+/// # Ok(()) }
+/// ```
 #[async_trait]
 pub trait ProcessStore: ReadStore {
     /// Creates the tables of a process.

@@ -51,6 +51,24 @@ pub enum Swap {
 /// # Fencing
 /// Only the owner of the newest lease of a partition may write to it. A transaction under an older
 /// lease never commits, and delays the new owner by a few seconds at most.
+///
+/// # Example
+/// `read_store_conformance!` of `cqrs-testing` checks an implementation. `MemoryReadStore` is the
+/// shortest one to read.
+///
+/// ```
+/// # use cqrs_memory::MemoryReadStore;
+/// use cqrs_core::projection::ConsumerName;
+/// use cqrs_core::projection::store::{ReadStore, Swap};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryReadStore::new();
+/// let balances = ConsumerName::new("balances")?;
+/// // Nothing is being built, so there is no generation to swap in or to cancel.
+/// assert_eq!(store.swap(&balances, 1).await?, Swap::Gone);
+/// assert!(!store.cancel(&balances).await?);
+/// # Ok(()) }
+/// ```
 #[async_trait]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a read store",
